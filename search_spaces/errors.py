@@ -1,0 +1,69 @@
+"""Errors that name the place, the value and the remedy. Free of torch.
+
+`InputError` is a mistake in what the user gave, found before any work starts; it carries every problem at
+once. `RunError` is work that started and could not be finished.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AutoreidError(Exception):
+    """Anything that ends a command with a clear message instead of a traceback."""
+
+    exit_code = 1
+
+
+class InputError(AutoreidError, ValueError):
+    """One or several mistakes in what the user gave, one line each.
+
+    >>> str(InputError("epochs: 0 is too small. Use 1 or more."))
+    'epochs: 0 is too small. Use 1 or more.'
+    """
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class RunError(AutoreidError):
+    """Work that started and failed for good, such as a loss that became NaN."""
+
+
+class Problems:
+    """Collects the problems of one input, so that all of them are reported together.
+
+    >>> problems = Problems()
+    >>> problems.add("a.yaml:3: epochs", "-1 is too small. Use 1 or more.")
+    >>> problems.found
+    ['a.yaml:3: epochs: -1 is too small. Use 1 or more.']
+    """
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, place: str, message: str) -> None:
+        self.found.append(f"{place}: {message}" if place else message)
+
+    def extend(self, problems: Iterable[str]) -> None:
+        self.found.extend(problems)
+
+    def raise_if_any(self) -> None:
+        if self.found:
+            raise InputError(*self.found)
+
+
+def unknown(what: str, value: object, known: Iterable[str]) -> str:
+    """The message for a name that is not one of the known ones, with the nearest known one.
+
+    >>> unknown("space", "cd-v1", ["cs-v1", "cds-v1"])
+    "no space 'cd-v1'. Did you mean 'cds-v1'? Known: cds-v1, cs-v1."
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"no {what} {str(value)!r}.{hint} Known: {', '.join(names) or 'none'}."
