@@ -60,7 +60,9 @@ class Genotype:
             raise InputError(f"{place}: a genotype is a JSON object, not {type(plain).__name__}.")
         missing = [key for key in ("version", "space", "choices") if key not in plain]
         if missing:
-            raise InputError(f"{place}: missing {', '.join(missing)}. A genotype has version, space, choices.")
+            raise InputError(
+                f"{place}: missing {', '.join(missing)}. A genotype has version, space, choices."
+            )
         if plain["version"] != VERSION:
             raise InputError(
                 f"{place}: version {plain['version']!r} of the genotype format; this release reads {VERSION}. "

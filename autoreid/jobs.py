@@ -1,0 +1,108 @@
+"""Jobs: what is computed, under an id that is the content of the question. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from autoreid.errors import InputError
+from autoreid.recipes import SearchRecipe, TrainRecipe
+from autoreid.storage import VERSION
+from autoreid.values import canonical, digest, from_plain, plain
+from autoreid.version import ENGINE_REVISION
+from search_spaces.genotype import Genotype
+
+JobKind = Literal["search", "train"]
+RECIPES: dict[str, type[SearchRecipe] | type[TrainRecipe]] = {"search": SearchRecipe, "train": TrainRecipe}
+
+# The seeds that each kind of job depends on.
+SEEDS: dict[str, tuple[str, ...]] = {"search": ("split", "search"), "train": ("train",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One search or one training.
+
+    `data` is the content fingerprint of the data set. `genotype` is what a training trains: a genotype, or
+    the id of the search job that finds it; a search has none. `seeds` holds exactly the seeds that the kind
+    depends on (`SEEDS`).
+    """
+
+    kind: JobKind
+    recipe: SearchRecipe | TrainRecipe
+    data: str
+    seeds: tuple[tuple[str, int], ...]
+    genotype: Genotype | str | None = None
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What the job starts from, as plain values."""
+        if isinstance(self.genotype, Genotype):
+            return {"genotype": self.genotype.plain()}
+        return {} if self.genotype is None else {"job": self.genotype}
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Ids of the jobs that must be done first."""
+        return (self.genotype,) if isinstance(self.genotype, str) else ()
+
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits of the SHA-256 over everything that changes the result."""
+        return digest(
+            {
+                "kind": self.kind,
+                "recipe": canonical(self.recipe),
+                "inputs": self.inputs,
+                "seeds": dict(self.seeds),
+                "data": self.data,
+                "engine_revision": ENGINE_REVISION,
+            }
+        )[:32]
+
+    @property
+    def recipe_digest(self) -> str:
+        """12 hexadecimal digits that name the recipe."""
+        return digest(canonical(self.recipe))[:12]
+
+    def plain(self) -> dict[str, Any]:
+        """The job as JSON values: what job.json and manifests hold."""
+        return {
+            "version": VERSION,
+            "id": self.id,
+            "kind": self.kind,
+            "recipe": plain(self.recipe),
+            "recipe_digest": self.recipe_digest,
+            "inputs": self.inputs,
+            "seeds": dict(self.seeds),
+            "data": self.data,
+            "engine_revision": ENGINE_REVISION,
+        }
+
+    @classmethod
+    def from_plain(cls, given: Mapping[str, Any], place: str = "job") -> Job:
+        """Read what `plain` wrote; an id that does not fit the content is an InputError."""
+        try:
+            kind: JobKind = given["kind"]
+            recipe = from_plain(RECIPES[kind], given["recipe"], f"{place}.recipe")
+            inputs = given["inputs"]
+            genotype = Genotype.from_plain(inputs["genotype"]) if "genotype" in inputs else inputs.get("job")
+            job = cls(kind, recipe, given["data"], tuple(sorted(given["seeds"].items())), genotype)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{place}: not a job of this release ({error!r}).") from None
+        if given.get("id") != job.id:
+            raise InputError(
+                f"{place}: its content gives the id {job.id}, but {given.get('id')} is written. It was altered, "
+                f"or is of another engine revision than {ENGINE_REVISION}: plan the campaign again."
+            )
+        return job
+
+
+def search_job(recipe: SearchRecipe, data: str, *, split_seed: int, search_seed: int) -> Job:
+    return Job("search", recipe, data, (("search", search_seed), ("split", split_seed)))
+
+
+def train_job(recipe: TrainRecipe, data: str, genotype: Genotype | str, *, train_seed: int) -> Job:
+    """`genotype` is a genotype or the id of the search job that finds it."""
+    return Job("train", recipe, data, (("train", train_seed),), genotype)

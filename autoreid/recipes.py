@@ -1,0 +1,184 @@
+"""Recipes: everything that changes a result, with the papers' values as literals. Free of torch.
+
+A recipe is hashed into the id of the work it describes; `Execution` is what must not change a result, and is
+not. Values marked [np] in docs/fidelity.md are not printed in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from autoreid.values import bounded
+
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A class-balanced batch: P identities, K images of each."""
+
+    identities: int = bounded(16, 2)
+    images: int = bounded(4, 2)
+
+    @property
+    def size(self) -> int:
+        return self.identities * self.images
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Per-image random flip, pad-and-crop (pixels) and random erasing; probabilities in [0, 1]."""
+
+    flip: float = bounded(0.5, 0, 1)
+    pad: int = bounded(10, 0)
+    erasing: float = bounded(0.5, 0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A weighted sum of losses. CDNet's L_tri + L_id is 1 and 1; Auto-ReID's retrieval loss is lambda and
+    1 - lambda; cross-entropy alone is 1 and 0."""
+
+    cross_entropy: float = bounded(1.0, 0)
+    triplet: float = bounded(1.0, 0)
+    margin: float = bounded(0.3, 0)
+    label_smoothing: float = bounded(0.0, 0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The learning rate over epochs: constant, cosine down to `end`, or times `factor` at each milestone."""
+
+    name: Literal["constant", "cosine", "steps"] = "constant"
+    end: float = bounded(0.0, 0)
+    milestones: tuple[int, ...] = bounded((), 1)
+    factor: float = bounded(0.1, 0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """SGD with momentum, or Adam (`momentum` is its beta1)."""
+
+    name: Literal["sgd", "adam", "amsgrad"] = "sgd"
+    learning_rate: float = bounded(0.065, 0)
+    momentum: float = bounded(0.9, 0, 1)
+    beta2: float = bounded(0.999, 0, 1)
+    weight_decay: float = bounded(5e-4, 0)
+    schedule: Schedule = bounded(Schedule())
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How the training set is divided for a search: by image at random (`fraction` held out), a few images
+    of every identity (`held_out`, at most half of them), or by identity (`fraction` of them held out)."""
+
+    name: Literal["per-identity", "by-image", "by-identity"] = "per-identity"
+    held_out: int = bounded(4, 1)
+    fraction: float = bounded(0.5, 0.01, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Neck:
+    """What stands between the backbone and the losses: BNNeck, BLNeck or FBLNeck (CDNet, section 3.3).
+    FBLNeck with 0 stripes is BLNeck (Table 5)."""
+
+    name: Literal["bnneck", "blneck", "fblneck"] = "fblneck"
+    embedding: int = bounded(512, 1)
+    stripes: int = bounded(2, 0)
+    stripe_channels: int = bounded(128, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRecipe:
+    """A differentiable search. Weights learn on one part of the training set, alphas on the other."""
+
+    space: str = "cds-v1"
+    height: int = bounded(256, 16)
+    width: int = bounded(128, 16)
+    width_multiplier: float = bounded(1.0, 0.05)
+    neck: Neck = bounded(Neck(name="blneck"))
+    relaxation: Literal["top-k", "softmax"] = "top-k"
+    k: int | Literal["all"] = bounded(2, 1)
+    split: Split = bounded(Split())
+    batch: Batch = bounded(Batch())
+    augmentation: Augmentation = bounded(Augmentation())
+    objective: Objective = bounded(Objective())
+    alpha_objective: Objective = bounded(Objective())
+    optimizer: Optimizer = bounded(Optimizer())
+    alpha_optimizer: Optimizer = bounded(Optimizer())
+    alpha_scale: float = bounded(1e-3, 0)
+    epochs: int = bounded(240, 1)
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRecipe:
+    """The training of one network, from scratch, and its evaluation on the test set at the end."""
+
+    height: int = bounded(256, 16)
+    width: int = bounded(128, 16)
+    width_multiplier: float = bounded(1.0, 0.05)
+    neck: Neck = bounded(Neck())
+    batch: Batch = bounded(Batch())
+    augmentation: Augmentation = bounded(Augmentation())
+    objective: Objective = bounded(Objective())
+    optimizer: Optimizer = bounded(Optimizer())
+    epochs: int = bounded(350, 1)
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How work is run on a machine. Nothing here may change a result."""
+
+    device: str = "auto"
+    threads: int = bounded(0, 0)
+    checkpoint_epochs: int = bounded(1, 1)
+    evaluation_batch: int = bounded(128, 1)
+
+
+# CDNet, section 4.1 and supplement section 1: search.
+CDNET_SEARCH = SearchRecipe(
+    space="cds-v1",
+    k=2,
+    epochs=240,
+    optimizer=Optimizer(
+        name="sgd",
+        learning_rate=0.025,
+        momentum=0.9,
+        weight_decay=3e-4,
+        schedule=Schedule(name="cosine", end=1e-4),
+    ),
+    alpha_optimizer=Optimizer(
+        name="adam",
+        learning_rate=3e-4,
+        momentum=0.5,
+        weight_decay=1e-3,
+        schedule=Schedule(name="steps", milestones=(80, 160), factor=0.1),
+    ),
+)
+
+# CDNet, section 4.2: training from scratch, "similar to OSNet".
+CDNET_TRAIN = TrainRecipe(
+    epochs=350,
+    optimizer=Optimizer(
+        name="sgd",
+        learning_rate=0.065,
+        momentum=0.9,
+        weight_decay=5e-4,
+        schedule=Schedule(name="steps", milestones=(150, 225, 300), factor=0.1),
+    ),
+)
+
+SEARCH_RECIPES: dict[str, SearchRecipe] = {"cdnet": CDNET_SEARCH}
+TRAIN_RECIPES: dict[str, TrainRecipe] = {"cdnet": CDNET_TRAIN}
+
+
+def recipe_problems(recipe: SearchRecipe | TrainRecipe) -> Iterator[tuple[str, str]]:
+    """Mistakes that no single field shows, as (field, message)."""
+    for name in ("objective", "alpha_objective"):
+        objective = getattr(recipe, name, None)
+        if objective is not None and objective.cross_entropy == 0 and objective.triplet == 0:
+            yield name, "every weight is 0, so nothing would be learned. Give one of them a weight."

@@ -1,0 +1,157 @@
+"""The columns of everything that is recorded, declared once. Free of torch.
+
+The engine writes rows with these names; `analysis` derives the parquet schemas from them. A column marked
+`measured` holds what a clock or a machine gave: it may differ between two runs that are otherwise equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["string", "int64", "float64", "bool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its type, its unit ("" for none), what it says, and whether it may be empty."""
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    nullable: bool = True
+    measured: bool = False
+
+
+# Which job a row belongs to: in every table, filled in by the collection from the campaign's manifest.
+KEYS = (
+    Column("campaign", "string", "", "name of the campaign", nullable=False),
+    Column("job", "string", "", "id of the job: what was computed, by content", nullable=False),
+    Column("kind", "string", "", "search or train", nullable=False),
+    Column("arm", "string", "", "arm of the campaign, grid values included", nullable=False),
+    Column("repeat", "int64", "", "repeat of the arm, counted from 0", nullable=False),
+)
+
+SEEDS = (
+    Column("seed_split", "int64", "", "seed that divided the training set (search)"),
+    Column("seed_search", "int64", "", "seed of the search"),
+    Column("seed_train", "int64", "", "seed of the training"),
+)
+
+EPOCH_COLUMNS = (
+    Column("epoch", "int64", "", "epoch, counted from 1 when it is over", nullable=False),
+    Column("loss", "float64", "", "mean training loss of the epoch (weights' objective)", nullable=False),
+    Column("cross_entropy", "float64", "nats", "mean cross-entropy of the training batches"),
+    Column("triplet", "float64", "", "mean triplet loss of the training batches"),
+    Column("accuracy", "float64", "fraction", "share of training images classified as their identity"),
+    Column("validation_loss", "float64", "", "mean loss of the held-out batches (alphas' objective; search)"),
+    Column("validation_accuracy", "float64", "fraction", "accuracy on the held-out batches (search)"),
+    Column("alpha_entropy", "float64", "nats", "mean entropy of softmax(alpha) over the places (search)"),
+    Column("genotype", "string", "", "genotype derived from the alphas at this epoch (search)"),
+    Column("genotype_changes", "int64", "", "places whose choice differs from the epoch before (search)"),
+    Column("learning_rate", "float64", "", "learning rate of the weights in this epoch"),
+    Column("alpha_learning_rate", "float64", "", "learning rate of the alphas in this epoch (search)"),
+    Column("steps", "int64", "", "batches of the epoch", nullable=False),
+    Column("images", "int64", "", "training images seen in the epoch", nullable=False),
+    Column("wall_seconds", "float64", "s", "wall time of the epoch", measured=True),
+    Column("images_per_second", "float64", "1/s", "training images per second", measured=True),
+)
+
+TRIAL_COLUMNS = (
+    Column("status", "string", "", "done, failed, running, waiting or skipped", nullable=False),
+    *SEEDS,
+    Column("recipe", "string", "", "digest of the recipe", nullable=False),
+    Column("data_set", "string", "", "name of the data set"),
+    Column("data_fingerprint", "string", "", "SHA-256 over names and bytes of the images", nullable=False),
+    Column(
+        "engine_revision", "int64", "", "revision of the results that the engine computes", nullable=False
+    ),
+    Column("inputs", "string", "", "what the job starts from, as JSON: job ids or a genotype"),
+    Column("attempts", "int64", "", "attempts so far, failed ones included", nullable=False, measured=True),
+    Column("epochs", "int64", "", "epochs done"),
+    Column("wall_seconds", "float64", "s", "wall time of the attempt that counts", measured=True),
+    Column("failed_seconds", "float64", "s", "wall time of attempts that failed", measured=True),
+    Column(
+        "peak_memory_bytes", "int64", "bytes", "peak memory: of the GPU, else of the process", measured=True
+    ),
+    Column("device", "string", "", "device that computed it", measured=True),
+    Column("threads", "int64", "", "CPU threads", measured=True),
+    Column("code_version", "string", "", "version of autoreid", measured=True),
+    Column("torch_version", "string", "", "version of torch", measured=True),
+    Column("python_version", "string", "", "version of Python", measured=True),
+    Column("started", "string", "UTC", "when the attempt that counts began, ISO 8601", measured=True),
+    Column("error", "string", "", "why the last attempt failed, or why the job was skipped"),
+)
+
+GENOTYPE_COLUMNS = (
+    *SEEDS[:2],
+    Column("space", "string", "", "id of the search space", nullable=False),
+    Column("genotype", "string", "", "12-digit digest of the genotype", nullable=False),
+    Column("choices", "string", "", "the choices as JSON: place to option", nullable=False),
+    Column("alpha_entropy", "float64", "nats", "mean entropy of softmax(alpha) at the end"),
+    Column("validation_loss", "float64", "", "held-out loss of the last epoch"),
+    Column("validation_accuracy", "float64", "fraction", "held-out accuracy of the last epoch"),
+    Column("relaxation", "string", "", "how alphas weigh the branches: top-k or softmax"),
+    Column("k", "string", "", "branches computed per place: a number, or all"),
+    Column("params_backbone", "int64", "", "parameters of the derived backbone at width 1"),
+    Column("images_seen", "int64", "", "images used by the search, both halves"),
+    Column("search_seconds", "float64", "s", "wall time of the search's epochs", measured=True),
+    Column("milliseconds_per_image", "float64", "ms", "search time for one training image", measured=True),
+)
+
+RETRAIN_COLUMNS = (
+    Column("seed_train", "int64", "", "seed of the training"),
+    Column("search_job", "string", "", "id of the search whose genotype was trained, if one was"),
+    Column("seed_search", "int64", "", "seed of that search"),
+    Column("space", "string", "", "id of the search space"),
+    Column("genotype", "string", "", "12-digit digest of the genotype"),
+    Column("network", "string", "", "name of the network, or the genotype in words", nullable=False),
+    Column("mAP", "float64", "fraction", "mean average precision on query and gallery", nullable=False),
+    Column("rank_1", "float64", "fraction", "CMC at rank 1", nullable=False),
+    Column("rank_5", "float64", "fraction", "CMC at rank 5", nullable=False),
+    Column("rank_10", "float64", "fraction", "CMC at rank 10", nullable=False),
+    Column("mINP", "float64", "fraction", "mean inverse negative penalty", nullable=False),
+    Column("queries", "int64", "", "queries with a valid match", nullable=False),
+    Column("protocol", "string", "", "evaluation protocol as JSON", nullable=False),
+    Column("untrained_mAP", "float64", "fraction", "mAP of the same network before training"),
+    Column("untrained_rank_1", "float64", "fraction", "rank-1 of the same network before training"),
+    Column("params_backbone", "int64", "", "parameters of the backbone", nullable=False),
+    Column("params_inference", "int64", "", "parameters that inference needs", nullable=False),
+    Column("params_training", "int64", "", "parameters during training", nullable=False),
+    Column(
+        "multiply_adds_backbone", "int64", "", "multiply-adds of the backbone for one image", nullable=False
+    ),
+    Column("multiply_adds_inference", "int64", "", "multiply-adds of one image's feature", nullable=False),
+    Column("feature_dim", "int64", "", "length of the feature", nullable=False),
+    Column("height", "int64", "px", "height of the images"),
+    Column("width", "int64", "px", "width of the images"),
+    Column("width_multiplier", "float64", "", "width multiplier of the backbone"),
+    Column("train_seconds", "float64", "s", "wall time of the training's epochs", measured=True),
+    Column("evaluation_seconds", "float64", "s", "wall time of features and ranking", measured=True),
+)
+
+# Table name -> columns, in the order in which they stand in the parquet file.
+TABLES: dict[str, tuple[Column, ...]] = {
+    "trials": (*KEYS, *TRIAL_COLUMNS),
+    "epochs": (*KEYS, *EPOCH_COLUMNS),
+    "genotypes": (*KEYS, *GENOTYPE_COLUMNS),
+    "retrains": (*KEYS, *RETRAIN_COLUMNS),
+}
+
+
+def measured(table: str) -> frozenset[str]:
+    """Names of the columns of a table that a clock or a machine gave."""
+    return frozenset(column.name for column in TABLES[table] if column.measured)
+
+
+def fit(row: Mapping[str, Any], columns: Iterable[Column]) -> dict[str, Any]:
+    """The row with exactly these columns; absent ones are None.
+
+    >>> fit({"epoch": 1, "other": 2}, EPOCH_COLUMNS[:2])
+    {'epoch': 1, 'loss': None}
+    """
+    return {column.name: row.get(column.name) for column in columns}

@@ -1,0 +1,258 @@
+"""What lies on disk: campaigns, jobs, attempts. Free of torch.
+
+    <storage>/campaigns/<name>/manifest.json
+    <storage>/jobs/<id>/job.json
+    <storage>/jobs/<id>/attempts/<n>-<uuid>/...             an attempt writes here and nowhere else
+    <storage>/jobs/<id>/attempts/<n>-<uuid>/outcome.json    written last; lists what it vouches for
+
+Bytes are built in memory and put in one request; nothing is appended, renamed or locked by readers. Of
+several attempts the lowest one with a valid outcome counts, so that a straggler can harm nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from autoreid.errors import InputError, RunError
+from autoreid.values import canonical_json
+
+VERSION = 1
+
+
+class Folder(Protocol):
+    """Named bytes below one prefix: the only thing that storage needs of a file system."""
+
+    def read(self, name: str) -> bytes:
+        """The bytes, or FileNotFoundError."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put the bytes whole: a reader sees all of them or the ones before."""
+        ...
+
+    def names(self, prefix: str = "") -> list[str]:
+        """All names that begin with `prefix`, sorted."""
+        ...
+
+    def children(self, prefix: str = "") -> list[str]:
+        """The first name parts below the folder `prefix`, sorted."""
+        ...
+
+    def child(self, name: str) -> Folder:
+        """The folder `name` below this one."""
+        ...
+
+
+class LocalFolder:
+    """A folder of the local file system."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self.root / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def names(self, prefix: str = "") -> list[str]:
+        found = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
+        return sorted(
+            n for n in found if n.startswith(prefix) and not n.rsplit("/", 1)[-1].startswith(".part-")
+        )
+
+    def children(self, prefix: str = "") -> list[str]:
+        base = self.root / prefix
+        if not base.is_dir():
+            return []
+        return sorted(path.name for path in base.iterdir() if not path.name.startswith(".part-"))
+
+    def child(self, name: str) -> LocalFolder:
+        return LocalFolder(self.root / name)
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"{path}: cannot be written: {error.strerror or error}. Free space or choose another storage."
+    )
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def to_json(item: Any) -> bytes:
+    """Readable JSON with sorted keys; NaN and infinity are refused."""
+    return (json.dumps(item, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def read_json(folder: Folder, name: str) -> Any:
+    """The JSON value of a file; a damaged file is an `InputError` that names it."""
+    try:
+        return json.loads(folder.read(name))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder}/{name}: not JSON ({error}). Restore the file or remove it.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: its status, its result, and the digests of the files that it vouches for."""
+
+    status: str
+    result: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "status": self.status,
+            "result": dict(self.result),
+            "facts": dict(self.facts),
+            "error": self.error,
+            "files": dict(self.files),
+        }
+
+
+class Attempt:
+    """One attempt at a job. It writes below its own folder; the outcome comes last."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.digests: dict[str, str] = {}
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file and remember its digest for the outcome."""
+        self.folder.write(name, data)
+        self.digests[name] = sha256(data)
+
+    def read(self, name: str) -> bytes:
+        return self.folder.read(name)
+
+    def write_records(self, part: int, rows: list[Mapping[str, Any]]) -> None:
+        """Put one part of the epoch records: JSON lines, numbered by the checkpoint that they belong to."""
+        lines = "".join(canonical_json(row) + "\n" for row in rows)
+        self.write(f"records/{part:05d}.jsonl", lines.encode())
+
+    def records(self) -> list[dict[str, Any]]:
+        """All epoch records, in order."""
+        rows = []
+        for name in self.folder.names("records/"):
+            rows += [json.loads(line) for line in self.folder.read(name).decode().splitlines()]
+        return rows
+
+    def finish(self, outcome: Outcome) -> None:
+        """Write the outcome, with the digests of all files put so far."""
+        plain = outcome.plain() | {"files": dict(sorted(self.digests.items()))}
+        self.folder.write("outcome.json", to_json(plain))
+
+    def outcome(self) -> Outcome | None:
+        """The outcome, or None while there is none or where it is damaged."""
+        try:
+            plain = json.loads(self.folder.read("outcome.json"))
+            keys = ("status", "result", "facts", "error", "files")
+            return Outcome(**{key: plain[key] for key in keys}) if plain["version"] == VERSION else None
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def valid(self, outcome: Outcome) -> bool:
+        """Whether every file that the outcome vouches for is there with its digest."""
+        try:
+            return all(sha256(self.folder.read(name)) == digest for name, digest in outcome.files.items())
+        except FileNotFoundError:
+            return False
+
+
+class JobFolder:
+    """One job's place in a storage, shared by all campaigns."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+
+    def describe(self, plain: Mapping[str, Any]) -> None:
+        """Write job.json, once."""
+        try:
+            self.folder.read("job.json")
+        except FileNotFoundError:
+            self.folder.write("job.json", to_json(plain))
+
+    def attempts(self) -> list[Attempt]:
+        """All attempts, lowest number first."""
+        names = sorted(self.folder.children("attempts"), key=lambda name: (int(name.split("-")[0]), name))
+        return [Attempt(self.folder.child(f"attempts/{name}")) for name in names]
+
+    def new_attempt(self) -> Attempt:
+        numbers = [int(name.split("-")[0]) for name in self.folder.children("attempts")]
+        name = f"{max(numbers, default=0) + 1}-{uuid.uuid4().hex[:8]}"
+        return Attempt(self.folder.child(f"attempts/{name}"))
+
+    def finished(self) -> tuple[Attempt, Outcome] | None:
+        """The attempt that counts: the lowest one whose outcome is done and whose files are intact."""
+        for attempt in self.attempts():
+            outcome = attempt.outcome()
+            if outcome is not None and outcome.status == "done" and attempt.valid(outcome):
+                return attempt, outcome
+        return None
+
+
+class Storage:
+    """A storage folder: manifests of campaigns, and jobs by id."""
+
+    def __init__(self, folder: Folder | Path | str) -> None:
+        self.folder = LocalFolder(folder) if isinstance(folder, (str, Path)) else folder
+
+    def job(self, job_id: str) -> JobFolder:
+        return JobFolder(self.folder.child(f"jobs/{job_id}"))
+
+    def jobs(self) -> Iterator[str]:
+        yield from self.folder.children("jobs")
+
+    def campaigns(self) -> list[str]:
+        """Names of the campaigns that have a manifest, sorted."""
+        return self.folder.children("campaigns")
+
+    def write_manifest(self, name: str, manifest: Mapping[str, Any]) -> None:
+        self.folder.write(f"campaigns/{name}/manifest.json", to_json(manifest))
+
+    def read_manifest(self, name: str) -> dict[str, Any]:
+        """The manifest of a campaign; InputError when there is none or it is of another version."""
+        try:
+            manifest: dict[str, Any] = read_json(self.folder, f"campaigns/{name}/manifest.json")
+        except FileNotFoundError:
+            known = ", ".join(self.campaigns()) or "none"
+            raise InputError(
+                f"{self.folder}: no campaign {name!r} in this storage. Known: {known}."
+            ) from None
+        if manifest.get("version") != VERSION:
+            raise InputError(
+                f"{self.folder}/campaigns/{name}/manifest.json: version {manifest.get('version')!r}; this release "
+                f"reads {VERSION}. Use the release that wrote it, or a newer one."
+            )
+        return manifest
