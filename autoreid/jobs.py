@@ -93,8 +93,8 @@ class Job:
             raise InputError(f"{place}: not a job of this release ({error!r}).") from None
         if given.get("id") != job.id:
             raise InputError(
-                f"{place}: its content gives the id {job.id}, but {given.get('id')} is written. It was altered, "
-                f"or is of another engine revision than {ENGINE_REVISION}: plan the campaign again."
+                f"{place}: its content gives the id {job.id}, but {given.get('id')} is written. It was "
+                f"altered, or is of another engine revision than {ENGINE_REVISION}: plan the campaign again."
             )
         return job
 

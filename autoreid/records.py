@@ -62,7 +62,7 @@ EPOCH_COLUMNS = (
 )
 
 TRIAL_COLUMNS = (
-    Column("status", "string", "", "done, failed, running, waiting or skipped", nullable=False),
+    Column("status", "string", "", "done, failed, started, waiting or skipped", nullable=False),
     *SEEDS,
     Column("recipe", "string", "", "digest of the recipe", nullable=False),
     Column("data_set", "string", "", "name of the data set"),

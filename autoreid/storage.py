@@ -38,6 +38,10 @@ class Folder(Protocol):
         """Put the bytes whole: a reader sees all of them or the ones before."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Remove one file; nothing happens when it is not there."""
+        ...
+
     def names(self, prefix: str = "") -> list[str]:
         """All names that begin with `prefix`, sorted."""
         ...
@@ -80,6 +84,9 @@ class LocalFolder:
             raise _unwritable(path, error) from error
         finally:
             Path(temporary).unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
 
     def names(self, prefix: str = "") -> list[str]:
         found = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
@@ -155,6 +162,11 @@ class Attempt:
 
     def read(self, name: str) -> bytes:
         return self.folder.read(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file of this attempt; the outcome will not vouch for it."""
+        self.folder.remove(name)
+        self.digests.pop(name, None)
 
     def write_records(self, part: int, rows: list[Mapping[str, Any]]) -> None:
         """Put one part of the epoch records: JSON lines, numbered by the checkpoint that they belong to."""
@@ -252,7 +264,7 @@ class Storage:
             ) from None
         if manifest.get("version") != VERSION:
             raise InputError(
-                f"{self.folder}/campaigns/{name}/manifest.json: version {manifest.get('version')!r}; this release "
-                f"reads {VERSION}. Use the release that wrote it, or a newer one."
+                f"{self.folder}/campaigns/{name}/manifest.json: version {manifest.get('version')!r}; this "
+                f"release reads {VERSION}. Use the release that wrote it, or a newer one."
             )
         return manifest

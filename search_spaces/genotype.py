@@ -65,8 +65,8 @@ class Genotype:
             )
         if plain["version"] != VERSION:
             raise InputError(
-                f"{place}: version {plain['version']!r} of the genotype format; this release reads {VERSION}. "
-                "Use the release that wrote it, or a newer one."
+                f"{place}: version {plain['version']!r} of the genotype format; this release reads "
+                f"{VERSION}. Use the release that wrote it, or a newer one."
             )
         choices = plain["choices"]
         if not isinstance(choices, dict) or not all(isinstance(option, str) for option in choices.values()):
