@@ -1,0 +1,73 @@
+"""A re-ID model: a backbone and a neck, composed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from autoreid.models.necks import BLNeck, BNNeck, Branch, FBLNeck, build_neck
+from autoreid.recipes import Neck
+from search_spaces.genotype import Genotype
+from search_spaces.registry import find_space
+from search_spaces.relaxations import Branches
+
+
+class ReIDModel(nn.Module):
+    """images (batch, 3, h, w) -> one `Branch` per pair of losses; `embed` gives the inference feature."""
+
+    def __init__(self, backbone: nn.Module, neck: BNNeck | BLNeck | FBLNeck) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+
+    def forward(self, images: Tensor) -> tuple[Branch, ...]:
+        return self.neck.branches(self.backbone(images))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """The feature of every image, (batch, feature_dim), not normalised."""
+        return self.neck.embed(self.backbone(images))
+
+
+class SearchModel(nn.Module):
+    """A supernet and a neck; the branches to compute come with every call."""
+
+    def __init__(self, supernet: nn.Module, neck: BNNeck | BLNeck | FBLNeck) -> None:
+        super().__init__()
+        self.supernet = supernet
+        self.neck = neck
+
+    def forward(self, images: Tensor, branches: Mapping[str, Branches]) -> tuple[Branch, ...]:
+        return self.neck.branches(self.supernet(images, branches))
+
+
+def initialise(model: nn.Module, generator: torch.Generator) -> None:
+    """He's normal initialisation for convolutions, N(0, 0.01) for linear layers, 1 and 0 for norms."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0, 0.01, generator=generator)
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            nn.init.ones_(module.weight)
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def build_network(
+    genotype: Genotype, neck: Neck, identities: int, *, width_multiplier: float = 1.0
+) -> ReIDModel:
+    """The trainable network of a genotype: its backbone and the neck for `identities` classes."""
+    space = find_space(genotype.space)
+    space.check(genotype)
+    backbone = space.network(genotype, width_multiplier=width_multiplier)
+    return ReIDModel(backbone, build_neck(neck, backbone.channels, identities))
+
+
+def build_supernet(
+    space_id: str, neck: Neck, identities: int, *, width_multiplier: float = 1.0
+) -> SearchModel:
+    """The supernet of a space with a neck for `identities` classes."""
+    supernet = find_space(space_id).supernet(width_multiplier=width_multiplier)
+    return SearchModel(supernet, build_neck(neck, supernet.channels, identities))

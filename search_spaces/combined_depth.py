@@ -1,0 +1,248 @@
+"""CDNet's spaces: CS (`cs-v1`) and CDS (`cds-v1`), their supernet and derived networks.
+
+Source: Combined Depth Space based Architecture Search for Person Re-identification, sections 3.1 and 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.genotype import Genotype
+from search_spaces.relaxations import Branches
+from search_spaces.space import FeatureMaps, check_choices
+
+KERNELS = ((3, 5), (3, 7), (3, 9), (5, 7), (5, 9), (7, 9))
+STEM_CHANNELS = 64
+STAGE_CHANNELS = (256, 384, 512)
+PLACES = tuple(f"mblock{number}" for number in range(1, 7))
+
+
+def scaled(channels: int, width_multiplier: float) -> int:
+    """floor(beta * channels / 4) * 4, so that the squeeze to a quarter stays whole.
+
+    >>> scaled(64, 0.25), scaled(384, 0.75)
+    (16, 288)
+    """
+    return int(width_multiplier * channels / 4) * 4
+
+
+def _pointwise(inputs: int, outputs: int, *, relu: bool) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
+    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
+
+
+class Lite(nn.Sequential):
+    """Lite k: floor(k / 2) Lite 3x3 in series; a Lite 3x3 is a linear 1x1 convolution, a 3x3 depthwise
+    convolution, batch norm, ReLU (Fig. 2a, b; Eq. 1)."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        layers: list[nn.Module] = []
+        for _ in range(kernel // 2):
+            layers += [
+                nn.Conv2d(channels, channels, 1, bias=False),
+                nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+            ]
+        super().__init__(*layers)
+
+
+class ChannelGate(nn.Module):
+    """A weight in (0, 1) for every channel, from the channel means; one gate serves both branches."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(channels // 4, 1)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.restore = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = x.mean((2, 3), keepdim=True)
+        return x * self.restore(self.squeeze(means).relu()).sigmoid()
+
+
+class CBlock(nn.Module):
+    """Two branches of different kernels on squeezed channels, gated, summed and restored (Fig. 2c)."""
+
+    def __init__(self, inputs: int, outputs: int, kernels: tuple[int, int]) -> None:
+        super().__init__()
+        middle = outputs // 4
+        self.squeeze = _pointwise(inputs, middle, relu=True)
+        self.branches = nn.ModuleList(Lite(middle, kernel) for kernel in kernels)
+        self.gate = ChannelGate(middle)
+        self.restore = _pointwise(middle, outputs, relu=False)
+        self.shortcut = nn.Identity() if inputs == outputs else _pointwise(inputs, outputs, relu=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = self.squeeze(x)
+        first, second = (self.gate(branch(squeezed)) for branch in self.branches)
+        return (self.restore(first + second) + self.shortcut(x)).relu()
+
+
+class CDBlock(nn.Sequential):
+    """r CBlocks of the same kernels; the first one changes the channels (Fig. 3c)."""
+
+    def __init__(self, inputs: int, outputs: int, option: str) -> None:
+        first, second, repeats = parse_option(option)
+        channels = [inputs] + [outputs] * repeats
+        super().__init__(*(CBlock(channels[i], outputs, (first, second)) for i in range(repeats)))
+
+
+class MBlock(nn.Module):
+    """All options of one place. Only the branches that are asked for are computed (Eq. 5)."""
+
+    def __init__(self, inputs: int, outputs: int, options: tuple[str, ...]) -> None:
+        super().__init__()
+        self.options = nn.ModuleList(CDBlock(inputs, outputs, option) for option in options)
+
+    def forward(self, x: Tensor, branches: Branches) -> Tensor:
+        outputs = [
+            weight * self.options[i](x)
+            for i, weight in zip(branches.indices, branches.weights, strict=True)
+        ]
+        return torch.stack(outputs).sum(0) if len(outputs) > 1 else outputs[0]
+
+
+class Trunk(nn.Module):
+    """What is not searched (Fig. 4): the stem and the two DownSamples around six blocks.
+
+    `forward(images, block)` calls `block(number, x)` for the six blocks in turn.
+    """
+
+    def __init__(self, stem: int, stages: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(stem),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        self.downsamples = nn.ModuleList(
+            nn.Sequential(_pointwise(c, c, relu=True), nn.AvgPool2d(2)) for c in stages[:2]
+        )
+
+    def forward(self, images: Tensor, block: Callable[[int, Tensor], Tensor]) -> FeatureMaps:
+        x = self.stem(images)
+        maps = []
+        for stage in range(3):
+            x = block(2 * stage + 1, block(2 * stage, x))
+            if stage < 2:
+                x = self.downsamples[stage](x)
+            maps.append(x)
+        return FeatureMaps(middle=maps[1], last=maps[2])
+
+
+def _block_channels(width_multiplier: float) -> tuple[int, tuple[int, int, int], list[tuple[int, int]]]:
+    stem = scaled(STEM_CHANNELS, width_multiplier)
+    first, second, third = (scaled(c, width_multiplier) for c in STAGE_CHANNELS)
+    chain = [stem, first, first, second, second, third, third]
+    return stem, (first, second, third), list(zip(chain[:-1], chain[1:], strict=True))
+
+
+class CombinedDepthNetwork(nn.Module):
+    """The network of one genotype: CNet or CDNet without its neck.
+
+    images (batch, 3, h, w) -> maps at 1/16 of the size: `middle` after the second DownSample, `last`.
+    """
+
+    def __init__(self, options: tuple[str, ...], width_multiplier: float = 1.0) -> None:
+        super().__init__()
+        stem, stages, sizes = _block_channels(width_multiplier)
+        self.trunk = Trunk(stem, stages)
+        self.blocks = nn.ModuleList(
+            CDBlock(inputs, outputs, option) for (inputs, outputs), option in zip(sizes, options, strict=True)
+        )
+        self.channels = (stages[1], stages[2])
+
+    def forward(self, images: Tensor) -> FeatureMaps:
+        maps: FeatureMaps = self.trunk(images, lambda number, x: self.blocks[number](x))
+        return maps
+
+
+class CombinedDepthSupernet(nn.Module):
+    """All networks of a space in one, with independent choices at the six places."""
+
+    def __init__(self, options: tuple[str, ...], width_multiplier: float = 1.0) -> None:
+        super().__init__()
+        stem, stages, sizes = _block_channels(width_multiplier)
+        self.trunk = Trunk(stem, stages)
+        self.blocks = nn.ModuleList(MBlock(inputs, outputs, options) for inputs, outputs in sizes)
+        self.channels = (stages[1], stages[2])
+
+    def forward(self, images: Tensor, branches: Mapping[str, Branches]) -> FeatureMaps:
+        def block(number: int, x: Tensor) -> Tensor:
+            output: Tensor = self.blocks[number](x, branches[PLACES[number]])
+            return output
+
+        maps: FeatureMaps = self.trunk(images, block)
+        return maps
+
+    def inherited(self, genotype: Genotype, options: tuple[str, ...]) -> dict[str, Tensor]:
+        """The weights of one architecture, under the names that its own network gives them."""
+        chosen = {n: options.index(genotype[place]) for n, place in enumerate(PLACES)}
+        weights = {}
+        for name, tensor in self.state_dict().items():
+            room, _, rest = name.partition(".")
+            if room != "blocks":
+                weights[name] = tensor
+                continue
+            number, _, option, rest = rest.split(".", 3)
+            if int(option) == chosen[int(number)]:
+                weights[f"blocks.{number}.{rest}"] = tensor
+        return weights
+
+
+def parse_option(option: str) -> tuple[int, int, int]:
+    """The two kernels and the repeats of an option.
+
+    >>> parse_option("(3,7,2)"), parse_option("(5,9)")
+    ((3, 7, 2), (5, 9, 1))
+    """
+    numbers = [int(number) for number in option.strip("()").split(",")]
+    first, second, *rest = numbers
+    return first, second, rest[0] if rest else 1
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedDepthSpace:
+    """CS (`depths` empty: six options) or CDS (`depths` 1 and 2: twelve) at each of six places."""
+
+    id: str
+    depths: tuple[int, ...] = ()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        if not self.depths:
+            return tuple(f"({a},{b})" for a, b in KERNELS)
+        return tuple(f"({a},{b},{depth})" for depth in self.depths for a, b in KERNELS)
+
+    @property
+    def places(self) -> dict[str, tuple[str, ...]]:
+        return dict.fromkeys(PLACES, self.options)
+
+    def check(self, genotype: Genotype) -> None:
+        check_choices(self, genotype)
+
+    def derive(self, alphas: Mapping[str, Tensor]) -> Genotype:
+        """The option of the largest alpha at every place; ties: the first."""
+        choices = {}
+        for place, options in self.places.items():
+            values = alphas[place].tolist()
+            choices[place] = options[values.index(max(values))]
+        return Genotype.of(self.id, choices)
+
+    def sample(self, generator: torch.Generator) -> Genotype:
+        options = self.options
+        numbers = torch.randint(len(options), (len(PLACES),), generator=generator).tolist()
+        return Genotype.of(self.id, {p: options[n] for p, n in zip(PLACES, numbers, strict=True)})
+
+    def supernet(self, *, width_multiplier: float = 1.0) -> CombinedDepthSupernet:
+        return CombinedDepthSupernet(self.options, width_multiplier)
+
+    def network(self, genotype: Genotype, *, width_multiplier: float = 1.0) -> CombinedDepthNetwork:
+        self.check(genotype)
+        return CombinedDepthNetwork(tuple(genotype[place] for place in PLACES), width_multiplier)

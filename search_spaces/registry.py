@@ -1,0 +1,27 @@
+"""Every search space by its versioned id. A change that alters results is a new version."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from search_spaces.combined_depth import CombinedDepthSpace
+from search_spaces.errors import InputError, unknown
+from search_spaces.space import SearchSpace
+
+GROUP = "autoreid.spaces"
+
+SPACES: dict[str, SearchSpace] = {
+    "cs-v1": CombinedDepthSpace("cs-v1"),
+    "cds-v1": CombinedDepthSpace("cds-v1", depths=(1, 2)),
+}
+
+
+def find_space(space_id: str, place: str = "space") -> SearchSpace:
+    """The space of an id: a built-in one, or one that an installed package offers as an entry point."""
+    if space_id in SPACES:
+        return SPACES[space_id]
+    others = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if space_id in others:
+        found: SearchSpace = others[space_id].load()
+        return found
+    raise InputError(f"{place}: {unknown('space', space_id, [*SPACES, *others])}")

@@ -1,0 +1,93 @@
+"""Relaxations: alphas -> which branches to compute, and with which weights.
+
+A relaxation never knows which network it moves: it sees one vector of alphas per place, and answers one
+`Branches` per place. A supernet computes the branches that are named there, and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+
+
+class Branches(NamedTuple):
+    """The branches to compute at one place: their numbers (ascending), and one weight each, shape (k,)."""
+
+    indices: tuple[int, ...]
+    weights: Tensor
+
+
+class Relaxation(Protocol):
+    """Turns the alphas of all places into the branches of all places."""
+
+    def __call__(self, alphas: Mapping[str, Tensor]) -> dict[str, Branches]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """Every branch, weighed by softmax(alpha), as in DARTS.
+
+    >>> Softmax()({"a": torch.zeros(2)})["a"].weights
+    tensor([0.5000, 0.5000])
+    """
+
+    def __call__(self, alphas: Mapping[str, Tensor]) -> dict[str, Branches]:
+        return {
+            place: Branches(tuple(range(len(alpha))), alpha.softmax(0)) for place, alpha in alphas.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """Top-k Sample Search: the k branches of largest p = softmax(alpha), each of weight 1, whose gradient
+    reaches alpha through p (straight-through). Ties: the lower number. Source: CDNet, Eqs. 3-8.
+
+    `k` is a number, at most the options of every place, or "all".
+
+    >>> TopK(2)({"a": torch.tensor([0.0, 2.0, 1.0])})["a"].indices
+    (1, 2)
+    """
+
+    k: int | str = 2
+
+    def __call__(self, alphas: Mapping[str, Tensor]) -> dict[str, Branches]:
+        probabilities = {place: alpha.softmax(0) for place, alpha in alphas.items()}
+        chosen = self._choose(probabilities)
+        branches = {}
+        for place, p in probabilities.items():
+            indices = chosen[place]
+            selected = p[list(indices)]
+            # h - p without gradient, plus p: the value is exactly h = 1, the gradient is that of p.
+            branches[place] = Branches(indices, (1 - selected).detach() + selected)
+        return branches
+
+    def _choose(self, probabilities: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        sizes = {place: len(p) for place, p in probabilities.items()}
+        if self.k == "all":
+            return {place: tuple(range(size)) for place, size in sizes.items()}
+        k = int(self.k)
+        if not 1 <= k <= min(sizes.values()):
+            raise InputError(f"k: {k} branches asked of {min(sizes.values())}. Use 1 to that number, or 'all'.")
+        orders = [p.detach().sort(descending=True, stable=True).indices[:k] for p in probabilities.values()]
+        flat = torch.stack(orders).tolist()  # one copy to the host for all places
+        return {place: tuple(sorted(row)) for place, row in zip(probabilities, flat, strict=True)}
+
+
+def one_hot(places: Mapping[str, tuple[str, ...]], genotype: Genotype) -> dict[str, Branches]:
+    """The branches of one architecture: the chosen one at every place, of weight 1."""
+    return {
+        place: Branches((options.index(genotype[place]),), torch.ones(1))
+        for place, options in places.items()
+    }
+
+
+def relaxation(name: str, k: int | str) -> Relaxation:
+    """The relaxation that a recipe names: `softmax`, or `top-k` with its k."""
+    return Softmax() if name == "softmax" else TopK(k)

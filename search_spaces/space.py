@@ -1,0 +1,105 @@
+"""What a search space is: places, options, and the networks that they build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.errors import InputError, Problems, unknown
+from search_spaces.genotype import Genotype
+from search_spaces.relaxations import Branches
+
+
+class FeatureMaps(NamedTuple):
+    """What a backbone computes: a map half-way, (batch, c2, h2, w2), and the last, (batch, c3, h3, w3)."""
+
+    middle: Tensor
+    last: Tensor
+
+
+class Backbone(Protocol):
+    """A network without its neck. `channels` are those of the middle and of the last map."""
+
+    channels: tuple[int, int]
+
+    def __call__(self, images: Tensor) -> FeatureMaps: ...
+
+
+class Supernet(Protocol):
+    """A network that holds every option of every place; `alphas` are kept outside."""
+
+    channels: tuple[int, int]
+
+    def __call__(self, images: Tensor, branches: Mapping[str, Branches]) -> FeatureMaps: ...
+
+
+class SearchSpace(Protocol):
+    """A versioned search space.
+
+    `places` maps the name of a place to the names of its options, in the order of the alphas.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def places(self) -> dict[str, tuple[str, ...]]: ...
+
+    def check(self, genotype: Genotype) -> None:
+        """InputError, with every mistake, when the genotype is not of this space."""
+        ...
+
+    def derive(self, alphas: Mapping[str, Tensor]) -> Genotype:
+        """The architecture that the alphas stand for."""
+        ...
+
+    def sample(self, generator: torch.Generator) -> Genotype:
+        """One architecture, uniformly at random."""
+        ...
+
+    def supernet(self, *, width_multiplier: float = 1.0) -> nn.Module:
+        """A `Supernet` of this space."""
+        ...
+
+    def network(self, genotype: Genotype, *, width_multiplier: float = 1.0) -> nn.Module:
+        """The `Backbone` of one architecture."""
+        ...
+
+
+def initial_alphas(space: SearchSpace, scale: float, generator: torch.Generator) -> dict[str, Tensor]:
+    """One vector per place, scale * N(0, 1), as DARTS begins."""
+    return {
+        place: scale * torch.randn(len(options), generator=generator)
+        for place, options in space.places.items()
+    }
+
+
+def mean_entropy(alphas: Mapping[str, Tensor]) -> float:
+    """Mean over the places of the entropy of softmax(alpha), in nats: ln(options) at the start of a search,
+    0 when every place is decided."""
+    entropies = [
+        -(a.softmax(0) * a.log_softmax(0)).sum() for a in (a.detach().double() for a in alphas.values())
+    ]
+    return float(torch.stack(entropies).mean())
+
+
+def check_choices(space: SearchSpace, genotype: Genotype) -> None:
+    """InputError with every mistake of a genotype: another space, missing or alien places, alien options."""
+    if genotype.space != space.id:
+        raise InputError(
+            f"genotype {genotype.digest}: it belongs to the space {genotype.space!r}, not to {space.id!r}. "
+            f"Use a genotype of {space.id!r}, or name the space {genotype.space!r}."
+        )
+    problems, choices, places = Problems(), dict(genotype.choices), space.places
+    for place in places.keys() - choices.keys():
+        problems.add(f"genotype.choices.{place}", f"missing. Choose one of {', '.join(places[place])}.")
+    for place, option in choices.items():
+        if place not in places:
+            problems.add(f"genotype.choices.{place}", unknown("place", place, places))
+        elif option not in places[place]:
+            problems.add(f"genotype.choices.{place}", unknown("option", option, places[place]))
+    problems.found.sort()
+    problems.raise_if_any()
