@@ -1,0 +1,107 @@
+"""The cache on node-local disk: where it is, whole files, one builder at a time. Free of torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from autoreid.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: two builders then do the same work twice, and the later rename wins
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY = ".part-"
+LONGEST_BUILD_SECONDS = 3600.0
+STALE_SECONDS = 86400.0
+
+
+def default_cache() -> Path:
+    """The cache folder: $AUTOREID_CACHE, else ~/.cache/autoreid.
+
+    It must be on a disk of this machine: decoded images are memory-mapped from it, and over a network file
+    system every batch would be a burst of small remote reads.
+    """
+    given = os.environ.get("AUTOREID_CACHE")
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "autoreid"
+
+
+def writable_folder(folder: Path) -> Path:
+    """Make `folder` where it is missing; InputError where it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"{folder}: the cache cannot be written ({reason}). "
+            "Set AUTOREID_CACHE to a folder on a local disk of this machine."
+        ) from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that readers see all of it or what was there before. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name that no other process uses, in the folder of `path`, so that a rename stays on one disk."""
+    return path.parent / f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:12]}"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed builders left behind a day ago or earlier."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < STALE_SECONDS:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def one_builder(path: Path, longest_seconds: float = LONGEST_BUILD_SECONDS) -> Iterator[None]:
+    """Hold the right to build `path`; others wait, and find it built afterwards.
+
+    The lock only saves work. A process that dies lets go of it; one that hangs is passed over after
+    `longest_seconds`; without locks on this file system everybody builds, and the last rename wins.
+    """
+    if fcntl is None:
+        yield
+        return
+    with path.with_name(f".lock-{path.name}").open("ab") as file:
+        end = time.monotonic() + longest_seconds
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+            except OSError:
+                break
+        yield
+
+
+def thread_count() -> int:
+    """Threads for reading and decoding: the processors that this process may use, 16 at most."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(16, available))

@@ -1,0 +1,171 @@
+"""Where a data set comes from, and its index. Free of torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from autoreid import values
+from autoreid.data import market1501
+from autoreid.data.disk import default_cache, one_builder, sweep, temporary_beside, writable_folder
+from autoreid.data.index import ImageIndex
+from autoreid.errors import AutoreidError, InputError, Problems, RunError, unknown
+
+__all__ = ["DATASETS", "DataSource", "default_cache", "known_sets", "open_index", "render_into"]
+
+Reader = Callable[[Path], ImageIndex]
+
+DATASETS: dict[str, Reader] = {"market1501": market1501.read}
+RENDERED = "rendered"
+GROUP = "autoreid.datasets"
+RENDER_FIELDS = ("identities", "cameras", "images", "seed", "height", "width")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """A data set by name, with its folder; or the built-in pedestrians, with what to render.
+
+    `images` counts those of one identity in one camera; height and width are in pixels.
+
+    >>> DataSource.from_plain("rendered", "demo.yaml: data").identities
+    40
+    >>> DataSource("market1501", "/datasets").plain()
+    {'set': 'market1501', 'root': '/datasets'}
+    """
+
+    set: str = "market1501"
+    root: str | None = None
+    identities: int = values.bounded(40, 4, 9999)
+    cameras: int = values.bounded(4, 1, 99)
+    images: int = values.bounded(4, 1, 9999)
+    seed: int = values.bounded(0, 0)
+    height: int = values.bounded(128, 16, 4096)
+    width: int = values.bounded(64, 8, 4096)
+
+    def plain(self) -> dict[str, Any]:
+        """The fields that mean something for this set, as JSON values."""
+        return {name: getattr(self, name) for name in ("set", *_fields_of(self.set))}
+
+    @classmethod
+    def from_plain(cls, given: object, place: str = "data") -> DataSource:
+        """Read a mapping of fields, or the name of a set alone. InputError with every mistake at once;
+        each message starts with `place`."""
+        if isinstance(given, str):
+            given = {"set": given}
+        if not isinstance(given, Mapping):
+            raise InputError(f"{place}: a data set is a name or a group of fields, not {given!r}.")
+        problems = Problems()
+        name = str(given.get("set", "market1501"))
+        if name not in known_sets():
+            problems.add(f"{place}.set", unknown("data set", name, known_sets()))
+            fields: tuple[str, ...] = ("root", *RENDER_FIELDS)
+        else:
+            fields = _fields_of(name)
+        result = cls(set=name)
+        for field, value in given.items():
+            if field == "set" or (field == "root" and value is None and "root" in fields):
+                continue
+            if field not in fields:
+                problems.add(f"{place}.{field}", _misplaced(str(field), name, fields))
+                continue
+            result = values.override(result, {field: value}, f"{place}.", problems)
+        if name in known_sets() and name != RENDERED and not given.get("root"):
+            problems.add(f"{place}.root", f"missing. Give the folder of {name}.")
+        problems.raise_if_any()
+        return result
+
+
+def _fields_of(name: str) -> tuple[str, ...]:
+    return RENDER_FIELDS if name == RENDERED else ("root",)
+
+
+def _misplaced(field: str, name: str, fields: tuple[str, ...]) -> str:
+    if field in {known.name for known in dataclasses.fields(DataSource)}:
+        return f"not a field of the set {name!r}. Remove it; known there: {', '.join(('set', *fields))}."
+    return unknown("field", field, ("set", *fields))
+
+
+def known_sets() -> list[str]:
+    """Names of all data sets: built in, rendered, and those that installed packages offer."""
+    return sorted({*DATASETS, RENDERED, *(entry.name for entry in entry_points(group=GROUP))})
+
+
+def find_reader(name: str) -> Reader:
+    """The reader of a data set. Built-in names win over the entry points `autoreid.datasets`."""
+    if name in DATASETS:
+        return DATASETS[name]
+    for entry in entry_points(group=GROUP, name=name):
+        try:
+            reader: Reader = entry.load()
+        except Exception as error:  # a plug-in may fail in any way
+            raise InputError(
+                f"data.set: {name!r} ({entry.value}) could not be loaded: {type(error).__name__}: {error}. "
+                "Install a version of that package that fits."
+            ) from error
+        return reader
+    raise InputError(f"data.set: {unknown('data set', name, known_sets())}")
+
+
+def open_index(source: DataSource, cache: Path | None = None) -> ImageIndex:
+    """The index of a data set; rendered pedestrians are rendered into `cache` where they are not there yet.
+
+    InputError where the folder is missing, incomplete or holds names of another layout.
+    """
+    if source.set == RENDERED:
+        return market1501.read(_rendered(source, default_cache() if cache is None else cache))
+    reader = find_reader(source.set)
+    if source.root is None:
+        raise InputError(f"data.root: missing. Give the folder of {source.set}.")
+    index = reader(Path(source.root).expanduser())
+    if not isinstance(index, ImageIndex):
+        raise InputError(
+            f"data.set: the reader of {source.set!r} gave {type(index).__name__}. It must give an ImageIndex."
+        )
+    return index
+
+
+def _rendered(source: DataSource, cache: Path) -> Path:
+    from autoreid.data.pedestrians import RENDER_VERSION  # deferred: rendering is rarely needed
+
+    plain = source.plain() | {"render_version": RENDER_VERSION}
+    folder = writable_folder(cache / RENDERED)
+    target = folder / values.digest(plain)[:16]
+    if not target.is_dir():
+        with one_builder(target):
+            if not target.is_dir():
+                sweep(folder)
+                render_into(target, source)
+    return target
+
+
+def render_into(target: Path, source: DataSource) -> None:
+    """Render into a new folder beside `target` and rename it: `target` is whole or not there.
+
+    `target` may exist when it is empty. When another process made it meanwhile, its images are kept.
+    """
+    from autoreid.data.pedestrians import render
+
+    parameters = {name: getattr(source, name) for name in RENDER_FIELDS}
+    temporary = temporary_beside(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        render(temporary, **parameters)
+        try:
+            temporary.replace(target)
+        except OSError:
+            if not (target.is_dir() and any(target.iterdir())):
+                raise
+    except AutoreidError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RunError(
+            f"{target}: rendering failed ({reason}). Free space or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
