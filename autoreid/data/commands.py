@@ -85,7 +85,7 @@ def render(options: argparse.Namespace) -> int:
 
     directory = Path(options.directory).expanduser()
     given = {name: getattr(options, name) for name in RENDER_FIELDS}
-    source = DataSource.from_plain({"set": "rendered", **given}, "autoreid data render")
+    source = DataSource.from_plain({"set": "rendered", **given}, "render")
     if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
         raise InputError(f"{directory}: is there and not empty. Give a new folder, or remove this one.")
     begin = time.monotonic()

@@ -41,11 +41,11 @@ class DataSource:
     set: str = "market1501"
     root: str | None = None
     identities: int = values.bounded(40, 4, 9999)
-    cameras: int = values.bounded(4, 1, 99)
-    images: int = values.bounded(4, 1, 9999)
+    cameras: int = values.bounded(4, 2, 9)
+    images: int = values.bounded(4, 2, 99)
     seed: int = values.bounded(0, 0)
-    height: int = values.bounded(128, 16, 4096)
-    width: int = values.bounded(64, 8, 4096)
+    height: int = values.bounded(128, 32, 1024)
+    width: int = values.bounded(64, 16, 1024)
 
     def plain(self) -> dict[str, Any]:
         """The fields that mean something for this set, as JSON values."""
