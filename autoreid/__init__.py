@@ -1,0 +1,29 @@
+"""Architecture search for person re-identification. The public names load when they are first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from autoreid.version import __version__
+
+_HOMES = {
+    "search": "autoreid.running",
+    "train": "autoreid.running",
+    "run_job": "autoreid.running",
+    "DataSource": "autoreid.data.source",
+    "Execution": "autoreid.recipes",
+    "SearchRecipe": "autoreid.recipes",
+    "TrainRecipe": "autoreid.recipes",
+    "CDNET_SEARCH": "autoreid.recipes",
+    "CDNET_TRAIN": "autoreid.recipes",
+    "override": "autoreid.values",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'autoreid' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -101,8 +101,7 @@ class MBlock(nn.Module):
 
     def forward(self, x: Tensor, branches: Branches) -> Tensor:
         outputs = [
-            weight * self.options[i](x)
-            for i, weight in zip(branches.indices, branches.weights, strict=True)
+            weight * self.options[i](x) for i, weight in zip(branches.indices, branches.weights, strict=True)
         ]
         return torch.stack(outputs).sum(0) if len(outputs) > 1 else outputs[0]
 

@@ -74,7 +74,9 @@ class TopK:
             return {place: tuple(range(size)) for place, size in sizes.items()}
         k = int(self.k)
         if not 1 <= k <= min(sizes.values()):
-            raise InputError(f"k: {k} branches asked of {min(sizes.values())}. Use 1 to that number, or 'all'.")
+            raise InputError(
+                f"k: {k} branches asked of {min(sizes.values())}. Use 1 to that number, or 'all'."
+            )
         orders = [p.detach().sort(descending=True, stable=True).indices[:k] for p in probabilities.values()]
         flat = torch.stack(orders).tolist()  # one copy to the host for all places
         return {place: tuple(sorted(row)) for place, row in zip(probabilities, flat, strict=True)}
@@ -83,8 +85,7 @@ class TopK:
 def one_hot(places: Mapping[str, tuple[str, ...]], genotype: Genotype) -> dict[str, Branches]:
     """The branches of one architecture: the chosen one at every place, of weight 1."""
     return {
-        place: Branches((options.index(genotype[place]),), torch.ones(1))
-        for place, options in places.items()
+        place: Branches((options.index(genotype[place]),), torch.ones(1)) for place, options in places.items()
     }
 
 

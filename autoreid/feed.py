@@ -1,0 +1,92 @@
+"""Prepared data and batches: a batch is a pure function of (seed, step), on any device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoreid.data.arrays import decode
+from autoreid.data.augment import augment, draw
+from autoreid.data.index import ImageIndex, fingerprint
+from autoreid.data.sampler import IdentityBatches
+from autoreid.data.source import DataSource, open_index
+from autoreid.optimisation import stream
+from autoreid.recipes import Augmentation, Batch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedData:
+    """A data set decoded to one size: `images` is a memory map of uint8, (images, 3, height, width)."""
+
+    index: ImageIndex
+    images: np.ndarray
+    fingerprint: str
+
+    @property
+    def train_rows(self) -> np.ndarray:
+        """Rows of the training images."""
+        return self.index.rows("train")
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of every training image: its identity's place among the sorted identities."""
+        return np.unique(self.index.identities[self.train_rows], return_inverse=True)[1]
+
+    @property
+    def identities(self) -> int:
+        """Number of training identities."""
+        return len(np.unique(self.index.identities[self.train_rows]))
+
+
+def prepare(source: DataSource, height: int, width: int, cache: Path | None = None) -> PreparedData:
+    """Open a data set and decode it to one size, once per machine."""
+    index = open_index(source, cache)
+    name = fingerprint(index, cache)
+    return PreparedData(index, decode(index, height, width, cache, name), name)
+
+
+class Batches:
+    """Augmented class-balanced batches of some training images.
+
+    `rows` are rows of the data's array, `labels` their classes. `batch(step)` depends on the seed and the
+    step alone: not on the device, not on the batches before.
+    """
+
+    def __init__(
+        self,
+        data: PreparedData,
+        positions: np.ndarray,
+        *,
+        batch: Batch,
+        augmentation: Augmentation,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.images = data.images
+        self.rows = data.train_rows[positions]
+        self.labels = data.labels[positions]
+        self.sampler = IdentityBatches(self.labels, batch.identities, batch.images, stream(seed, "batches"))
+        self.seed = stream(seed, "augmentation")
+        self.augmentation = augmentation
+        self.device = device
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Normalised images (batch, 3, h, w) and their classes (batch,), on the device."""
+        chosen = self.sampler.batch(step)
+        pixels = torch.from_numpy(self.images[self.rows[chosen]]).to(self.device, non_blocking=True)
+        wanted = self.augmentation
+        parameters = draw(
+            len(chosen),
+            *self.images.shape[2:],
+            flip=wanted.flip,
+            pad=wanted.pad,
+            erasing=wanted.erasing,
+            seed=self.seed,
+            step=step,
+        )
+        images = augment(pixels, parameters).contiguous(memory_format=torch.channels_last)
+        return images, torch.from_numpy(self.labels[chosen]).to(self.device, non_blocking=True)

@@ -1,0 +1,91 @@
+"""Optimizers, learning rates and precision, as pure functions of a recipe and an epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from autoreid.errors import InputError
+from autoreid.recipes import Execution, Optimizer
+
+
+def stream(seed: int, name: str) -> int:
+    """The seed of one named stream of random numbers: independent streams from one seed.
+
+    >>> stream(0, "weights") != stream(0, "batches")
+    True
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7], "big")
+
+
+def build_optimizer(recipe: Optimizer, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+    """The optimizer that a recipe describes; its learning rate is set before every epoch."""
+    if recipe.name == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+    return torch.optim.Adam(
+        parameters,
+        lr=recipe.learning_rate,
+        betas=(recipe.momentum, recipe.beta2),
+        weight_decay=recipe.weight_decay,
+        amsgrad=recipe.name == "amsgrad",
+    )
+
+
+def learning_rate(recipe: Optimizer, epoch: int, epochs: int) -> float:
+    """The learning rate of an epoch counted from 0. A milestone m holds from epoch m on.
+
+    >>> from autoreid.recipes import CDNET_TRAIN
+    >>> [round(learning_rate(CDNET_TRAIN.optimizer, e, 350), 6) for e in (0, 149, 150, 300)]
+    [0.065, 0.065, 0.0065, 6.5e-05]
+    """
+    schedule, start = recipe.schedule, recipe.learning_rate
+    if schedule.name == "cosine":
+        return schedule.end + (start - schedule.end) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+    if schedule.name == "steps":
+        passed = sum(milestone <= epoch for milestone in schedule.milestones)
+        return float(start * schedule.factor**passed)
+    return start
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; `auto` is the first GPU, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device: no device {name!r}. Use auto, cpu, cuda or cuda:N.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device: {name} asked, but torch sees no GPU here. Use cpu or auto.")
+    return device
+
+
+def set_up(execution: Execution, precision: str) -> torch.device:
+    """Threads and matrix-product precision of this process; the device to work on."""
+    device = choose_device(execution.device)
+    if execution.threads:
+        torch.set_num_threads(execution.threads)
+    if device.type == "cuda":
+        mode = "tf32" if precision == "tf32" else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = mode
+        torch.backends.cudnn.conv.fp32_precision = mode  # type: ignore[attr-defined]
+    return device
+
+
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bf16 autocast where the recipe asks for it; else nothing."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()

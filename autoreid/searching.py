@@ -1,0 +1,226 @@
+"""The differentiable search: weights learn on one part of the training set, alphas on the other.
+
+One training batch moves the weights, one held-out batch moves the alphas, in turn (first order). Source:
+CDNet, Algorithm 1; Auto-ReID, Algorithm 1.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoreid import losses
+from autoreid.complexity import measure
+from autoreid.data import splits
+from autoreid.errors import InputError, RunError
+from autoreid.feed import Batches, PreparedData
+from autoreid.models.assembly import build_supernet, initialise
+from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
+from autoreid.recipes import Execution, Neck, SearchRecipe, Split
+from autoreid.snapshots import to_bytes
+from search_spaces.genotype import Genotype
+from search_spaces.registry import find_space
+from search_spaces.relaxations import relaxation
+from search_spaces.space import initial_alphas, mean_entropy
+
+
+def split_positions(split: Split, identities: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the training images that move the weights, and of those that move the alphas."""
+    if split.name == "per-identity":
+        return splits.per_identity(identities, held_out=split.held_out, seed=seed)
+    if split.name == "by-image":
+        return splits.by_image(identities, fraction=split.fraction, seed=seed)
+    return splits.by_identity(identities, fraction=split.fraction, seed=seed)
+
+
+def check_search(recipe: SearchRecipe) -> None:
+    """InputError when the recipe asks for what its space does not have."""
+    places = find_space(recipe.space).places
+    fewest = min(len(options) for options in places.values())
+    if recipe.k != "all" and int(recipe.k) > fewest:
+        raise InputError(
+            f"k: {recipe.k} branches, but {recipe.space} has {fewest}. Use 1 to {fewest}, or all."
+        )
+
+
+class SearchRun:
+    """A search that advances epoch by epoch; `state` and `load` carry it over an interruption."""
+
+    def __init__(
+        self,
+        recipe: SearchRecipe,
+        data: PreparedData,
+        *,
+        split_seed: int,
+        search_seed: int,
+        execution: Execution,
+    ) -> None:
+        check_search(recipe)
+        self.recipe, self.data = recipe, data
+        self.epochs, self.epoch = recipe.epochs, 0
+        self.space = find_space(recipe.space)
+        self.relax = relaxation(recipe.relaxation, recipe.k)
+        self.device = set_up(execution, recipe.precision)
+        self._build_batches(split_seed, search_seed)
+        self._build_model(search_seed)
+        self.genotype: Genotype | None = None
+        self.last_row: dict[str, Any] = {}
+        self.seconds = 0.0
+
+    def _build_batches(self, split_seed: int, search_seed: int) -> None:
+        recipe, labels = self.recipe, self.data.labels
+        train, held_out = split_positions(recipe.split, labels, stream(split_seed, "split"))
+        common = {"batch": recipe.batch, "augmentation": recipe.augmentation, "device": self.device}
+        self.train = Batches(self.data, train, seed=stream(search_seed, "train"), **common)
+        self.held_out = Batches(self.data, held_out, seed=stream(search_seed, "held-out"), **common)
+        self.steps = max(len(train) // recipe.batch.size, 1)
+
+    def _build_model(self, seed: int) -> None:
+        recipe = self.recipe
+        model = build_supernet(
+            recipe.space, recipe.neck, self.data.identities, width_multiplier=recipe.width_multiplier
+        )
+        initialise(model, torch.Generator().manual_seed(stream(seed, "weights")))
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        generator = torch.Generator().manual_seed(stream(seed, "alphas"))
+        alphas = initial_alphas(self.space, recipe.alpha_scale, generator)
+        self.alphas = {place: alpha.to(self.device).requires_grad_() for place, alpha in alphas.items()}
+        self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
+        self.alpha_optimizer = build_optimizer(recipe.alpha_optimizer, self.alphas.values())
+
+    def _weight_step(self, step: int) -> Tensor:
+        images, labels = self.train.batch(step)
+        with torch.no_grad():
+            branches = self.relax(self.alphas)
+        with autocast(self.recipe.precision, self.device):
+            outputs = self.model(images, branches)
+        found = losses.compute(self.recipe.objective, outputs, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        found.total.backward()
+        self.optimizer.step()
+        return torch.stack([*found, _correct(outputs[0].logits, labels)]).detach()
+
+    def _alpha_step(self, step: int) -> Tensor:
+        images, labels = self.held_out.batch(step)
+        with autocast(self.recipe.precision, self.device):
+            outputs = self.model(images, self.relax(self.alphas))
+        found = losses.compute(self.recipe.alpha_objective, outputs, labels)
+        # Gradients of the alphas only: those of the weights are not wanted here, and not computed.
+        gradients = torch.autograd.grad(found.total, list(self.alphas.values()))
+        for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
+            alpha.grad = gradient
+        self.alpha_optimizer.step()
+        return torch.stack([found.total, _correct(outputs[0].logits, labels)]).detach()
+
+    def advance(self) -> dict[str, Any]:
+        """One epoch; its record."""
+        recipe, begin = self.recipe, time.perf_counter()
+        rate = learning_rate(recipe.optimizer, self.epoch, self.epochs)
+        alpha_rate = learning_rate(recipe.alpha_optimizer, self.epoch, self.epochs)
+        set_learning_rate(self.optimizer, rate)
+        set_learning_rate(self.alpha_optimizer, alpha_rate)
+        self.model.train()
+        weight_sums = torch.zeros(4, device=self.device)
+        alpha_sums = torch.zeros(2, device=self.device)
+        for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
+            weight_sums += self._weight_step(step)
+            alpha_sums += self._alpha_step(step)
+        weight_means = (weight_sums / self.steps).tolist()  # the epoch's one wait for the device
+        alpha_means = (alpha_sums / self.steps).tolist()
+        check_finite([*weight_means, *alpha_means], self.epoch + 1)
+        seconds = time.perf_counter() - begin
+        return self._record(weight_means, alpha_means, (rate, alpha_rate), seconds)
+
+    def _record(
+        self, weights: list[float], alphas: list[float], rates: tuple[float, float], seconds: float
+    ) -> dict[str, Any]:
+        self.epoch += 1
+        self.seconds += seconds
+        before, self.genotype = self.genotype, self.space.derive(self.alphas)
+        changes = len(set(self.genotype.choices) - set(before.choices)) if before else 0
+        images = self.steps * self.recipe.batch.size
+        self.last_row = {
+            "epoch": self.epoch,
+            "loss": weights[0],
+            "cross_entropy": weights[1],
+            "triplet": weights[2],
+            "accuracy": weights[3] / self.recipe.batch.size,
+            "validation_loss": alphas[0],
+            "validation_accuracy": alphas[1] / self.recipe.batch.size,
+            "alpha_entropy": mean_entropy(self.alphas),
+            "genotype": str(self.genotype),
+            "genotype_changes": changes,
+            "learning_rate": rates[0],
+            "alpha_learning_rate": rates[1],
+            "steps": self.steps,
+            "images": images,
+            "wall_seconds": seconds,
+            "images_per_second": images / seconds,
+        }
+        return self.last_row
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the search depends on."""
+        return {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "row": self.last_row,
+            "genotype": self.genotype.to_json() if self.genotype else None,
+            "model": self.model.state_dict(),
+            "alphas": {place: alpha.detach() for place, alpha in self.alphas.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "alpha_optimizer": self.alpha_optimizer.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue where `state` was taken."""
+        self.epoch, self.seconds, self.last_row = state["epoch"], state["seconds"], state["row"]
+        self.genotype = Genotype.from_json(state["genotype"]) if state["genotype"] else None
+        self.model.load_state_dict(state["model"], strict=True)
+        with torch.no_grad():
+            for place, alpha in self.alphas.items():
+                alpha.copy_(state["alphas"][place])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+
+    def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """The result, and the files that go with it: the genotype and the supernet."""
+        recipe, row = self.recipe, self.last_row
+        genotype = self.space.derive(self.alphas)
+        trained = self.epochs * self.steps * recipe.batch.size
+        counts = measure(
+            genotype, Neck(name="blneck"), identities=2, height=recipe.height, width=recipe.width
+        )
+        result = {
+            "genotype": genotype.plain(),
+            "genotype_digest": genotype.digest,
+            "alphas": {place: alpha.tolist() for place, alpha in self.alphas.items()},
+            "alpha_entropy": row["alpha_entropy"],
+            "validation_loss": row["validation_loss"],
+            "validation_accuracy": row["validation_accuracy"],
+            "relaxation": recipe.relaxation,
+            "k": str(recipe.k) if recipe.relaxation == "top-k" else "all",
+            "params_backbone": counts.params.backbone,
+            "images_seen": 2 * trained,
+            "search_seconds": self.seconds,
+            "milliseconds_per_image": 1000 * self.seconds / trained,
+        }
+        supernet = {"model": self.model.state_dict(), "alphas": self.state()["alphas"]}
+        return result, {"genotype.json": genotype.to_json().encode(), "supernet.pt": to_bytes(supernet)}
+
+
+def _correct(logits: Tensor, labels: Tensor) -> Tensor:
+    return (logits.argmax(1) == labels).sum().float()
+
+
+def check_finite(means: list[float], epoch: int) -> None:
+    """RunError when a mean of the epoch is NaN or infinite."""
+    if not all(np.isfinite(means)):
+        raise RunError(
+            f"epoch {epoch}: the loss became NaN or infinite (means of the epoch: "
+            f"{', '.join(f'{mean:.3g}' for mean in means)}). Lower optimizer.learning_rate, or use fp32."
+        )

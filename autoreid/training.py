@@ -1,0 +1,186 @@
+"""The training of one network, and its evaluation on query and gallery at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoreid import losses
+from autoreid.complexity import measure
+from autoreid.evaluation.features import score
+from autoreid.evaluation.ranking import PROTOCOL
+from autoreid.feed import Batches, PreparedData
+from autoreid.models.assembly import ReIDModel, build_network, initialise
+from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
+from autoreid.recipes import Execution, TrainRecipe
+from autoreid.searching import check_finite
+from autoreid.snapshots import from_bytes, to_bytes
+from autoreid.values import from_plain, plain
+from search_spaces.genotype import Genotype
+
+MODEL_VERSION = 1
+
+
+class TrainRun:
+    """A training that advances epoch by epoch; `state` and `load` carry it over an interruption."""
+
+    def __init__(
+        self,
+        recipe: TrainRecipe,
+        genotype: Genotype,
+        data: PreparedData,
+        *,
+        train_seed: int,
+        execution: Execution,
+    ) -> None:
+        self.recipe, self.genotype, self.data, self.execution = recipe, genotype, data, execution
+        self.epochs, self.epoch = recipe.epochs, 0
+        self.complexity = measure(
+            genotype,
+            recipe.neck,
+            identities=data.identities,
+            height=recipe.height,
+            width=recipe.width,
+            width_multiplier=recipe.width_multiplier,
+        )
+        self.device = set_up(execution, recipe.precision)
+        self.batches = Batches(
+            data,
+            np.arange(len(data.train_rows)),
+            batch=recipe.batch,
+            augmentation=recipe.augmentation,
+            seed=stream(train_seed, "train"),
+            device=self.device,
+        )
+        self.steps = max(len(data.train_rows) // recipe.batch.size, 1)
+        model = build_network(
+            genotype, recipe.neck, data.identities, width_multiplier=recipe.width_multiplier
+        )
+        initialise(model, torch.Generator().manual_seed(stream(train_seed, "weights")))
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
+        self.seconds = 0.0
+        self.untrained: dict[str, Any] | None = None
+
+    def _step(self, step: int) -> Tensor:
+        images, labels = self.batches.batch(step)
+        with autocast(self.recipe.precision, self.device):
+            outputs = self.model(images)
+        found = losses.compute(self.recipe.objective, outputs, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        found.total.backward()
+        self.optimizer.step()
+        correct = (outputs[0].logits.argmax(1) == labels).sum().float()
+        return torch.stack([*found, correct]).detach()
+
+    def advance(self) -> dict[str, Any]:
+        """One epoch; its record. Before the first one, the untrained network is evaluated."""
+        if self.untrained is None:
+            self.untrained = self.evaluate()
+        begin = time.perf_counter()
+        rate = learning_rate(self.recipe.optimizer, self.epoch, self.epochs)
+        set_learning_rate(self.optimizer, rate)
+        self.model.train()
+        sums = torch.zeros(4, device=self.device)
+        for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
+            sums += self._step(step)
+        means = (sums / self.steps).tolist()  # the epoch's one wait for the device
+        check_finite(means, self.epoch + 1)
+        seconds = time.perf_counter() - begin
+        self.epoch += 1
+        self.seconds += seconds
+        images = self.steps * self.recipe.batch.size
+        return {
+            "epoch": self.epoch,
+            "loss": means[0],
+            "cross_entropy": means[1],
+            "triplet": means[2],
+            "accuracy": means[3] / self.recipe.batch.size,
+            "learning_rate": rate,
+            "steps": self.steps,
+            "images": images,
+            "wall_seconds": seconds,
+            "images_per_second": images / seconds,
+        }
+
+    def evaluate(self) -> dict[str, Any]:
+        """mAP, CMC and mINP of the model as it stands, on query and gallery."""
+        return evaluate_model(
+            self.model,
+            self.data,
+            device=self.device,
+            precision=self.recipe.precision,
+            batch=self.execution.evaluation_batch,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on."""
+        return {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "untrained": json.dumps(self.untrained),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue where `state` was taken."""
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.untrained = json.loads(state["untrained"])
+        self.model.load_state_dict(state["model"], strict=True)
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Evaluate; the result, and the model file that goes with it."""
+        begin = time.perf_counter()
+        evaluation = self.evaluate()
+        result = {
+            "evaluation": evaluation,
+            "untrained": self.untrained,
+            "complexity": self.complexity.plain(),
+            "genotype": self.genotype.plain(),
+            "genotype_digest": self.genotype.digest,
+            "network": str(self.genotype),
+            "train_seconds": self.seconds,
+            "evaluation_seconds": time.perf_counter() - begin,
+        }
+        return result, {"model.pt": pack_model(self.model, self.recipe, self.genotype, self.data.identities)}
+
+
+def evaluate_model(
+    model: ReIDModel, data: PreparedData, *, device: torch.device, precision: str = "fp32", batch: int = 128
+) -> dict[str, Any]:
+    """mAP, rank-k, mINP, queries and protocol of a model on query and gallery, as plain values."""
+    model.eval()
+    scores = score(model.embed, data.images, data.index, device=device, batch=batch, precision=precision)
+    return scores.plain(PROTOCOL)
+
+
+def pack_model(model: ReIDModel, recipe: TrainRecipe, genotype: Genotype, identities: int) -> bytes:
+    """A model file: weights, and what is needed to build the network again."""
+    return to_bytes(
+        {
+            "version": MODEL_VERSION,
+            "genotype": genotype.to_json(),
+            "recipe": json.dumps(plain(recipe)),
+            "identities": identities,
+            "weights": model.state_dict(),
+        }
+    )
+
+
+def unpack_model(data: bytes, place: str) -> tuple[ReIDModel, TrainRecipe, Genotype]:
+    """The network of a model file, its weights loaded strictly, in eval mode on the CPU."""
+    content = from_bytes(data, place, keys=("version", "genotype", "recipe", "identities", "weights"))
+    recipe = from_plain(TrainRecipe, json.loads(content["recipe"]), f"{place}.recipe")
+    genotype = Genotype.from_json(content["genotype"], f"{place}.genotype")
+    model = build_network(
+        genotype, recipe.neck, content["identities"], width_multiplier=recipe.width_multiplier
+    )
+    model.load_state_dict(content["weights"], strict=True)
+    return model.eval().to(memory_format=torch.channels_last), recipe, genotype  # type: ignore[call-overload]
