@@ -1,0 +1,100 @@
+"""Features of images by a network, and the scores of a whole data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoreid.data.augment import normalise as normalise_pixels
+from autoreid.errors import InputError, RunError, unknown
+from autoreid.evaluation.ranking import RankingScores, rank_features
+
+if TYPE_CHECKING:
+    from autoreid.data.index import ImageIndex
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+
+
+def extract(
+    embed: Callable[[Tensor], Tensor],
+    images: np.ndarray,
+    rows: np.ndarray,
+    *,
+    device: torch.device | str,
+    batch: int = 128,
+    precision: str = "fp32",
+) -> np.ndarray:
+    """Features, float32 (len(rows), dim), of the images at `rows`, in their order.
+
+    embed: float images (n, 3, H, W) -> features (n, dim), already in evaluation mode and on the device.
+    images: uint8 (images, 3, H, W), may be a memory map; a batch is read at a time.
+    precision: "bf16" runs `embed` under autocast; "tf32" is a switch of the process, set by the caller.
+    Raises InputError for a batch size or precision that does not exist, and for no rows; RunError for
+    features that are not finite.
+    """
+    _check(rows, batch, precision)
+    device = torch.device(device)
+    parts = []
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        for start in range(0, len(rows), batch):
+            taken = rows[start : start + batch]
+            pixels = torch.from_numpy(np.array(images[taken])).to(device)
+            features = embed(normalise_pixels(pixels)).float().cpu().numpy()
+            _check_finite(features, taken)
+            parts.append(features)
+    return np.concatenate(parts)
+
+
+def score(
+    embed: Callable[[Tensor], Tensor],
+    images: np.ndarray,
+    index: ImageIndex,
+    *,
+    device: torch.device | str,
+    batch: int = 128,
+    precision: str = "fp32",
+    normalise: bool = True,
+) -> RankingScores:
+    """Rank the gallery of a data set for each of its queries; `extract`, then `rank_features`."""
+    query, gallery = index.rows("query"), index.rows("gallery")
+    empty = [split for split, rows in (("query", query), ("gallery", gallery)) if not len(rows)]
+    if empty:
+        raise InputError(*(f"{split}: the data set has no {split} images to rank." for split in empty))
+    features = [
+        extract(embed, images, rows, device=device, batch=batch, precision=precision)
+        for rows in (query, gallery)
+    ]
+    return rank_features(
+        *features,
+        query_ids=index.identities[query],
+        query_cameras=index.cameras[query],
+        gallery_ids=index.identities[gallery],
+        gallery_cameras=index.cameras[gallery],
+        normalise=normalise,
+    )
+
+
+def _check(rows: np.ndarray, batch: int, precision: str) -> None:
+    problems = []
+    if not len(rows):
+        problems.append("rows: empty. Give at least one image.")
+    if batch < 1:
+        problems.append(f"batch: {batch} is too small. Use 1 or more.")
+    if precision not in PRECISIONS:
+        problems.append(f"precision: {unknown('precision', precision, PRECISIONS)}")
+    if problems:
+        raise InputError(*problems)
+
+
+def _check_finite(features: np.ndarray, rows: np.ndarray) -> None:
+    broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if broken.size:
+        raise RunError(
+            f"features: {broken.size} of {len(rows)} images of a batch have NaN or infinite features, the "
+            f"first is row {rows[broken[0]]} of the data set. These weights are not usable: take an earlier "
+            "checkpoint, or train with a lower learning rate."
+        )

@@ -1,0 +1,240 @@
+"""The fast form against plain loops: ties, duplicates, junk, distractors, single-camera identities."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoreid.errors import InputError
+from autoreid.evaluation.distances import distance_blocks, distinct_rows, prepare
+from autoreid.evaluation.ranking import PROTOCOL, RankingScores, rank, rank_features
+
+Labels = dict[str, np.ndarray]
+
+
+def naive_ranks(row: Any, person: int, camera: int, gallery_ids: Any, gallery_cameras: Any) -> list[int]:
+    """The protocol as plain as can be: the ranks of one query's matches."""
+    seen = [
+        (value, identity == person)  # False sorts before True: a tie counts against the match
+        for value, identity, view in zip(row, gallery_ids, gallery_cameras, strict=True)
+        if identity != -1 and not (identity == person and view == camera)
+    ]
+    return [place for place, (_, match) in enumerate(sorted(seen), start=1) if match]
+
+
+def naive(distance: np.ndarray, labels: Labels) -> dict[str, Any]:
+    queries = zip(distance.tolist(), labels["query_ids"], labels["query_cameras"], strict=True)
+    every = [naive_ranks(*query, labels["gallery_ids"], labels["gallery_cameras"]) for query in queries]
+    ranks = [hits for hits in every if hits]
+    size = sum(identity != -1 for identity in labels["gallery_ids"])
+    precisions = [math.fsum(n / place for n, place in enumerate(hits, start=1)) / len(hits) for hits in ranks]
+    return {
+        "valid": [bool(hits) for hits in every],
+        "average_precisions": precisions,
+        "mAP": math.fsum(precisions) / len(ranks) if ranks else None,
+        "mINP": math.fsum(len(hits) / hits[-1] for hits in ranks) / len(ranks) if ranks else None,
+        "cmc": [sum(hits[0] <= r for hits in ranks) / len(ranks) if ranks else 0 for r in range(1, size + 1)],
+    }
+
+
+def assert_equal(scores: RankingScores, expected: Mapping[str, Any]) -> None:
+    assert scores.valid.tolist() == expected["valid"]
+    assert scores.queries == sum(expected["valid"])
+    assert scores.average_precisions.tolist() == pytest.approx(expected["average_precisions"], abs=1e-12)
+    assert scores.mean_average_precision == pytest.approx(expected["mAP"], abs=1e-12)
+    assert scores.mean_inverse_negative_penalty == pytest.approx(expected["mINP"], abs=1e-12)
+    assert scores.cmc.tolist() == pytest.approx(expected["cmc"], abs=1e-12)
+
+
+def make_labels(random: np.random.Generator, queries: int, gallery: int) -> Labels:
+    """Few people and cameras, so that every kind occurs: identity 9 is in the gallery under camera 1 only,
+    identities above 9 are missing there, 0 are distractors and -1 junk."""
+    gallery_ids = random.integers(-1, 10, gallery)
+    gallery_cameras = random.integers(1, 4, gallery)
+    gallery_cameras[gallery_ids == 9] = 1
+    return {
+        "query_ids": random.integers(1, 12, queries),
+        "query_cameras": random.integers(1, 4, queries),
+        "gallery_ids": gallery_ids,
+        "gallery_cameras": gallery_cameras,
+    }
+
+
+LABELS = {
+    "query_ids": np.array([7, 8]),
+    "query_cameras": np.array([1, 2]),
+    "gallery_ids": np.array([7, 7, 8, 0, -1]),
+    "gallery_cameras": np.array([1, 2, 1, 3, 2]),
+}
+
+
+def test_a_worked_example() -> None:
+    # query 7: (its own camera ignored) 8, 0, match at 3 | query 8: match ties with 0 at .2, junk is no rival
+    distance = np.array([[0.0, 0.5, 0.1, 0.4, 0.0], [0.9, 0.8, 0.2, 0.2, 0.1]])
+    scores = rank(distance, **LABELS)
+    assert scores.average_precisions.tolist() == [1 / 3, 1 / 2]
+    assert scores.mean_average_precision == pytest.approx(5 / 12)
+    assert scores.cmc.tolist() == [0.0, 0.5, 1.0, 1.0]
+    assert scores.mean_inverse_negative_penalty == pytest.approx(5 / 12)
+    assert scores.queries == 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("seed", range(40))
+def test_rank_equals_the_naive_loop_under_many_ties(seed: int, dtype: type) -> None:
+    random = np.random.default_rng(seed)
+    labels = make_labels(random, 23, 57)
+    distance = random.integers(0, 2 + seed, (23, 57)).astype(dtype)
+    expected = naive(distance, labels)
+    assert_equal(rank(distance, **labels), expected)
+    assert_equal(rank(np.asfortranarray(distance), **labels, chunk=5), expected)
+
+
+def test_the_random_labels_hold_every_kind() -> None:
+    labels = make_labels(np.random.default_rng(0), 23, 57)
+    people = set(labels["query_ids"].tolist())
+    assert {-1, 0, 9} <= set(labels["gallery_ids"].tolist())
+    assert 9 in people and people - set(labels["gallery_ids"].tolist())
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), queries=st.integers(1, 5), gallery=st.integers(1, 9))
+def test_rank_equals_the_naive_loop_on_small_cases(data: st.DataObject, queries: int, gallery: int) -> None:
+    def numbers(low: int, high: int, count: int) -> np.ndarray:
+        return np.array(data.draw(st.lists(st.integers(low, high), min_size=count, max_size=count)))
+
+    labels = {
+        "query_ids": numbers(1, 3, queries),
+        "query_cameras": numbers(1, 2, queries),
+        "gallery_ids": numbers(-1, 3, gallery),
+        "gallery_cameras": numbers(1, 2, gallery),
+    }
+    distance = numbers(0, 3, queries * gallery).reshape(queries, gallery) / 4
+    expected = naive(distance, labels)
+    if not any(expected["valid"]):
+        with pytest.raises(InputError, match="no query has a gallery image of its identity"):
+            rank(distance, **labels)
+    else:
+        assert_equal(rank(distance, **labels), expected)
+
+
+def test_infinite_distances_come_last_and_tie_against_the_match() -> None:
+    distance = np.array([[0.0, np.inf, 0.1, np.inf, 0.0], [0.9, 0.8, -np.inf, 0.2, 0.1]])
+    assert_equal(rank(distance, **LABELS), naive(distance, LABELS))
+    assert rank(distance, **LABELS).average_precisions.tolist() == [1 / 3, 1.0]
+
+
+def test_order_of_the_gallery_does_not_matter() -> None:
+    random = np.random.default_rng(3)
+    labels = make_labels(random, 20, 60)
+    distance = random.integers(0, 5, (20, 60)).astype(np.float32)
+    order = random.permutation(60)
+    shuffled = labels | {name: labels[name][order] for name in ("gallery_ids", "gallery_cameras")}
+    first, second = rank(distance, **labels), rank(distance[:, order], **shuffled)
+    assert np.array_equal(first.average_precisions, second.average_precisions)
+    assert np.array_equal(first.cmc, second.cmc)
+
+
+def test_rank_leaves_its_arguments_as_they_were() -> None:
+    random = np.random.default_rng(4)
+    labels = make_labels(random, 12, 40)
+    distance = random.random((12, 40))
+    before = distance.copy()
+    rank(distance, **labels)
+    assert np.array_equal(distance, before)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("seed", range(10))
+def test_rank_features_equals_rank_of_naive_distances(seed: int, normalise: bool) -> None:
+    random = np.random.default_rng(seed)
+    labels = make_labels(random, 30, 80)
+    query, gallery = random.standard_normal((30, 16)), random.standard_normal((80, 16))
+    gallery[random.integers(0, 80, 40)] = gallery[
+        random.integers(0, 80, 40)
+    ]  # duplicates, some as distractors
+    query[:5] = gallery[:5]  # distance zero
+    given = [features.astype(np.float32) for features in (query, gallery)]
+    a, b = (features.astype(np.float64) for features in given)
+    if normalise:
+        a, b = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (a, b))
+    distance = np.array([[np.linalg.norm(x - y) for y in b] for x in a])
+    for chunk in (1, 7, 256):
+        scores = rank_features(*given, **labels, normalise=normalise, chunk=chunk)
+        assert_equal(scores, naive(distance, labels))
+
+
+def test_integer_features_tie_exactly_without_normalising() -> None:
+    random = np.random.default_rng(7)
+    labels = make_labels(random, 40, 90)
+    query, gallery = random.integers(-2, 3, (40, 5)), random.integers(-2, 3, (90, 5))
+    squares = ((query[:, None] - gallery[None]) ** 2).sum(axis=2)
+    assert_equal(rank_features(query, gallery, **labels, normalise=False), naive(squares, labels))
+
+
+def test_a_collapsed_network_gets_no_ties_from_rounding() -> None:
+    # All features within 1e-5 of one vector: float32 products would put them on a handful of values.
+    random = np.random.default_rng(8)
+    centre = random.standard_normal(64)
+    people = random.standard_normal((6, 64))
+    ids = np.repeat(np.arange(1, 7), 4)
+    features = centre + 1e-5 * (people[ids - 1] + 0.3 * random.standard_normal((24, 64)))
+    one, two = np.ones(24, dtype=int), np.full(24, 2)
+    scores = rank_features(
+        features, features, query_ids=ids, query_cameras=one, gallery_ids=ids, gallery_cameras=two
+    )
+    assert scores.mean_average_precision == 1.0
+
+
+def test_equal_rows_tie_wherever_they_lie() -> None:
+    random = np.random.default_rng(9)
+    gallery = prepare(random.standard_normal((203, 33)), normalise=True)
+    gallery[[0, 57, 101, 202]] = gallery[13]
+    gallery[44] = 0.0
+    gallery[45] = -0.0
+    query = prepare(random.standard_normal((6, 33)), normalise=True)
+    for block in distance_blocks(query, prepare(gallery, normalise=False), 4):
+        assert (block[:, [0, 57, 101, 202]] == block[:, [13]]).all()
+        assert (block[:, 44] == block[:, 45]).all()
+
+
+def test_distinct_rows_rebuild_the_matrix() -> None:
+    rows = np.random.default_rng(10).integers(0, 2, (300, 6)).astype(np.float64)
+    kept, place = distinct_rows(rows)
+    assert np.array_equal(rows[kept][place], rows)
+    assert len(kept) == len(np.unique(rows, axis=0)) == 64
+
+
+def test_rank_of_the_scores_ends_with_the_gallery() -> None:
+    distance = np.array([[0.0, 0.5, 0.1, 0.4, 0.0], [0.9, 0.8, 0.2, 0.2, 0.1]])
+    scores = rank(distance, **LABELS)
+    assert [scores.rank(r) for r in (1, 2, 3, 4, 5, 1000)] == [0.0, 0.5, 1.0, 1.0, 1.0, 1.0]
+    with pytest.raises(InputError, match="rank: 0 is too small"):
+        scores.rank(0)
+
+
+def test_plain_is_json_with_the_protocol() -> None:
+    distance = np.array([[0.0, 0.5, 0.1, 0.4, 0.0], [0.9, 0.8, 0.2, 0.2, 0.1]])
+    plain = rank(distance, **LABELS).plain(PROTOCOL)
+    assert json.loads(json.dumps(plain)) == {
+        "mAP": pytest.approx(5 / 12),
+        "rank_1": 0.0,
+        "rank_5": 1.0,
+        "rank_10": 1.0,
+        "mINP": pytest.approx(5 / 12),
+        "queries": 2,
+        "protocol": dict(PROTOCOL),
+    }
+
+
+def test_zero_vectors_have_raw_distances() -> None:
+    query, gallery = np.zeros((2, 3)), np.eye(5, 3)
+    distance = np.linalg.norm(query[:, None] - gallery[None], axis=2)
+    assert_equal(rank_features(query, gallery, **LABELS, normalise=False), naive(distance, LABELS))
