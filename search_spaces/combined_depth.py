@@ -5,6 +5,7 @@ Source: Combined Depth Space based Architecture Search for Person Re-identificat
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -139,7 +140,7 @@ def _block_channels(width_multiplier: float) -> tuple[int, tuple[int, int, int],
     stem = scaled(STEM_CHANNELS, width_multiplier)
     first, second, third = (scaled(c, width_multiplier) for c in STAGE_CHANNELS)
     chain = [stem, first, first, second, second, third, third]
-    return stem, (first, second, third), list(zip(chain[:-1], chain[1:], strict=True))
+    return stem, (first, second, third), list(itertools.pairwise(chain))
 
 
 class CombinedDepthNetwork(nn.Module):

@@ -1,0 +1,229 @@
+"""The engine's sub-commands. Nothing heavy is imported until one of them runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoreid.cli import DONE, Command, add_json_flag, answer, run_command, say
+from autoreid.errors import InputError, Problems, unknown
+from autoreid.models.commands import find_genotype
+
+if TYPE_CHECKING:
+    from autoreid.data.source import DataSource
+    from autoreid.recipes import Execution
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that every single run shares."""
+    parser.add_argument("--recipe", default="cdnet", help="name of the recipe (default: cdnet)")
+    add_data_flags(parser)
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for the results; continued if there"
+    )
+    parser.add_argument("--precision", help="fp32, tf32 or bf16; short for --set precision=...")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="override a recipe field; repeatable",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    add_json_flag(parser)
+
+
+def add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """Where the data is, and on what to compute."""
+    parser.add_argument("--data", required=True, metavar="DIR", help="data set folder, or 'rendered'")
+    parser.add_argument("--data-set", default="market1501", help="layout of the folder (default: market1501)")
+    parser.add_argument("--cache", metavar="DIR", help="node-local folder for decoded images")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
+
+
+def changes(settings: list[str], precision: str | None = None) -> dict[str, str]:
+    """`FIELD=VALUE` settings as a mapping; all malformed ones are reported together."""
+    problems, found = Problems(), {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            problems.add("--set", f"{setting!r} is not FIELD=VALUE, such as epochs=2.")
+        found[name] = value
+    problems.raise_if_any()
+    return found | ({"precision": precision} if precision else {})
+
+
+def chosen_recipe(recipes: Mapping[str, Any], options: argparse.Namespace, extra: Mapping[str, str]) -> Any:
+    """The recipe of a name with the overrides of the command line."""
+    from autoreid.recipes import recipe_problems
+    from autoreid.values import override
+
+    if options.recipe not in recipes:
+        raise InputError(f"--recipe: {unknown('recipe', options.recipe, recipes)}")
+    given = changes(options.set, options.precision) | dict(extra)
+    recipe = override(recipes[options.recipe], given, "--set ")
+    problems = [f"--set {name}: {message}" for name, message in recipe_problems(recipe)]
+    if problems:
+        raise InputError(*problems)
+    return recipe
+
+
+def data_source(options: argparse.Namespace) -> DataSource:
+    """The data set that `--data` and `--data-set` name."""
+    from autoreid.data.source import DataSource
+
+    if options.data == "rendered":
+        return DataSource(set="rendered")
+    return DataSource.from_plain({"set": options.data_set, "root": options.data}, "--data")
+
+
+def execution_of(options: argparse.Namespace) -> Execution:
+    from autoreid.optimisation import choose_device
+    from autoreid.recipes import Execution
+    from autoreid.values import override
+
+    choose_device(options.device)
+    return override(Execution(), {"device": options.device, "threads": options.threads}, "--")
+
+
+def cache_of(options: argparse.Namespace) -> Path | None:
+    return Path(options.cache) if options.cache else None
+
+
+def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+    accuracy = f"accuracy {100 * row['accuracy']:.1f}%"
+    entropy = f", alpha entropy {row['alpha_entropy']:.3f}" if "alpha_entropy" in row else ""
+    speed = f"{row['images_per_second']:.0f} images/s"
+    return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.3f}, {accuracy}{entropy}, {speed}"
+
+
+def _progress(options: argparse.Namespace, epochs: int) -> Any:
+    return None if options.quiet else lambda row: say(_epoch_line(row, epochs))
+
+
+def _configure_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--space", help="search space (default: the recipe's), such as cds-v1")
+    parser.add_argument("--split-seed", type=int, help="seed that divides the training set (default: --seed)")
+    add_run_flags(parser)
+
+
+def _run_search(options: argparse.Namespace) -> int:
+    from autoreid.recipes import SEARCH_RECIPES
+    from autoreid.running import search
+    from autoreid.searching import check_search
+
+    extra = {"space": options.space} if options.space else {}
+    recipe = chosen_recipe(SEARCH_RECIPES, options, extra)
+    check_search(recipe)
+    found = search(
+        recipe,
+        data_source(options),
+        options.out,
+        seed=options.seed,
+        split_seed=options.split_seed,
+        execution=execution_of(options),
+        cache=cache_of(options),
+        on_epoch=_progress(options, recipe.epochs),
+    )
+    text = f"{found.genotype}\n{options.out}/genotype.json"
+    answer(found.result | {"out": options.out}, text, options.json)
+    return DONE
+
+
+def _configure_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--genotype", required=True, help="a published name such as cdnet-top2, or a JSON file"
+    )
+    add_run_flags(parser)
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from autoreid.recipes import TRAIN_RECIPES
+    from autoreid.running import train
+
+    recipe = chosen_recipe(TRAIN_RECIPES, options, {})
+    trained = train(
+        recipe,
+        find_genotype(options.genotype),
+        data_source(options),
+        options.out,
+        seed=options.seed,
+        execution=execution_of(options),
+        cache=cache_of(options),
+        on_epoch=_progress(options, recipe.epochs),
+    )
+    before = trained.result["untrained"]
+    text = (
+        f"{scores_text(trained.result['evaluation'])}\n"
+        f"untrained: rank-1 {100 * before['rank_1']:.1f}, mAP {100 * before['mAP']:.1f}\n"
+        f"{options.out}/model.pt"
+    )
+    answer(trained.result | {"out": options.out}, text, options.json)
+    return DONE
+
+
+def scores_text(scores: Mapping[str, Any]) -> str:
+    """One line of percentages: rank-1, rank-5, rank-10, mAP, mINP."""
+    ranks = ", ".join(f"rank-{n} {100 * scores[f'rank_{n}']:.1f}" for n in (1, 5, 10))
+    means = f"mAP {100 * scores['mAP']:.1f}, mINP {100 * scores['mINP']:.1f}"
+    return f"{ranks}, {means} ({scores['queries']} queries)"
+
+
+def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="model.pt of a training, or its folder")
+    add_data_flags(parser)
+    add_json_flag(parser)
+
+
+def _run_evaluate(options: argparse.Namespace) -> int:
+    from autoreid.feed import prepare
+    from autoreid.optimisation import set_up
+    from autoreid.training import evaluate_model, unpack_model
+
+    path = Path(options.checkpoint)
+    path = path / "model.pt" if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Give the model.pt that autoreid train wrote, or its folder.")
+    execution, source = execution_of(options), data_source(options)
+    model, recipe, _ = unpack_model(path.read_bytes(), str(path))
+    device = set_up(execution, recipe.precision)
+    data = prepare(source, recipe.height, recipe.width, cache_of(options))
+    scores = evaluate_model(model.to(device), data, device=device, precision=recipe.precision)
+    answer(scores, scores_text(scores), options.json)
+    return DONE
+
+
+def _configure_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", default="autoreid-demo", metavar="DIR", help="storage (default: autoreid-demo)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def demo_lines(out: str, quiet: bool) -> list[list[str]]:
+    """The demo as the command lines that it runs, in order."""
+    run = ["campaign", "run", "demo", "--storage", out, *(["--quiet"] if quiet else [])]
+    return [run, ["tables", "collect", out], ["report", out], ["tables", "summary", out]]
+
+
+def _run_demo(options: argparse.Namespace) -> int:
+    worst = DONE
+    for line in demo_lines(options.out, options.quiet):
+        say(f"$ autoreid {' '.join(line)}")
+        worst = max(worst, run_command(line))
+    return worst
+
+
+DEMO = Command(
+    "demo",
+    "The main job on built-in data: four searches, four retrainings, tables and a report.",
+    _configure_demo,
+    _run_demo,
+)
+SEARCH = Command("search", "Search an architecture on one data set.", _configure_search, _run_search)
+TRAIN = Command("train", "Train and evaluate the network of a genotype.", _configure_train, _run_train)
+EVALUATE = Command("evaluate", "CMC and mAP of a trained model.", _configure_evaluate, _run_evaluate)
