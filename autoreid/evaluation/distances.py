@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -44,16 +45,12 @@ def distance_blocks(query: np.ndarray, gallery: np.ndarray, chunk: int) -> Itera
 
 
 def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the distinct rows of a float64 matrix, and for every row its place among them.
+    """Indices of the rows that differ in their bytes, and for every row its place among them.
 
     >>> [part.tolist() for part in distinct_rows(np.array([[2.0], [3.0], [2.0]]))]
     [[0, 1], [0, 1, 0]]
     """
-    words = np.ascontiguousarray(rows).view(np.uint64)
-    weights = np.random.default_rng(0).integers(2**64, size=words.shape[1], dtype=np.uint64) | np.uint64(1)
-    _, first, group = np.unique(words @ weights, return_index=True, return_inverse=True)
-    leader = first[group]
-    followers = np.flatnonzero(leader != np.arange(len(rows)))
-    unlike = followers[(rows[followers] != rows[leader[followers]]).any(axis=1)]
-    leader[unlike] = unlike  # different rows with one hash stand for themselves
+    first: dict[bytes, int] = {}
+    contiguous = np.ascontiguousarray(rows)
+    leader = [first.setdefault(hashlib.sha256(row).digest(), place) for place, row in enumerate(contiguous)]
     return np.unique(leader, return_inverse=True)

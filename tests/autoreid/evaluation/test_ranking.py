@@ -193,16 +193,24 @@ def test_a_collapsed_network_gets_no_ties_from_rounding() -> None:
     assert scores.mean_average_precision == 1.0
 
 
-def test_equal_rows_tie_wherever_they_lie() -> None:
+@pytest.mark.parametrize("images", [7, 50, 203])
+@pytest.mark.parametrize("chunk", [1, 3, 17])
+def test_equal_rows_tie_wherever_they_lie(images: int, chunk: int) -> None:
+    # A plain product of these sizes rounds some of the equal columns differently.
     random = np.random.default_rng(9)
-    gallery = prepare(random.standard_normal((203, 33)), normalise=True)
-    gallery[[0, 57, 101, 202]] = gallery[13]
-    gallery[44] = 0.0
-    gallery[45] = -0.0
-    query = prepare(random.standard_normal((6, 33)), normalise=True)
-    for block in distance_blocks(query, prepare(gallery, normalise=False), 4):
-        assert (block[:, [0, 57, 101, 202]] == block[:, [13]]).all()
-        assert (block[:, 44] == block[:, 45]).all()
+    gallery = prepare(random.standard_normal((images, 33)), normalise=True)
+    gallery[::3] = gallery[0]
+    query = prepare(random.standard_normal((34, 33)), normalise=True)
+    blocks = list(distance_blocks(query, gallery, chunk))
+    for block in blocks:
+        assert (block[:, ::3] == block[:, :1]).all()
+    expected = np.array([[np.linalg.norm(a - b) ** 2 - a @ a for b in gallery] for a in query])
+    assert np.concatenate(blocks) == pytest.approx(expected, abs=1e-12)
+
+
+def test_negative_zero_is_zero() -> None:
+    kept, _ = distinct_rows(prepare(np.array([[0.0, 1.0], [-0.0, 1.0]]), normalise=False))
+    assert kept.tolist() == [0]
 
 
 def test_distinct_rows_rebuild_the_matrix() -> None:
