@@ -44,8 +44,8 @@ def decode(
 
     The array is a private map of one file in `cache` (`default_cache()`), which is built where it is not
     there yet or is damaged: all processes of a machine share its pages, and a write to the array reaches
-    nobody else. Images are resized with an antialiased bilinear filter. `fingerprint_hex` spares computing
-    the fingerprint again.
+    nobody else (an array larger than the machine's memory is read-only). Images are resized with an
+    antialiased bilinear filter. `fingerprint_hex` spares computing the fingerprint again.
 
     InputError lists the images that cannot be read; RunError when the disk is full. Neither leaves a file.
     """
@@ -86,15 +86,25 @@ def read_image(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+def _open(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
     """The mapped array, or None where the file is missing or is not whole."""
     try:
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
+        array = _map(path)
     except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError):
         return None
-    right = isinstance(array, np.memmap) and array.dtype == np.uint8 and array.shape == shape
+    right = array.dtype == np.uint8 and array.shape == shape
     whole = right and array.flags.c_contiguous and path.stat().st_size == array.offset + array.nbytes
     return array if whole else None
+
+
+def _map(path: Path) -> np.memmap:
+    try:
+        return np.lib.format.open_memmap(path, mode="c")
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        # Linux counts a private map as memory that may be written, and refuses one larger than the machine's.
+        return np.lib.format.open_memmap(path, mode="r")
 
 
 def _build(index: ImageIndex, path: Path, shape: tuple[int, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -12,11 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autoreid.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two builders then do the same work twice, and the later rename wins
-    fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = ".part-"
 LONGEST_BUILD_SECONDS = 3600.0
@@ -85,10 +81,7 @@ def one_builder(path: Path, longest_seconds: float = LONGEST_BUILD_SECONDS) -> I
     The lock only saves work. A process that dies lets go of it; one that hangs is passed over after
     `longest_seconds`; without locks on this file system everybody builds, and the last rename wins.
     """
-    if fcntl is None:
-        yield
-        return
-    with path.with_name(f".lock-{path.name}").open("ab") as file:
+    with path.with_name(f".{path.name}.lock").open("ab") as file:
         end = time.monotonic() + longest_seconds
         while time.monotonic() < end:
             try:
