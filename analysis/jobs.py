@@ -1,0 +1,135 @@
+"""What became of one job, read from its attempts in a storage."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoreid.storage import Attempt, JobFolder, Outcome
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The status of a job, and the records of the attempt that counts, else of the newest one."""
+
+    status: str = "waiting"
+    attempts: int = 0
+    failed_seconds: float = 0.0
+    result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    epochs: tuple[Row, ...] = ()
+    error: str | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+    @property
+    def epoch_count(self) -> int:
+        """Epochs done: what the outcome says, else the records that were found."""
+        given = self.facts.get("epochs")
+        return given if self.done and isinstance(given, int) else len(self.epochs)
+
+    def after(self, job_id: str, source: Seen) -> Seen:
+        """A job that never began, given what became of the job that it needs."""
+        if source.status not in ("failed", "skipped"):
+            return self
+        reason = f"its input, job {job_id}, {'failed' if source.status == 'failed' else 'was skipped'}"
+        return dataclasses.replace(self, status="skipped", error=f"{reason}: {source.error}")
+
+
+def part(given: Any, name: str) -> Mapping[str, Any]:
+    """The object under a name, or an empty one where it is absent or something else."""
+    value = given.get(name) if isinstance(given, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def _label(attempt: Attempt) -> str:
+    return "attempt " + str(attempt.folder).rsplit("/", 1)[-1]
+
+
+def read_epochs(attempt: Attempt, place: str) -> tuple[tuple[Row, ...], list[str]]:
+    """The epoch records of all parts that can be read, and a warning for each that cannot.
+
+    A part that was written twice for one epoch counts once: the later row holds.
+    """
+    rows: dict[Any, Row] = {}
+    warnings = []
+    for name in attempt.folder.names("records/"):
+        try:
+            found = [json.loads(line) for line in attempt.folder.read(name).decode().splitlines()]
+            rows |= {row["epoch"]: row for row in found}
+        except (OSError, ValueError, TypeError, KeyError):
+            warnings.append(f"{place}: {_label(attempt)}: {name} is damaged; its epochs are left out.")
+    return tuple(rows.values()), warnings
+
+
+def _damage(attempt: Attempt, outcome: Outcome | None) -> str | None:
+    """Why an attempt that ended does not count, if it does not."""
+    if outcome is None:
+        present = "outcome.json" in attempt.folder.children()
+        return f"{_label(attempt)}: outcome.json is damaged" if present else None
+    if outcome.status == "done" and not attempt.valid(outcome):
+        return f"{_label(attempt)}: files are missing or differ from what its outcome vouches for"
+    return None
+
+
+def _all_damage(attempts: list[Attempt], outcomes: list[Outcome | None], counts: Attempt | None) -> list[str]:
+    """The damage of every attempt but the one that counts, whose files have just been checked."""
+    found = (
+        _damage(attempt, outcome)
+        for attempt, outcome in zip(attempts, outcomes, strict=True)
+        if counts is None or str(attempt.folder) != str(counts.folder)
+    )
+    return [text for text in found if text]
+
+
+def _seconds(attempt: Attempt, outcome: Outcome) -> float:
+    """Wall time of an attempt: by its outcome, else the sum of its epochs."""
+    given = part({"facts": outcome.facts}, "facts").get("wall_seconds")
+    if isinstance(given, (int, float)):
+        return float(given)
+    times = (row.get("wall_seconds") for row in read_epochs(attempt, "")[0])
+    return float(sum(time for time in times if isinstance(time, (int, float))))
+
+
+def _unfinished(attempts: list[Attempt], outcomes: list[Outcome | None], damage: list[str]) -> Seen:
+    failed = [outcome for outcome in outcomes if outcome is not None and outcome.status == "failed"]
+    if failed:
+        return Seen(
+            "failed", facts=failed[-1].facts, error=failed[-1].error or "failed without an error message"
+        )
+    error = f"{damage[-1]}. Run the campaign again." if damage else None
+    return Seen("started", error=error) if attempts else Seen()
+
+
+def look(job: JobFolder, place: str) -> tuple[Seen, list[str]]:
+    """What became of a job, and what was found damaged. `place` goes in front of each warning."""
+    try:
+        attempts = job.attempts()
+    except (OSError, ValueError) as error:
+        return Seen("started", error=f"its attempts cannot be listed: {error}"), [
+            f"{place}: its attempts cannot be listed ({error}). Remove what does not belong into the folder."
+        ]
+    outcomes = [attempt.outcome() for attempt in attempts]
+    finished = job.finished()
+    damage = _all_damage(attempts, outcomes, finished[0] if finished else None)
+    if finished is not None:
+        seen = Seen("done", result=finished[1].result, facts=finished[1].facts)
+    else:
+        seen = _unfinished(attempts, outcomes, damage)
+    newest = attempts[-1] if attempts else None
+    counts = finished[0] if finished else newest
+    epochs, damaged = read_epochs(counts, place) if counts else ((), [])
+    lost = (
+        _seconds(attempt, outcome)
+        for attempt, outcome in zip(attempts, outcomes, strict=True)
+        if outcome is not None and outcome.status == "failed"
+    )
+    seen = dataclasses.replace(seen, attempts=len(attempts), failed_seconds=sum(lost), epochs=epochs)
+    return seen, [f"{place}: {text}." for text in damage] + damaged

@@ -1,0 +1,193 @@
+"""The parquet tables: their schemas, a reader, and the data dictionary.
+
+Files lie at `<directory>/tables/<table>/<campaign>.parquet`, one for every table and campaign. Columns are
+declared in `autoreid.records` and nowhere else; units and descriptions travel in the files.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from autoreid.errors import InputError, unknown
+from autoreid.records import SCHEMA_VERSION, TABLES, Column
+
+TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
+
+# Keys of the metadata of a file. VERSION_KEY says by which declaration of the columns it was written;
+# CAMPAIGN_FACTS_KEY is in `trials` only: what the campaign claims and how it was planned, as JSON.
+VERSION_KEY = "autoreid_schema_version"
+TABLE_KEY = "autoreid_table"
+CAMPAIGN_KEY = "autoreid_campaign"
+CAMPAIGN_FACTS_KEY = "autoreid_campaign_facts"
+
+PURPOSES = {
+    "trials": "Every job of the campaign, whatever became of it: status, seeds, inputs, cost, machine.",
+    "epochs": "One row for each epoch of each search and training: losses, accuracy, learning rates, speed.",
+    "genotypes": "One row for each finished search: the genotype that it found, and what that took.",
+    "retrains": "One row for each finished training: its scores on the test set, and the network's size.",
+}
+
+
+def columns_of(table: str) -> tuple[Column, ...]:
+    """The declared columns of a table; InputError for a table that does not exist."""
+    if table not in TABLES:
+        raise InputError(unknown("table", table, TABLES))
+    return TABLES[table]
+
+
+def schema(table: str) -> pa.Schema:
+    """The arrow schema of a table, with `unit`, `description` and `measured` as metadata of each field.
+
+    >>> field = schema("retrains").field("mAP")
+    >>> str(field.type), field.nullable, field.metadata[b"unit"].decode()
+    ('double', False, 'fraction')
+    """
+    fields = [
+        pa.field(
+            column.name,
+            TYPES[column.kind],
+            nullable=column.nullable,
+            metadata={
+                "unit": column.unit,
+                "description": column.description,
+                "measured": "true" if column.measured else "false",
+            },
+        )
+        for column in columns_of(table)
+    ]
+    return pa.schema(fields, metadata={VERSION_KEY: str(SCHEMA_VERSION), TABLE_KEY: table})
+
+
+def file_of(directory: Path | str, table: str, campaign: str) -> Path:
+    """Where the file of a table and a campaign lies below a storage or another output folder."""
+    return Path(directory) / "tables" / table / f"{campaign}.parquet"
+
+
+def campaigns(directory: Path | str) -> list[str]:
+    """Names of the campaigns that have been collected below a folder, sorted."""
+    return sorted(path.stem for path in (Path(directory) / "tables" / "trials").glob("*.parquet"))
+
+
+def _metadata(file_schema: pa.Schema) -> dict[str, str]:
+    return {key.decode(): value.decode() for key, value in (file_schema.metadata or {}).items()}
+
+
+def _check(path: Path, table: str, file_schema: pa.Schema) -> None:
+    version = _metadata(file_schema).get(VERSION_KEY, "")
+    if not version.isdigit() or _metadata(file_schema).get(TABLE_KEY) != table:
+        raise InputError(
+            f"{path}: not a {table} table that 'autoreid tables collect' wrote. Move the file elsewhere."
+        )
+    if int(version) > SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema version {version}; this release reads up to {SCHEMA_VERSION}. Use the release "
+            "that wrote it, or collect the tables again with this one."
+        )
+
+
+def _read_file(path: Path, table: str) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            _check(path, table, file.schema_arrow)
+            read = file.read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. Run 'autoreid tables collect' on the storage.") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: cannot be read as parquet ({reason}). It may be cut short: run 'autoreid tables "
+            "collect' again, which replaces it."
+        ) from None
+    return read
+
+
+def _files(directory: Path | str, table: str, campaign: str | None) -> list[Path]:
+    known = campaigns(directory)
+    if not known:
+        raise InputError(
+            f"{directory}: no tables in this folder. Run 'autoreid tables collect {directory}' first."
+        )
+    if campaign is not None and campaign not in known:
+        raise InputError(f"{directory}: {unknown('campaign', campaign, known)}")
+    return [file_of(directory, table, name) for name in ([campaign] if campaign else known)]
+
+
+def _frame(read: pa.Table, columns: tuple[Column, ...]) -> pd.DataFrame:
+    """Whole numbers stay whole numbers: `Int64` where a column may be empty, else `int64`."""
+    integers = {pa.int64(): pd.Int64Dtype()}
+    frame: pd.DataFrame = read.to_pandas(types_mapper=integers.get)
+    return frame.astype({c.name: "int64" for c in columns if c.kind == "int64" and not c.nullable})
+
+
+def read(directory: Path | str, table: str, campaign: str | None = None) -> pd.DataFrame:
+    """One table of one campaign, or of all campaigns that were collected, in the order of the files.
+
+    `directory` is the storage, or the folder that `tables collect --out` named. Missing tables, a file cut
+    short, and a file of a newer schema version are an InputError that names the file.
+    """
+    columns = columns_of(table)
+    parts = [_read_file(path, table) for path in _files(directory, table, campaign)]
+    plain = [part.replace_schema_metadata(None).cast(schema(table).remove_metadata()) for part in parts]
+    return _frame(pa.concat_tables(plain), columns)
+
+
+def campaign_facts(directory: Path | str, campaign: str) -> dict[str, Any]:
+    """What the manifest said: name, claim, baseline, repeats, file (YAML text), data, data_fingerprint."""
+    (path,) = _files(directory, "trials", campaign)
+    facts: dict[str, Any] = json.loads(
+        _metadata(_read_file(path, "trials").schema).get(CAMPAIGN_FACTS_KEY, "{}")
+    )
+    return facts
+
+
+def describe(table: str) -> str:
+    """The columns of one table as text for a terminal."""
+    rows = [(c.name, c.kind, c.unit or "-", c.description + _remarks(c)) for c in columns_of(table)]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [f"{table}: {PURPOSES[table]}", ""]
+    lines += ["  " + "  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in rows]
+    return "\n".join(lines)
+
+
+def _remarks(column: Column) -> str:
+    marks = [] if column.nullable else ["never empty"]
+    marks += ["measured"] if column.measured else []
+    return f" ({', '.join(marks)})" if marks else ""
+
+
+DICTIONARY_HEAD = f"""\
+# The tables, column by column
+
+This page is written by `autoreid tables describe --markdown` from the declarations in `autoreid/records.py`.
+
+`autoreid tables collect DIR` puts one parquet file for every table and campaign at
+`DIR/tables/<table>/<campaign>.parquet` and replaces it whole. The schema version is {SCHEMA_VERSION}. The \
+files carry it in their metadata as `{VERSION_KEY}`, beside `{TABLE_KEY}` and `{CAMPAIGN_KEY}`; every column \
+carries its `unit`, its `description`, and whether it is `measured`. [reports.md](reports.md) shows how to \
+read them.
+
+Fractions lie between 0 and 1. A column marked *measured* holds what a clock or a machine gave: it may differ
+between two runs that are otherwise equal.
+"""
+
+
+def describe_markdown() -> str:
+    """The data dictionary: all tables as one Markdown page (docs/tables.md)."""
+    parts = [DICTIONARY_HEAD]
+    for table in TABLES:
+        parts += [f"## {table}", "", PURPOSES[table], "", "| column | type | unit | empty | what it says |"]
+        parts.append("|---|---|---|---|---|")
+        for column in columns_of(table):
+            mark = " *measured*" if column.measured else ""
+            empty = "may be" if column.nullable else "never"
+            parts.append(
+                f"| `{column.name}` | {column.kind} | {column.unit} | {empty} | {column.description}{mark} |"
+            )
+        parts.append("")
+    return "\n".join(parts)
