@@ -48,11 +48,12 @@ PUBLISHED_CAMERAS = 6
 
 @dataclass(frozen=True, slots=True)
 class SplitScan:
-    """What the folder of one split holds, problems included. rows: (file name, identity, camera), by name."""
+    """What the folder of one split holds, problems included. rows: (file name, identity, camera), by name.
+    `closed` says why the folder could not be listed: nothing else is known then."""
 
     split: str
     folder: Path
-    missing: bool
+    closed: str = ""
     rows: tuple[tuple[str, int, int], ...] = ()
     aliens: tuple[str, ...] = ()
     junk: int = 0
@@ -60,11 +61,9 @@ class SplitScan:
     def problems(self) -> Iterator[tuple[str, str]]:
         """(kind, message with its remedy) of everything that keeps this split from being read."""
         place = self.folder
-        if self.missing:
-            yield (
-                "missing folder",
-                (f"{place}: no such folder. Give the folder that holds {', '.join(FOLDERS.values())}."),
-            )
+        if self.closed:
+            remedy = f"Give a readable folder that holds {', '.join(FOLDERS.values())}."
+            yield "missing folder", f"{place}: {self.closed}. {remedy}"
             return
         if self.aliens:
             remedy = "Rename them like 0002_c1s1_000451_03.jpg (identity, camera), or move them away."
@@ -99,9 +98,13 @@ def scan(root: Path) -> list[SplitScan]:
 
 def _scan_split(split: str, folder: Path) -> SplitScan:
     if not folder.is_dir():
-        return SplitScan(split, folder, missing=True)
+        return SplitScan(split, folder, closed="no such folder")
+    try:
+        names = sorted(path.name for path in folder.iterdir() if is_image(path))
+    except OSError as error:
+        return SplitScan(split, folder, closed=error.strerror or str(error))
     rows, aliens, junk = [], [], 0
-    for name in sorted(path.name for path in folder.iterdir() if is_image(path)):
+    for name in names:
         match = NAME.fullmatch(name)
         if match is None:
             aliens.append(name)
@@ -109,7 +112,7 @@ def _scan_split(split: str, folder: Path) -> SplitScan:
             junk += 1
         else:
             rows.append((name, int(match[1]), int(match[2])))
-    return SplitScan(split, folder, False, tuple(rows), tuple(aliens), junk)
+    return SplitScan(split, folder, "", tuple(rows), tuple(aliens), junk)
 
 
 def is_image(path: Path) -> bool:

@@ -94,6 +94,16 @@ def test_a_missing_root_is_named_with_the_remedy(tmp_path: Path) -> None:
         market1501.read(tmp_path / "nowhere")
 
 
+def test_a_folder_that_cannot_be_listed_is_named(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"query: Permission denied. Give a readable folder") as caught:
+        market1501.read(market)
+    assert len(caught.value.problems) == 3
+
+
 def test_a_split_of_junk_alone_is_empty(make_market: Callable[..., Path]) -> None:
     root = make_market(gallery=["-1_c1s1_000401_03.jpg"])
     with pytest.raises(InputError, match=r"only junk \(1 images of identity -1\)"):
