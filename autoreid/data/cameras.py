@@ -63,22 +63,22 @@ def camera_of(number: int, seed: int, height: int, width: int) -> Camera:
     tall, wide = height + height // 4, width * 5
     mixing = _mixing(
         hue=_spread(start[0], number, golden, -0.5, 0.5),
-        warmth=_spread(start[1], number, silver, -1.0, 1.0),
-        saturation=_spread(start[2], number, golden, 0.6, 1.15),
+        warmth=_spread(start[1], number, silver, -0.8, 0.8),
+        saturation=_spread(start[2], number, golden, 0.65, 1.15),
     )
     return Camera(
         backdrop=panorama(scenes[(number + int(start[3] * 4)) % len(scenes)], tall, wide, rng),
         mixing=mixing,
-        gain=_spread(start[4], number, golden, 0.7, 1.3),
-        gamma=_spread(start[5], number, silver, 0.7, 1.5),
-        haze=_spread(start[6], number, golden, 0.0, 0.16),
+        gain=_spread(start[4], number, golden, 0.75, 1.25),
+        gamma=_spread(start[5], number, silver, 0.7, 1.4),
+        haze=_spread(start[6], number, golden, 0.0, 0.08),
         light=(float(rng.uniform(-0.3, 0.3)), float(rng.uniform(-0.2, 0.2))),
         resolution=_spread(start[7], number, silver, 0.4, 1.0),
         blur=_spread(start[8], number, golden, 0.0, 1.0),
         noise=_spread(start[9], number, silver, 0.01, 0.05),
         quality=int(_spread(start[10], number, golden, 45, 90)),
-        scale=_spread(start[11], number, golden, 0.88, 1.0),
-        squeeze=_spread(start[12], number, silver, 0.88, 1.0),
+        scale=_spread(start[11], number, golden, 0.9, 1.0),
+        squeeze=_spread(start[12], number, silver, 0.9, 1.0),
         lean=_spread(start[13], number, golden, -0.12, 0.12),
         taper=_spread(start[14], number, silver, 0.0, 0.35),
         heading=_spread(start[15], number, golden, 0.0, 2 * math.pi),
@@ -93,15 +93,22 @@ def backdrop(camera: Camera, height: int, width: int, rng: np.random.Generator) 
     return camera.backdrop[top : top + height, left : left + width]
 
 
-def expose(scene: Pixels, camera: Camera, rng: np.random.Generator) -> Image.Image:
+def daylight(track: np.random.Generator) -> Pixels:
+    """The light while a person crosses one camera's view: brightness and warmth, one factor a channel."""
+    warmth = track.normal(0, 0.03)
+    tint = np.array([1 + warmth, 1.0, 1 - 1.2 * warmth]) * math.exp(track.normal(0, 0.1))
+    return tint.astype(np.float32)
+
+
+def expose(scene: Pixels, camera: Camera, tint: Pixels, rng: np.random.Generator) -> Image.Image:
     """What the camera records of a scene (height, width, 3) in [0, 1]: light, colours, optics and noise."""
     height, width, _ = scene.shape
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
     slope_x, slope_y = camera.light
     light = 1 + (slope_x + rng.normal(0, 0.12)) * across + (slope_y + rng.normal(0, 0.08)) * down
-    gain = camera.gain * math.exp(rng.normal(0, 0.12))
-    lit = np.clip((scene @ camera.mixing.T) * (light * gain).astype(np.float32), 0, 1)
+    gain = camera.gain * math.exp(rng.normal(0, 0.06))
+    lit = np.clip((scene * tint @ camera.mixing.T) * (light * gain).astype(np.float32), 0, 1)
     lit = camera.haze + (1 - camera.haze) * lit ** np.float32(camera.gamma)
     image = Image.fromarray((lit * 255).astype(np.uint8))
     share = camera.resolution * float(rng.uniform(0.85, 1.0))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from autoreid.data.cameras import Camera, Pixels, backdrop, expose
+from autoreid.data.cameras import Camera, Pixels, backdrop, daylight, expose
 from autoreid.data.canvas import SUPERSAMPLING, Layer, Placement, oval
 from autoreid.data.figures import Body, Pose
 from autoreid.data.looks import FAMILY, Look, look_of
@@ -37,6 +37,7 @@ def compose(
     """
     rng = stream(seed, SHOT, *key)
     track = stream(seed, TRACK, *key[:2])
+    tint = daylight(track)
     scene = backdrop(camera, height, width, rng)
     if rng.random() < 0.35:
         scene = _passer_by(scene, camera, rng, share=float(rng.uniform(0.4, 0.7)), reach=0.5)
@@ -53,7 +54,7 @@ def compose(
         layer = Layer(height, width)
         paint_occluder(layer, rng)
         scene = _over(scene, *layer.flatten())
-    return expose(scene, camera, rng), int(np.clip(camera.quality + rng.normal(0, 6), 30, 95))
+    return expose(scene, camera, tint, rng), int(np.clip(camera.quality + rng.normal(0, 6), 30, 95))
 
 
 def _pose(camera: Camera, track: np.random.Generator, rng: np.random.Generator) -> Pose:

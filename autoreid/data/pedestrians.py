@@ -38,10 +38,10 @@ class Shot:
         """The official form of a file name.
 
         >>> Shot("query", identity=2, person=2, camera=1, number=3).name
-        '0002_c1s1_000202_04.jpg'
+        '0002_c1s1_000201_04.jpg'
         """
         identity = "-1" if self.identity == JUNK else f"{self.identity:04d}"
-        frame = 50 * (self.number + 1) + 2 * (self.identity % 25 > 0) if self.identity > 0 else self.person
+        frame = 50 * (self.number + 1) + 1 if self.identity > 0 else self.person
         return f"{identity}_c{self.camera}s1_{frame:06d}_{self.number + 1:02d}.jpg"
 
 

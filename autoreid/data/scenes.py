@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from autoreid.data.canvas import SUPERSAMPLING, Layer, oval
 from autoreid.data.looks import COLOURS, Colour
 
+FADE = np.float32(0.3)
 Painter = Callable[[ImageDraw.ImageDraw, int, int, np.random.Generator], None]
 
 
@@ -110,7 +111,8 @@ def panorama(scene: str, height: int, width: int, rng: np.random.Generator) -> n
     patches = rng.uniform(0.75, 1.15, size=(4, 10)).astype(np.float32)
     light = Image.fromarray(patches).resize((width, height), Image.Resampling.BICUBIC)
     grain = rng.normal(0, 0.03, size=(height, width, 1)).astype(np.float32)
-    return np.clip(pixels * np.asarray(light)[..., None] + grain, 0, 1).astype(np.float32)
+    faded = FADE * pixels.mean(axis=2, keepdims=True) + (1 - FADE) * pixels
+    return np.clip(faded * np.asarray(light)[..., None] + grain, 0, 1).astype(np.float32)
 
 
 def paint_occluder(layer: Layer, rng: np.random.Generator) -> None:
