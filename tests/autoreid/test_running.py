@@ -1,0 +1,248 @@
+"""Searches and trainings as a whole, on a few rendered pedestrians."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from autoreid import losses
+from autoreid.data.source import DataSource
+from autoreid.errors import InputError, RunError
+from autoreid.feed import PreparedData
+from autoreid.jobs import Job, search_job, train_job
+from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Execution, SearchRecipe, TrainRecipe
+from autoreid.records import EPOCH_COLUMNS, measured
+from autoreid.running import Row, build_run, run_attempt, run_job, search, train
+from autoreid.snapshots import from_bytes, newest_checkpoint
+from autoreid.storage import Storage
+from autoreid.training import unpack_model
+from autoreid.values import override
+from search_spaces.published import PUBLISHED
+
+SIZE = {"height": 64, "width": 32, "width_multiplier": 0.1, "batch.identities": 4, "batch.images": 2}
+SEARCH = override(CDNET_SEARCH, SIZE | {"epochs": 3, "split.held_out": 2})
+TRAIN = override(CDNET_TRAIN, SIZE | {"epochs": 3, "optimizer.learning_rate": 0.01})
+CPU = Execution(device="cpu", threads=1)
+CDNET = PUBLISHED["cdnet-top2"]
+
+
+def jobs_of(data: PreparedData) -> dict[str, Job]:
+    return {
+        "search": search_job(SEARCH, data.fingerprint, split_seed=0, search_seed=0),
+        "train": train_job(TRAIN, data.fingerprint, CDNET, train_seed=0),
+    }
+
+
+def repeatable(rows: list[Row]) -> list[Row]:
+    """Records without what a clock gave."""
+    return [{key: row[key] for key in row if key not in measured("epochs")} for row in rows]
+
+
+def final_weights(storage: Storage, job: Job) -> dict[str, Any]:
+    finished = storage.job(job.id).finished()
+    assert finished is not None
+    name = "supernet.pt" if job.kind == "search" else "model.pt"
+    return from_bytes(finished[0].read(name), name)
+
+
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+@pytest.mark.parametrize("kind", ["search", "train"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_interrupted_run_equals_an_undisturbed_one(
+    kind: str, precision: str, tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path
+) -> None:
+    job = jobs_of(small_data)[kind]
+    job = replace(job, recipe=override(job.recipe, {"precision": precision}))
+    whole, broken = Storage(tmp_path / "whole"), Storage(tmp_path / "broken")
+    list(run_job(job, whole, small_source, CPU, cache))
+
+    run = run_job(job, broken, small_source, CPU, cache)
+    next(run)
+    next(run)
+    run.close()  # the second epoch's records are written, the third never begins
+    (interrupted,) = broken.job(job.id).attempts()
+    assert interrupted.outcome() is None
+    assert [row["epoch"] for row in run_job(job, broken, small_source, CPU, cache)] == [3]
+
+    assert equal(final_weights(broken, job), final_weights(whole, job))
+    first, second = (storage.job(job.id).finished() for storage in (whole, broken))
+    assert first is not None
+    assert second is not None
+    assert repeatable(second[0].records()) == repeatable(first[0].records())
+    assert len(broken.job(job.id).attempts()) == 2
+    assert list(run_job(job, broken, small_source, CPU, cache)) == []  # finished work never runs again
+
+
+def test_a_damaged_checkpoint_is_passed_over(
+    tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path, capsys: Any
+) -> None:
+    job, storage = jobs_of(small_data)["train"], Storage(tmp_path)
+    run = run_job(job, storage, small_source, CPU, cache)
+    next(run)
+    next(run)
+    run.close()
+    (attempt,) = storage.job(job.id).attempts()
+    path = Path(str(attempt.folder)) / "checkpoints/00002.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    found = newest_checkpoint(attempt)
+    assert found is not None
+    assert found[0] == 1
+    assert "00002.json: this checkpoint is damaged" in capsys.readouterr().err
+    assert [row["epoch"] for row in run_job(job, storage, small_source, CPU, cache)] == [2, 3]
+
+
+def test_rows_have_exactly_the_declared_columns(small_data: PreparedData) -> None:
+    names = {column.name for column in EPOCH_COLUMNS}
+    for job in jobs_of(small_data).values():
+        row = build_run(job, CDNET, small_data, CPU).advance()
+        assert row.keys() <= names
+        assert {column.name for column in EPOCH_COLUMNS if not column.nullable} <= row.keys()
+        assert job.kind == "train" or row.keys() == names
+
+
+def test_a_search_moves_weights_and_alphas(tmp_path: Path, small_source: DataSource, cache: Path) -> None:
+    recipe = override(SEARCH, {"alpha_optimizer.learning_rate": 0.1, "epochs": 2})
+    found = search(recipe, small_source, tmp_path / "a", cache=cache, execution=CPU)
+    assert found.rows[1]["alpha_entropy"] < found.rows[0]["alpha_entropy"] < 2.4849
+    assert found.rows[1]["validation_loss"] != found.rows[0]["validation_loss"]
+    other = search(recipe, small_source, tmp_path / "b", cache=cache, execution=CPU, seed=1)
+    assert other.result["alphas"] != found.result["alphas"]
+    assert json.loads((tmp_path / "a/genotype.json").read_text()) == found.genotype.plain()
+
+
+def test_only_the_split_seed_changes_the_split(small_data: PreparedData) -> None:
+    def rows(split_seed: int, search_seed: int) -> list[list[int]]:
+        job = search_job(SEARCH, small_data.fingerprint, split_seed=split_seed, search_seed=search_seed)
+        run = build_run(job, None, small_data, CPU)
+        return [run.train.rows.tolist(), run.held_out.rows.tolist()]  # type: ignore[attr-defined]
+
+    assert rows(0, 0) == rows(0, 1) != rows(1, 0)
+    train_rows, held_out = rows(0, 0)
+    assert not set(train_rows) & set(held_out)
+    assert sorted(train_rows + held_out) == small_data.train_rows.tolist()
+
+
+def test_a_training_beats_the_untrained_network_on_what_it_learned(
+    tmp_path: Path, small_source: DataSource, cache: Path
+) -> None:
+    adam = {"optimizer.name": "adam", "optimizer.learning_rate": 0.002}
+    recipe = override(TRAIN, adam | {"epochs": 10, "augmentation.erasing": 0, "augmentation.pad": 0})
+    trained = train(recipe, CDNET, small_source, tmp_path / "t", cache=cache, execution=CPU)
+    assert trained.rows[-1]["loss"] < 0.85 * trained.rows[0]["loss"]
+    assert trained.result["evaluation"]["queries"] == trained.result["untrained"]["queries"] > 0
+    assert trained.result["evaluation"]["mAP"] != trained.result["untrained"]["mAP"]
+
+
+def test_a_model_file_gives_the_network_back(
+    tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path
+) -> None:
+    train(override(TRAIN, {"epochs": 1}), CDNET, small_source, tmp_path / "t", cache=cache, execution=CPU)
+    data = (tmp_path / "t/model.pt").read_bytes()
+    model, recipe, genotype = unpack_model(data, "model.pt")
+    assert (recipe.epochs, genotype) == (1, CDNET)
+    images = torch.randn(2, 3, 64, 32)
+    twin, _, _ = unpack_model(data, "model.pt")
+    assert torch.equal(model.embed(images), twin.embed(images))
+    with pytest.raises(InputError, match="not a file of autoreid, or damaged"):
+        unpack_model(data[: len(data) // 2], "model.pt")
+
+
+def test_a_loss_that_is_nan_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, small_data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = jobs_of(small_data)["train"]
+    attempt = Storage(tmp_path).job(job.id).new_attempt()
+    epochs = run_attempt(job, attempt, [], small_data, CPU, CDNET)
+    next(epochs)
+    intact = losses.compute
+    monkeypatch.setattr(losses, "compute", lambda *given: _nan(intact(*given)))
+    with pytest.raises(RunError, match=r"epoch 2: the loss became NaN.*after epoch 1 is kept"):
+        next(epochs)
+    outcome = attempt.outcome()
+    assert outcome is not None
+    assert outcome.status == "failed"
+    assert "NaN" in str(outcome.error)
+    found = newest_checkpoint(attempt)
+    assert found is not None
+    assert found[1]["epoch"] == 1
+    assert all(tensor.isfinite().all() for tensor in found[1]["model"].values())
+
+
+def _nan(found: losses.Losses) -> losses.Losses:
+    return found._replace(total=found.total * torch.nan)
+
+
+def test_another_folder_of_work_is_never_overwritten(
+    tmp_path: Path, small_source: DataSource, cache: Path
+) -> None:
+    out = tmp_path / "t"
+    one = override(TRAIN, {"epochs": 1})
+    first = train(one, CDNET, small_source, out, cache=cache, execution=CPU)
+    again = train(one, CDNET, small_source, out, cache=cache, execution=CPU)
+    assert again.result == first.result
+    with pytest.raises(InputError, match="which is not this one"):
+        train(one, CDNET, small_source, out, cache=cache, execution=CPU, seed=1)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty, and no job of autoreid"):
+        train(one, CDNET, small_source, tmp_path / "full", cache=cache, execution=CPU)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch.identities": 40}, "40 identities a batch"),
+        ({"k": 13}, "k: 13 branches, but cds-v1 has 12"),
+        ({"space": "cds-v2"}, "no space 'cds-v2'. Did you mean 'cds-v1'"),
+        ({"objective.cross_entropy": 0, "objective.triplet": 0}, "nothing would be learned"),
+    ],
+)
+def test_a_search_that_cannot_work_is_refused_before_it_begins(
+    change: dict[str, Any], message: str, small_data: PreparedData
+) -> None:
+    job = search_job(override(SEARCH, change), small_data.fingerprint, split_seed=0, search_seed=0)
+    with pytest.raises(InputError, match=message):
+        build_run(job, None, small_data, CPU)
+
+
+def test_more_stripes_than_rows_are_refused_before_training(small_data: PreparedData) -> None:
+    recipe = override(TRAIN, {"neck.stripes": 5})
+    job = train_job(recipe, small_data.fingerprint, CDNET, train_seed=0)
+    with pytest.raises(InputError, match="5 stripes of a map that is 4 rows high"):
+        build_run(job, CDNET, small_data, CPU)
+
+
+def test_other_data_than_planned_is_refused(small_data: PreparedData) -> None:
+    job = train_job(TRAIN, "f" * 64, CDNET, train_seed=0)
+    with pytest.raises(InputError, match="planned on ffffffffffff"):
+        build_run(job, CDNET, small_data, CPU)
+
+
+def test_a_training_before_its_search_is_refused(
+    tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path
+) -> None:
+    job = train_job(TRAIN, small_data.fingerprint, "0" * 32, train_seed=0)
+    with pytest.raises(InputError, match="the search is not done"):
+        list(run_job(job, Storage(tmp_path), small_source, CPU, cache))
+
+
+def test_recipes_are_the_papers() -> None:
+    assert isinstance(CDNET_SEARCH, SearchRecipe)
+    assert isinstance(CDNET_TRAIN, TrainRecipe)
+    search_, train_ = CDNET_SEARCH, CDNET_TRAIN
+    assert (search_.batch.size, search_.epochs, search_.height, search_.width) == (64, 240, 256, 128)
+    assert (search_.optimizer.learning_rate, search_.optimizer.schedule.end) == (0.025, 1e-4)
+    assert (search_.alpha_optimizer.learning_rate, search_.alpha_optimizer.weight_decay) == (3e-4, 1e-3)
+    assert search_.alpha_optimizer.schedule.milestones == (80, 160)
+    assert (train_.optimizer.learning_rate, train_.epochs, train_.neck.stripes) == (0.065, 350, 2)
+    assert train_.optimizer.schedule.milestones == (150, 225, 300)

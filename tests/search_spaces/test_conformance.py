@@ -1,0 +1,139 @@
+"""What every registered space must do; a new space is tested by being registered."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+from search_spaces.published import PUBLISHED
+from search_spaces.registry import SPACES, find_space
+from search_spaces.relaxations import one_hot, relaxation
+from search_spaces.space import SearchSpace, initial_alphas, mean_entropy
+
+IMAGES = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(params=sorted(SPACES))
+def space(request: pytest.FixtureRequest) -> SearchSpace:
+    return SPACES[request.param]
+
+
+def random_genotypes(space: SearchSpace, count: int) -> list[Genotype]:
+    generator = torch.Generator().manual_seed(7)
+    return [space.sample(generator) for _ in range(count)]
+
+
+def test_genotypes_round_trip_through_json(space: SearchSpace) -> None:
+    for genotype in random_genotypes(space, 20):
+        space.check(genotype)
+        assert Genotype.from_json(genotype.to_json()) == genotype
+
+
+def test_samples_reach_every_option(space: SearchSpace) -> None:
+    seen = {choice for genotype in random_genotypes(space, 300) for choice in genotype.choices}
+    assert seen == {(place, option) for place, options in space.places.items() for option in options}
+
+
+def test_one_hot_alphas_derive_their_genotype(space: SearchSpace) -> None:
+    for genotype in random_genotypes(space, 5):
+        alphas = {
+            place: torch.tensor([float(option == genotype[place]) for option in options])
+            for place, options in space.places.items()
+        }
+        assert space.derive(alphas) == genotype
+
+
+def test_ties_derive_the_first_option(space: SearchSpace) -> None:
+    alphas = {place: torch.zeros(len(options)) for place, options in space.places.items()}
+    assert all(option == space.places[place][0] for place, option in space.derive(alphas).choices)
+
+
+def test_networks_run_forward_and_backward(space: SearchSpace) -> None:
+    for genotype in random_genotypes(space, 2):
+        network = space.network(genotype, width_multiplier=0.25)
+        maps = network(IMAGES)
+        assert (maps.middle.shape[1], maps.last.shape[1]) == network.channels
+        (maps.middle.mean() + maps.last.square().mean()).backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_odd_sizes_work(space: SearchSpace) -> None:
+    network = space.network(random_genotypes(space, 1)[0], width_multiplier=0.25)
+    assert network(torch.randn(2, 3, 79, 45)).last.isfinite().all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_supernet_with_one_branch_equals_the_derived_network(space: SearchSpace, training: bool) -> None:
+    supernet = space.supernet(width_multiplier=0.25).double().train(training)
+    images = IMAGES.double()
+    for genotype in random_genotypes(space, 3):
+        network = space.network(genotype, width_multiplier=0.25).double().train(training)
+        options = next(iter(space.places.values()))
+        network.load_state_dict(supernet.inherited(genotype, options), strict=True)
+        ones = one_hot(space.places, genotype)
+        for theirs, ours in zip(network(images), supernet(images, ones), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "k"), [("top-k", 1), ("top-k", 2), ("top-k", "all"), ("softmax", 1)])
+def test_every_relaxation_reaches_every_alpha(space: SearchSpace, name: str, k: int | str) -> None:
+    supernet = space.supernet(width_multiplier=0.25)
+    alphas = initial_alphas(space, 1e-3, torch.Generator().manual_seed(0))
+    for alpha in alphas.values():
+        alpha.requires_grad_()
+    maps = supernet(IMAGES, relaxation(name, k)(alphas))
+    maps.last.square().mean().backward()
+    assert all(alpha.grad is not None and alpha.grad.abs().sum() > 0 for alpha in alphas.values())
+
+
+def test_alphas_begin_undecided(space: SearchSpace) -> None:
+    alphas = initial_alphas(space, 1e-3, torch.Generator().manual_seed(0))
+    assert {place: len(alpha) for place, alpha in alphas.items()} == {
+        place: len(options) for place, options in space.places.items()
+    }
+    sizes = [len(options) for options in space.places.values()]
+    expected = torch.tensor(sizes).double().log().mean().item()
+    assert mean_entropy(alphas) == pytest.approx(expected, abs=1e-5)
+
+
+def test_published_genotypes_belong_to_their_spaces() -> None:
+    for genotype in PUBLISHED.values():
+        SPACES[genotype.space].check(genotype)
+
+
+def test_the_depths_of_table_8() -> None:
+    depths = {
+        name: sum(int(option.strip("()").split(",")[2]) for _, option in genotype.choices)
+        for name, genotype in PUBLISHED.items()
+        if genotype.space == "cds-v1"
+    }
+    assert depths == {"cdnet-top1": 10, "cdnet-top2": 9, "cdnet-top3": 10, "cdnet-top4": 8}
+
+
+def test_sizes_of_the_spaces() -> None:
+    sizes = {name: len(space.places["mblock1"]) ** len(space.places) for name, space in SPACES.items()}
+    assert (sizes["cs-v1"], sizes["cds-v1"]) == (6**6, 12**6)
+
+
+def test_a_genotype_of_another_space_is_refused() -> None:
+    with pytest.raises(InputError, match="belongs to the space 'cs-v1', not to 'cds-v1'"):
+        SPACES["cds-v1"].network(PUBLISHED["cnet-top2"])
+
+
+def test_every_mistake_of_a_genotype_is_reported() -> None:
+    choices = dict(PUBLISHED["cnet-top2"].choices) | {"mblock1": "(3,4)", "mblock9": "(3,5)"}
+    del choices["mblock2"]
+    with pytest.raises(InputError) as error:
+        SPACES["cs-v1"].check(Genotype.of("cs-v1", choices))
+    assert [problem.split(":")[0] for problem in error.value.problems] == [
+        "genotype.choices.mblock1",
+        "genotype.choices.mblock2",
+        "genotype.choices.mblock9",
+    ]
+
+
+def test_an_unknown_space_is_named_with_a_suggestion() -> None:
+    with pytest.raises(InputError, match=r"no space 'cds-v2'\. Did you mean 'cds-v1'"):
+        find_space("cds-v2")
