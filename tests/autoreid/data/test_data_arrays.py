@@ -203,16 +203,19 @@ def test_two_processes_may_build_at_once(market: Path, cache: Path, setup: str) 
     assert len(list((cache / "arrays").glob("*.npy"))) == 1
 
 
+STUCK = """
+import threading
+from autoreid.data import arrays
+arrays.resized = lambda *_: print("decoding", flush=True) or threading.Event().wait()
+"""
+
+
 def test_a_killed_build_harms_nobody(market: Path, cache: Path) -> None:
-    slow = (
-        "from autoreid.data import arrays; arrays.resized = lambda *_: (print('here', flush=True), input())"
-    )
-    process = start(market, cache, setup=slow)
-    assert process.stdout is not None
-    process.stdout.readline()
-    assert len(leftovers(cache)) == 1
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    with start(market, cache, setup=STUCK) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "decoding\n"
+        assert len(leftovers(cache)) == 1
+        process.send_signal(signal.SIGKILL)
     (left,) = leftovers(cache)
     os.utime(left, (0, 0))
     assert decode(read(market), 64, 32, cache).shape == (19, 3, 64, 32)
