@@ -70,8 +70,8 @@ class Layer:
 
     def flatten(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """At final size, in [0, 1]: the picture times its cover (height, width, 3), the cover (.., 1)."""
-        picture = np.asarray(self.picture.reduce(SUPERSAMPLING), dtype=np.float32) / 255
-        cover = np.asarray(self.cover.reduce(SUPERSAMPLING), dtype=np.float32)[..., None] / 255
+        picture = np.asarray(self.picture.reduce(SUPERSAMPLING), dtype=np.float32) / np.float32(255)
+        cover = np.asarray(self.cover.reduce(SUPERSAMPLING), dtype=np.float32)[..., None] / np.float32(255)
         return picture, cover
 
 

@@ -59,9 +59,10 @@ def shots(identities: int, cameras: int, images: int, train_fraction: float) -> 
             yield Shot(folder, identity, identity, camera, number)
     gallery = (identities - training) * cameras * (images - 1)
     distractors, junk = math.ceil(gallery / 10), math.ceil(gallery / 20)
-    for index in range(distractors + junk):
-        identity = DISTRACTOR if index < distractors else JUNK
-        yield Shot(GALLERY, identity, FIRST_STRANGER + index, index % cameras + 1, 0)
+    for identity, count in ((DISTRACTOR, distractors), (JUNK, junk)):
+        for index in range(count):
+            person = FIRST_STRANGER + 2 * index + (identity == JUNK)
+            yield Shot(GALLERY, identity, person, index % cameras + 1, 0)
 
 
 def render(
