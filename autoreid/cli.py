@@ -98,7 +98,7 @@ def build_parser(commands: Mapping[str, Command], broken: Mapping[str, str]) -> 
 
 def _check_name(arguments: Sequence[str], commands: Mapping[str, Command], broken: Mapping[str, str]) -> None:
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if name in broken:
+    if name is not None and name in broken:
         raise InputError(f"autoreid {name}: the command could not be loaded: {broken[name]}")
     if name is not None and name not in commands:
         raise InputError(f"autoreid: {unknown('command', name, commands)}")

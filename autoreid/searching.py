@@ -7,6 +7,7 @@ CDNet, Algorithm 1; Auto-ReID, Algorithm 1.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,15 @@ class SearchRun:
     def _build_batches(self, split_seed: int, search_seed: int) -> None:
         recipe, labels = self.recipe, self.data.labels
         train, held_out = split_positions(recipe.split, labels, stream(split_seed, "split"))
-        common = {"batch": recipe.batch, "augmentation": recipe.augmentation, "device": self.device}
-        self.train = Batches(self.data, train, seed=stream(search_seed, "train"), **common)
-        self.held_out = Batches(self.data, held_out, seed=stream(search_seed, "held-out"), **common)
+        batches = partial(
+            Batches,
+            self.data,
+            batch=recipe.batch,
+            augmentation=recipe.augmentation,
+            device=self.device,
+        )
+        self.train = batches(train, seed=stream(search_seed, "train"))
+        self.held_out = batches(held_out, seed=stream(search_seed, "held-out"))
         self.steps = max(len(train) // recipe.batch.size, 1)
 
     def _build_model(self, seed: int) -> None:

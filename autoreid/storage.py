@@ -16,7 +16,7 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -168,7 +168,7 @@ class Attempt:
         self.folder.remove(name)
         self.digests.pop(name, None)
 
-    def write_records(self, part: int, rows: list[Mapping[str, Any]]) -> None:
+    def write_records(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Put one part of the epoch records: JSON lines, numbered by the checkpoint that they belong to."""
         lines = "".join(canonical_json(row) + "\n" for row in rows)
         self.write(f"records/{part:05d}.jsonl", lines.encode())

@@ -183,4 +183,4 @@ def unpack_model(data: bytes, place: str) -> tuple[ReIDModel, TrainRecipe, Genot
         genotype, recipe.neck, content["identities"], width_multiplier=recipe.width_multiplier
     )
     model.load_state_dict(content["weights"], strict=True)
-    return model.eval().to(memory_format=torch.channels_last), recipe, genotype  # type: ignore[call-overload]
+    return model.eval(), recipe, genotype

@@ -28,7 +28,7 @@ def bounded(default: Any, low: float | None = None, high: float | None = None, *
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def fields_of(kind: type) -> dict[str, tuple[Any, dataclasses.Field[Any]]]:
+def fields_of(kind: Any) -> dict[str, tuple[Any, dataclasses.Field[Any]]]:
     """The fields of a value class by name, each with its resolved type."""
     hints = typing.get_type_hints(kind)
     return {field.name: (hints[field.name], field) for field in dataclasses.fields(kind)}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from search_spaces.genotype import Genotype
 from search_spaces.relaxations import Branches
-from search_spaces.space import FeatureMaps, check_choices
+from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
 
 KERNELS = ((3, 5), (3, 7), (3, 9), (5, 7), (5, 9), (7, 9))
 STEM_CHANNELS = 64
@@ -143,7 +143,7 @@ def _block_channels(width_multiplier: float) -> tuple[int, tuple[int, int, int],
     return stem, (first, second, third), list(itertools.pairwise(chain))
 
 
-class CombinedDepthNetwork(nn.Module):
+class CombinedDepthNetwork(Backbone):
     """The network of one genotype: CNet or CDNet without its neck.
 
     images (batch, 3, h, w) -> maps at 1/16 of the size: `middle` after the second DownSample, `last`.
@@ -163,7 +163,7 @@ class CombinedDepthNetwork(nn.Module):
         return maps
 
 
-class CombinedDepthSupernet(nn.Module):
+class CombinedDepthSupernet(Supernet):
     """All networks of a space in one, with independent choices at the six places."""
 
     def __init__(self, options: tuple[str, ...], width_multiplier: float = 1.0) -> None:
@@ -172,6 +172,7 @@ class CombinedDepthSupernet(nn.Module):
         self.trunk = Trunk(stem, stages)
         self.blocks = nn.ModuleList(MBlock(inputs, outputs, options) for inputs, outputs in sizes)
         self.channels = (stages[1], stages[2])
+        self.options = options
 
     def forward(self, images: Tensor, branches: Mapping[str, Branches]) -> FeatureMaps:
         def block(number: int, x: Tensor) -> Tensor:
@@ -181,9 +182,8 @@ class CombinedDepthSupernet(nn.Module):
         maps: FeatureMaps = self.trunk(images, block)
         return maps
 
-    def inherited(self, genotype: Genotype, options: tuple[str, ...]) -> dict[str, Tensor]:
-        """The weights of one architecture, under the names that its own network gives them."""
-        chosen = {n: options.index(genotype[place]) for n, place in enumerate(PLACES)}
+    def inherited(self, genotype: Genotype) -> dict[str, Tensor]:
+        chosen = {n: self.options.index(genotype[place]) for n, place in enumerate(PLACES)}
         weights = {}
         for name, tensor in self.state_dict().items():
             room, _, rest = name.partition(".")

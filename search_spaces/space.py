@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from search_spaces.errors import InputError, Problems, unknown
 from search_spaces.genotype import Genotype
-from search_spaces.relaxations import Branches
 
 
 class FeatureMaps(NamedTuple):
@@ -20,20 +19,26 @@ class FeatureMaps(NamedTuple):
     last: Tensor
 
 
-class Backbone(Protocol):
-    """A network without its neck. `channels` are those of the middle and of the last map."""
+class Backbone(nn.Module):
+    """Interface: a network without its neck, images (batch, 3, h, w) -> `FeatureMaps`.
+
+    `channels` are those of the middle and of the last map.
+    """
 
     channels: tuple[int, int]
 
-    def __call__(self, images: Tensor) -> FeatureMaps: ...
 
+class Supernet(nn.Module):
+    """Interface: a network that holds every option of every place; the alphas are kept outside.
 
-class Supernet(Protocol):
-    """A network that holds every option of every place; `alphas` are kept outside."""
+    `forward(images, branches)` computes the branches that are named, and no others.
+    """
 
     channels: tuple[int, int]
 
-    def __call__(self, images: Tensor, branches: Mapping[str, Branches]) -> FeatureMaps: ...
+    def inherited(self, genotype: Genotype) -> dict[str, Tensor]:
+        """The weights of one architecture, under the names that its own network gives them."""
+        raise TypeError(f"{type(self).__name__} hands down no weights")
 
 
 class SearchSpace(Protocol):
@@ -60,12 +65,12 @@ class SearchSpace(Protocol):
         """One architecture, uniformly at random."""
         ...
 
-    def supernet(self, *, width_multiplier: float = 1.0) -> nn.Module:
-        """A `Supernet` of this space."""
+    def supernet(self, *, width_multiplier: float = 1.0) -> Supernet:
+        """All architectures of this space in one."""
         ...
 
-    def network(self, genotype: Genotype, *, width_multiplier: float = 1.0) -> nn.Module:
-        """The `Backbone` of one architecture."""
+    def network(self, genotype: Genotype, *, width_multiplier: float = 1.0) -> Backbone:
+        """The network of one architecture."""
         ...
 
 
