@@ -1,0 +1,156 @@
+"""A campaign: a YAML file as a checked value. The only place that reads YAML campaigns.
+
+All mistakes of a file are reported at once, each with file, line, field, value and remedy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from autoreid.data.source import DataSource
+from autoreid.errors import InputError, Problems, unknown
+from autoreid.recipes import Execution
+from autoreid.values import fields_of, override
+from tune_runs.arms import Arm, read_arms
+from tune_runs.schema import Placement, read_form
+from tune_runs.yaml_places import SETTING, Document, read_document, with_settings
+
+EXECUTION = Execution()
+PLACEMENT = Placement()
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """What is compared, on which data, and how often.
+
+    `text` is the file as it was read, `settings` what `--set` laid over it. Repeat r of an arm takes
+    `seed` + r for every seed it needs.
+    """
+
+    name: str
+    claim: str
+    text: str
+    settings: tuple[str, ...]
+    source: DataSource
+    arms: tuple[Arm, ...]
+    repeats: int = 4
+    seed: int = 0
+    baseline: str | None = None
+    execution: Execution = EXECUTION
+    placement: Placement = PLACEMENT
+
+
+def shipped_campaigns() -> list[str]:
+    """Names of the campaigns that come with the package."""
+    folder = files("tune_runs") / "campaigns"
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_campaign(name: str, settings: tuple[str, ...] = ()) -> Campaign:
+    """Read a campaign file, or a shipped campaign by its name; `settings` are `NAME=VALUE` texts."""
+    path = Path(name)
+    if path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{name}: cannot be read ({error}). A campaign is YAML in UTF-8.") from None
+        return read_campaign(text, name, path.absolute().parent, settings)
+    if name in shipped_campaigns():
+        shipped = files("tune_runs") / "campaigns" / f"{name}.yaml"
+        return read_campaign(shipped.read_text(encoding="utf-8"), f"{name}.yaml", None, settings)
+    hint = unknown("shipped campaign", name, shipped_campaigns())
+    raise InputError(f"{name}: no such file, and {hint}")
+
+
+def read_campaign(
+    text: str, file: str = "campaign.yaml", folder: Path | None = None, settings: tuple[str, ...] = ()
+) -> Campaign:
+    """Read the text of a campaign. `file` stands in messages; relative paths start at `folder`.
+
+    InputError holds every mistake.
+    """
+    document = read_document(text, file)
+    if isinstance(document.values.get("data"), str):
+        document.values["data"] = {"set": document.values["data"]}
+    document = with_settings(document, settings)
+    problems = Problems()
+    form = read_form(document, problems)
+    source = _source(document, folder, problems)
+    execution, placement = _execution(document, problems)
+    arms = read_arms(document, folder, problems)
+    baseline = document.at(("baseline",))
+    if baseline is not None and arms and str(baseline) not in {arm.name for arm in arms}:
+        names = (arm.name for arm in arms)
+        problems.add(document.place(("baseline",)), unknown("arm", baseline, names))
+    if problems.found or form is None or source is None:
+        raise InputError(*sorted(dict.fromkeys(problems.found), key=lambda text: _line_of(text, file)))
+    return Campaign(
+        name=form.name,
+        claim=claim_of(text),
+        text=text,
+        settings=settings,
+        source=source,
+        arms=arms,
+        repeats=form.repeats,
+        seed=form.seed,
+        baseline=form.baseline,
+        execution=execution,
+        placement=placement,
+    )
+
+
+def _line_of(problem: str, file: str) -> float:
+    """The line that a problem names; those of the command line come after the file's."""
+    line = problem.removeprefix(f"{file}:").split(":")[0]
+    return int(line) if line.isdigit() else math.inf
+
+
+def claim_of(text: str) -> str:
+    """The block of comments at the top of a file, without its marks.
+
+    >>> claim_of("# What it shows.\\n# Cost: little.\\nname: x  # not this\\n")
+    'What it shows.\\nCost: little.'
+    """
+    lines = []
+    for line in text.lstrip("\ufeff").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("#").removeprefix(" ").rstrip())
+    return "\n".join(lines).strip()
+
+
+def _source(document: Document, folder: Path | None, problems: Problems) -> DataSource | None:
+    given = document.at(("data",))
+    if given is None:
+        return None
+    try:
+        source = DataSource.from_plain(given, "data")
+    except InputError as error:
+        for problem in error.problems:
+            name, _, message = problem.partition(": ")
+            problems.add(document.place(tuple(name.split("."))), message)
+        return None
+    if source.root is None:
+        return source
+    # A path in the file starts at the file, one on the command line where the command was given.
+    base = Path() if folder is None or document.prefix(("data", "root")) == SETTING else folder
+    return dataclasses.replace(source, root=str((base / Path(source.root).expanduser()).absolute()))
+
+
+def _execution(document: Document, problems: Problems) -> tuple[Execution, Placement]:
+    execution, placement = EXECUTION, PLACEMENT
+    known = {*fields_of(Execution), *fields_of(Placement)}
+    for leaf in document.leaves(("execution",), problems).values():
+        name = leaf.name.split(".")[0]
+        change = {leaf.name: leaf.value}
+        if name in fields_of(Placement):
+            placement = override(placement, change, leaf.prefix, problems)
+        elif name in fields_of(Execution):
+            execution = override(execution, change, leaf.prefix, problems)
+        else:
+            problems.add(leaf.place, unknown("field", name, known))
+    return execution, placement

@@ -1,0 +1,65 @@
+"""What a launch says on stderr: a line when a job starts and ends, and now and then one for an epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autoreid.cli import say
+from tune_runs.planning import Plan
+
+EPOCH_LINE_SECONDS = 3.0
+
+
+class Progress:
+    """Says how the jobs of a plan go. `write` takes one line; `clock` gives seconds."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        done: int = 0,
+        write: Callable[[str], None] = say,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.total = len(plan.jobs)
+        self.ended = done
+        self.write = write
+        self.clock = clock
+        self.names: dict[str, str] = {}
+        for entry in plan.entries:
+            self.names.setdefault(entry.job, f"{entry.kind} {entry.arm} repeat {entry.repeat + 1}")
+        self.epochs = {job_id: job.recipe.epochs for job_id, job in plan.jobs.items()}
+        self._last_line = -EPOCH_LINE_SECONDS
+        self._began: dict[str, float] = {}
+
+    def started(self, job: str) -> None:
+        self._began[job] = self.clock()
+        self._say(job, "starts")
+
+    def epoch(self, job: str, row: Mapping[str, Any]) -> None:
+        """An epoch is over; said at most every few seconds, for all jobs together."""
+        now = self.clock()
+        if now - self._last_line >= EPOCH_LINE_SECONDS:
+            self._last_line = now
+            self._say(job, f"epoch {row['epoch']}/{self.epochs[job]} loss {row['loss']:.2f}")
+
+    def finished(self, job: str) -> None:
+        self.ended += 1
+        self._say(job, f"done in {self.clock() - self._began[job]:.0f} s")
+
+    def failed(self, job: str, error: str) -> None:
+        self.ended += 1
+        self._say(job, f"FAILED: {error}")
+
+    def skipped(self, job: str, reason: str) -> None:
+        self.ended += 1
+        self._say(job, f"skipped: {reason}")
+
+    def _say(self, job: str, what: str) -> None:
+        self.write(f"[{self.ended}/{self.total}] {self.names[job]}: {what}")
+
+
+def silent(_: str) -> None:
+    """Takes a line and says nothing."""
