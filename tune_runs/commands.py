@@ -1,0 +1,109 @@
+"""`autoreid campaign plan|run|status`. Nothing heavy is imported until one of them runs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from autoreid.cli import DONE, Command, add_json_flag, answer, say
+
+if TYPE_CHECKING:
+    from autoreid.storage import Storage
+
+EPILOG = """\
+examples:
+  autoreid campaign plan cdnet_table1 --storage DIR         what it would run, and what is done already
+  autoreid campaign run FILE --storage DIR                  run it; run the same line again to continue
+  autoreid campaign run demo --storage DIR --set repeats=1  a value of the file, changed
+  autoreid campaign status DIR                              how far every campaign of a storage is
+"""
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    children = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    plan = children.add_parser("plan", help="what a campaign would run", description=_run_plan.__doc__)
+    _add_file(plan)
+    plan.add_argument("--storage", metavar="DIR", help="look there for what is done already")
+    plan.add_argument("--jobs", action="store_true", help="list every job")
+    plan.set_defaults(verb_run=_run_plan)
+    run = children.add_parser("run", help="run or continue a campaign", description=_run_run.__doc__)
+    _add_file(run)
+    run.add_argument("--storage", metavar="DIR", required=True, help="folder of all results")
+    run.add_argument("--max-parallel", type=int, metavar="N", help="at most N jobs at once")
+    run.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    run.set_defaults(verb_run=_run_run)
+    status = children.add_parser("status", help="how far campaigns are", description=_run_status.__doc__)
+    status.add_argument("storage", metavar="DIR", help="storage of the campaigns")
+    status.set_defaults(verb_run=_run_status)
+    for child in (plan, run, status):
+        add_json_flag(child)
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a campaign file, or the name of a shipped campaign")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a value of the file, such as search.epochs=2 or data.root=DIR; repeatable",
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    code: int = options.verb_run(options)
+    return code
+
+
+def _run_plan(options: argparse.Namespace) -> int:
+    """Show what a campaign would run. Nothing is started and nothing is written to the storage."""
+    from tune_runs.campaign import load_campaign
+    from tune_runs.overview import plan_plain, plan_text, plan_without_running
+
+    campaign = load_campaign(options.file, tuple(options.set))
+    plan, missing = plan_without_running(campaign)
+    storage = None if options.storage is None else _storage(options.storage)
+    plain = plan_plain(plan, storage, missing, with_jobs=options.jobs)
+    answer(plain, plan_text(plain), options.json)
+    return DONE
+
+
+def _run_run(options: argparse.Namespace) -> int:
+    """Run a campaign's unfinished jobs on this machine. Run the same command again to continue."""
+    from tune_runs.campaign import load_campaign
+    from tune_runs.launch import launch
+
+    settings = list(options.set)
+    if options.max_parallel is not None:
+        settings.append(f"execution.max_parallel={options.max_parallel}")
+    campaign = load_campaign(options.file, tuple(settings))
+    summary = launch(campaign, _storage(options.storage), quiet=options.quiet)
+    for job, error in (summary.failed | summary.skipped).items():
+        say(f"job {job}: {error}")
+    answer(summary.plain(), summary.text(), options.json)
+    return summary.exit_code
+
+
+def _run_status(options: argparse.Namespace) -> int:
+    """Count the jobs of every campaign in a storage by state and arm, and show what failed."""
+    from tune_runs.overview import status_plain, status_text
+
+    plain = status_plain(_storage(options.storage))
+    answer(plain, status_text(plain), options.json)
+    return DONE
+
+
+def _storage(folder: str) -> Storage:
+    from pathlib import Path
+
+    from autoreid.storage import Storage
+
+    # Absolute: the working directory is left before Ray starts.
+    return Storage(Path(folder).absolute())
+
+
+CAMPAIGN = Command(
+    "campaign", "Plan, run and watch campaigns: many searches and trainings.", _configure, _run
+)

@@ -1,0 +1,199 @@
+"""Plans and states as plain values, and as text for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from autoreid.errors import InputError
+from autoreid.recipes import SearchRecipe, TrainRecipe
+from autoreid.storage import Storage
+from tune_runs.arms import Arm
+from tune_runs.campaign import Campaign
+from tune_runs.planning import NO_DATA, Plan, make_plan
+from tune_runs.resources import allot, this_machine
+from tune_runs.states import STATES, State, states_of
+
+Plain = dict[str, Any]
+
+
+def plan_without_running(campaign: Campaign) -> tuple[Plan, str | None]:
+    """The plan, and why the data could not be read, if it could not: then no job has an id yet."""
+    from autoreid.data.index import fingerprint
+    from autoreid.data.source import open_index
+
+    try:
+        return make_plan(campaign, fingerprint(open_index(campaign.source))), None
+    except InputError as error:
+        return make_plan(campaign, NO_DATA), str(error)
+
+
+def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with_jobs: bool = False) -> Plain:
+    """What a plan says, as JSON values."""
+    campaign = plan.campaign
+    states: dict[str, State] = {}
+    if storage is not None and missing is None:
+        states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
+    done = [plan.jobs[job_id].kind for job_id, state in states.items() if state.status == "done"]
+    try:
+        resources: str = str(allot(campaign.execution, campaign.placement, this_machine()))
+        impossible = None
+    except InputError as error:
+        resources, impossible = "", str(error)
+    plain: Plain = {
+        "campaign": campaign.name,
+        "claim": campaign.claim,
+        "data": campaign.source.plain(),
+        "data_fingerprint": plan.fingerprint or None,
+        "data_problem": missing,
+        "repeats": campaign.repeats,
+        "baseline": campaign.baseline,
+        "arms": [_arm(arm) for arm in campaign.arms],
+        "entries": len(plan.entries),
+        "jobs": {kind: plan.count(kind) for kind in ("search", "train")},
+        "done": {kind: done.count(kind) for kind in ("search", "train")} if states else None,
+        "resources": resources or None,
+        "resources_problem": impossible,
+    }
+    if with_jobs:
+        plain["job_list"] = [
+            entry.plain()
+            | {
+                "job": None if missing else entry.job,
+                "status": states[entry.job].status if entry.job in states else None,
+            }
+            for entry in plan.entries
+        ]
+    return plain
+
+
+def _arm(arm: Arm) -> Plain:
+    return {
+        "arm": arm.name,
+        "search": None if arm.search is None else _search_words(arm.search),
+        "genotype": None if arm.genotype is None else str(arm.genotype),
+        "train": None if arm.train is None else _train_words(arm.train),
+    }
+
+
+def _search_words(recipe: SearchRecipe) -> str:
+    how = f"k={recipe.k}" if recipe.relaxation == "top-k" else recipe.relaxation
+    return f"{recipe.space}, {how}, {_shared_words(recipe)}"
+
+
+def _train_words(recipe: TrainRecipe) -> str:
+    return f"{recipe.neck.name}, {_shared_words(recipe)}"
+
+
+def _shared_words(recipe: SearchRecipe | TrainRecipe) -> str:
+    width = f"width {recipe.width_multiplier:g}, " if recipe.width_multiplier != 1 else ""
+    batch = f"{recipe.batch.identities} x {recipe.batch.images}"
+    return f"{recipe.height} x {recipe.width}, {width}batch {batch}, {recipe.epochs} epochs"
+
+
+def plan_text(plain: Plain) -> str:
+    """A plan for people."""
+    data = " ".join(f"{key}={value}" for key, value in plain["data"].items())
+    lines = [
+        plain["campaign"],
+        *(f"  {line}".rstrip() for line in plain["claim"].splitlines()),
+        "",
+        f"data: {data}",
+    ]
+    if plain["data_problem"]:
+        lines += [f"  not readable here, so that it cannot run yet: {plain['data_problem']}"]
+    lines += [f"repeats: {plain['repeats']}; arms: {len(plain['arms'])}"]
+    rows = [(arm["arm"], arm["search"] or arm["genotype"], arm["train"] or "-") for arm in plain["arms"]]
+    lines += table(("arm", "search or genotype", "training"), rows)
+    jobs, done = plain["jobs"], plain["done"]
+    shared = plain["entries"] - sum(jobs.values())
+    note = f" ({shared} more are shared between arms)" if shared else ""
+    lines += ["", f"jobs: {jobs['search']} searches, {jobs['train']} trainings{note}"]
+    if done is not None:
+        lines += [f"done already and reused: {done['search']} searches, {done['train']} trainings"]
+    lines += [f"resources: {plain['resources'] or plain['resources_problem']}"]
+    if "job_list" in plain:
+        listed = [
+            (job["job"] or "-", job["kind"], job["arm"], str(job["repeat"] + 1), job["status"] or "-")
+            for job in plain["job_list"]
+        ]
+        lines += ["", *table(("job", "kind", "arm", "repeat", "state"), listed)]
+    return "\n".join(lines)
+
+
+def status_plain(storage: Storage) -> Plain:
+    """Every campaign of a storage: jobs by state for each arm, epochs done, and failures."""
+    names = storage.campaigns()
+    if not names:
+        raise InputError(f"{storage.folder}: no campaign in this folder. Give the --storage of a launch.")
+    return {"storage": str(storage.folder), "campaigns": [_campaign_status(storage, name) for name in names]}
+
+
+def _campaign_status(storage: Storage, name: str) -> Plain:
+    manifest = storage.read_manifest(name)
+    jobs: Mapping[str, Plain] = manifest["jobs"]
+    needs = {job_id: [job["inputs"]["job"]] if "job" in job["inputs"] else [] for job_id, job in jobs.items()}
+    states = states_of(storage, needs)
+    arms: dict[tuple[str, str], list[str]] = {}
+    for entry in manifest["entries"]:
+        arms.setdefault((entry["arm"], entry["kind"]), []).append(entry["job"])
+    return {
+        "campaign": name,
+        "jobs": _counts(states[job_id] for job_id in jobs),
+        "arms": [
+            {
+                "arm": arm,
+                "kind": kind,
+                "jobs": _counts(states[job_id] for job_id in members),
+                "epochs_done": sum(states[job_id].epochs for job_id in members),
+                "epochs": sum(jobs[job_id]["recipe"]["epochs"] for job_id in members),
+            }
+            for (arm, kind), members in arms.items()
+        ],
+        "failures": [
+            {"job": job_id, "kind": jobs[job_id]["kind"], "status": state.status, "error": state.error}
+            for job_id, state in states.items()
+            if state.error
+        ],
+    }
+
+
+def _counts(states: Iterable[State]) -> dict[str, int]:
+    counts = Counter(state.status for state in states)
+    return {status: counts[status] for status in STATES}
+
+
+def status_text(plain: Plain) -> str:
+    """The states of campaigns for people."""
+    lines = []
+    for campaign in plain["campaigns"]:
+        counts = ", ".join(f"{count} {status}" for status, count in campaign["jobs"].items() if count)
+        lines += [f"{campaign['campaign']}: {sum(campaign['jobs'].values())} jobs: {counts}"]
+        rows = [
+            (
+                arm["arm"],
+                arm["kind"],
+                *(str(arm["jobs"][status] or "-") for status in STATES),
+                f"{arm['epochs_done']}/{arm['epochs']}",
+            )
+            for arm in campaign["arms"]
+        ]
+        lines += table(("arm", "kind", *STATES, "epochs"), rows)
+        for failure in campaign["failures"]:
+            lines += [f"  {failure['kind']} {failure['job']} {failure['status']}: {failure['error']}"]
+        lines += [""]
+    return "\n".join(lines).rstrip()
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, indented by two, columns as wide as they need.
+
+    >>> table(("arm", "k"), [("cnet", "1")])
+    ['  arm   k', '  cnet  1']
+    """
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    ]
