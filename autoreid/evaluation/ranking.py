@@ -213,7 +213,7 @@ def _match_ranks(row: np.ndarray, query: int, groups: _Groups) -> np.ndarray:
     near[same] = False
     if groups.counted is not None:
         near &= groups.counted
-    others = row[near]
+    others = row.compress(near)
     others.sort()
     ranks: np.ndarray = others.searchsorted(matches, side="right") + np.arange(1, len(matches) + 1)
     return ranks
