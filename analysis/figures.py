@@ -119,9 +119,7 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def learning_curves(
-    epochs: pd.DataFrame, column: str, title: str, arms: dict[str, Look], name: str
-) -> str:
+def learning_curves(epochs: pd.DataFrame, column: str, title: str, arms: dict[str, Look], name: str) -> str:
     """One column over the epochs as SVG text: a line for each repeat, a colour for each arm.
 
     `epochs`: rows of the table of that name, of one campaign and one kind of job. `name` must be letters,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from autoreid.errors import InputError
 
@@ -65,7 +65,7 @@ def _around(centre: float, error: float, freedom: float, confidence: float) -> I
     """centre -+ t * error; a spread of 0 gives an interval of length 0."""
     if error == 0:
         return centre, centre
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
     return centre - reach, centre + reach
 
 

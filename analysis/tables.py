@@ -107,7 +107,8 @@ def _read_file(path: Path, table: str) -> pa.Table:
     return read
 
 
-def _files(directory: Path | str, table: str, campaign: str | None) -> list[Path]:
+def known_campaigns(directory: Path | str, campaign: str | None = None) -> list[str]:
+    """The named campaign, or all that were collected; InputError where there is none of them."""
     known = campaigns(directory)
     if not known:
         raise InputError(
@@ -115,7 +116,11 @@ def _files(directory: Path | str, table: str, campaign: str | None) -> list[Path
         )
     if campaign is not None and campaign not in known:
         raise InputError(f"{directory}: {unknown('campaign', campaign, known)}")
-    return [file_of(directory, table, name) for name in ([campaign] if campaign else known)]
+    return known if campaign is None else [campaign]
+
+
+def _files(directory: Path | str, table: str, campaign: str | None) -> list[Path]:
+    return [file_of(directory, table, name) for name in known_campaigns(directory, campaign)]
 
 
 def _frame(read: pa.Table, columns: tuple[Column, ...]) -> pd.DataFrame:
@@ -140,9 +145,8 @@ def read(directory: Path | str, table: str, campaign: str | None = None) -> pd.D
 def campaign_facts(directory: Path | str, campaign: str) -> dict[str, Any]:
     """What the manifest said: name, claim, baseline, repeats, file (YAML text), data, data_fingerprint."""
     (path,) = _files(directory, "trials", campaign)
-    facts: dict[str, Any] = json.loads(
-        _metadata(_read_file(path, "trials").schema).get(CAMPAIGN_FACTS_KEY, "{}")
-    )
+    text = _metadata(_read_file(path, "trials").schema).get(CAMPAIGN_FACTS_KEY, "{}")
+    facts: dict[str, Any] = json.loads(text)
     return facts
 
 

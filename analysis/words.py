@@ -44,7 +44,7 @@ def between(interval: Interval | None) -> str:
 def difference_between(found: Difference) -> str:
     """An interval of a difference in percentage points."""
     if found.interval is None:
-        return "needs 2 repeats on both sides"
+        return "needs 2 repeats"
     return f"{points(found.interval[0])} to {points(found.interval[1])}"
 
 

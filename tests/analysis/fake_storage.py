@@ -176,7 +176,7 @@ class FakeCampaign:
             result = search_result(repeat)
             attempt.write("genotype.json", genotype(repeat).to_json().encode())
         else:
-            result = train_result(repeat, MAP[arm][repeat] if arm in MAP else 0.3)
+            result = train_result(repeat, dict(enumerate(MAP.get(arm, ()))).get(repeat, 0.3))
             attempt.write("model.pt", b"weights")
         known = facts(40.0 if kind == "search" else 70.0, epochs)
         given = known | {name: value for name, value in changes.items() if name in known}

@@ -1,0 +1,166 @@
+"""A campaign's page: all sections in the order in which they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis import words
+from analysis.cautions import cautions
+from analysis.figures import Look, arm_colours, learning_curves
+from analysis.pages import Code, Grid, Page, Picture, Records, Section
+from analysis.results import (
+    KINDS,
+    cost,
+    networks,
+    scores,
+    searches,
+    status,
+    status_words,
+    summaries,
+    total_seconds,
+)
+from analysis.words import NOTHING
+
+CURVES = {
+    "search": {
+        "loss": "training loss",
+        "accuracy": "training accuracy",
+        "validation_accuracy": "validation accuracy",
+        "alpha_entropy": "alpha entropy, nats",
+    },
+    "train": {"loss": "training loss", "accuracy": "training accuracy"},
+}
+
+VERSIONS = {
+    "engine_revision": "engine revision",
+    "code_version": "autoreid",
+    "torch_version": "torch",
+    "python_version": "Python",
+    "device": "device",
+    "threads": "CPU threads",
+}
+
+
+def slug(name: str, number: int) -> str:
+    """A name for files and anchors that is unique within one report.
+
+    >>> slug("CDNet, table 1", 2), slug("<>", 1)
+    ('cdnet-table-1', 'campaign-1')
+    """
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or f"campaign-{number}"
+
+
+def slugs(names: list[str]) -> list[str]:
+    """One slug for each name; equal ones get their number."""
+    found = [slug(name, number) for number, name in enumerate(names, 1)]
+    return [s if found.count(s) == 1 else f"{s}-{number}" for number, s in enumerate(found, 1)]
+
+
+def _pictures(records: Records, kind: str, prefix: str, looks: dict[str, Look]) -> list[Picture]:
+    rows = records.epochs[records.epochs["kind"] == kind]
+    pictures = []
+    for column, label in CURVES[kind].items():
+        if rows[column].notna().any():
+            name = f"{prefix}-{kind}-{column.replace('_', '-')}"
+            title = f"{kind.capitalize()}: {label}"
+            lines = words.counted(rows.groupby(["arm", "repeat"]).ngroups, "job")
+            caption = f"{title}; {lines}, {words.counted(rows['epoch'].max(), 'epoch')}."
+            pictures.append(Picture(name, caption, learning_curves(rows, column, title, looks, name)))
+    return pictures
+
+
+def curves(records: Records, prefix: str) -> Section | None:
+    """Learning curves of the searches and of the trainings."""
+    looks = arm_colours(records.arms)
+    pictures = [picture for kind in CURVES for picture in _pictures(records, kind, prefix, looks)]
+    if not pictures:
+        return None
+    intro = "A line is one repeat, its colour the arm. Unfinished jobs show the epochs that they reached."
+    return Section("Learning curves", intro, pictures=tuple(pictures))
+
+
+def _held(frame: pd.DataFrame, column: str) -> str:
+    return ", ".join(sorted({str(value) for value in frame[column].dropna()})) or NOTHING
+
+
+def _data(facts: Mapping[str, Any]) -> str:
+    """The data set in words: `rendered (40 identities, 4 cameras)`; its folder is the reader's own affair."""
+    data = facts.get("data")
+    if not isinstance(data, Mapping):
+        return NOTHING
+    counts = (f"{data[name]} {name}" for name in ("identities", "cameras") if name in data)
+    text = ", ".join(counts)
+    return f"{data.get('set', NOTHING)} ({text})" if text else str(data.get("set", NOTHING))
+
+
+def _seed_grid(records: Records) -> Grid:
+    rows = []
+    for (arm, repeat), found in records.by_arm(records.trials).groupby(["arm", "repeat"], sort=False):
+        seeds = (_held(found, name) for name in ("seed_split", "seed_search", "seed_train"))
+        by_kind = {kind: found[found["kind"] == kind]["job"] for kind in KINDS}
+        ids = (", ".join(job[: words.SHORT] for job in jobs) or NOTHING for jobs in by_kind.values())
+        rows.append((str(arm), str(repeat), *seeds, *ids))
+    headings = ("arm", "repeat", "split", "search", "train", "search job", "train job")
+    return Grid("Seeds and jobs", headings, "lrrrrll", tuple(rows), folded=True)
+
+
+def reproduce(records: Records) -> Section:
+    """Everything that is needed to get the same figures again."""
+    recipes = records.trials.groupby(["arm", "kind"], sort=False)["recipe"]
+    recipe_rows = tuple((*map(str, key), ", ".join(dict.fromkeys(found))) for key, found in recipes)
+    versions = tuple((label, _held(records.done, column)) for column, label in VERSIONS.items())
+    fingerprints = (("data fingerprint", _held(records.trials, "data_fingerprint")),)
+    text = records.facts.get("file")
+    commands = f"autoreid campaign run {records.name}.yaml --storage DIR\nautoreid report DIR"
+    codes = [Code("Commands", commands)]
+    if isinstance(text, str) and text.strip():
+        codes.append(Code(f"{records.name}.yaml", text.rstrip("\n"), folded=True))
+    return Section(
+        "How to reproduce",
+        f"Save the campaign file as {records.name}.yaml and run it; a job that is done does not run again.",
+        codes=tuple(codes),
+        grids=(
+            Grid("Versions and data", ("what", "value"), "lw", versions + fingerprints),
+            Grid("Recipes", ("arm", "kind", "digest"), "llw", recipe_rows),
+            _seed_grid(records),
+        ),
+    )
+
+
+def _facts(records: Records) -> tuple[tuple[str, str], ...]:
+    facts = [("Jobs", status_words(records))]
+    found = summaries(records.retrains, records.arms, "mAP")
+    if found:
+        best = max(found, key=lambda arm: found[arm].mean)
+        label = "Highest mean mAP" if len(found) > 1 else "Mean mAP"
+        spread = f"{words.spread(found[best])} % ({words.counted(found[best].n, 'repeat')})"
+        facts.append((label, f"{best}: {spread}"))
+    digest = _held(records.trials, "data_fingerprint")
+    facts.append(("Data", f"{_data(records.facts)}, fingerprint {digest[: words.SHORT]}"))
+    facts.append(("Wall time of all jobs", words.duration(total_seconds(records))))
+    return tuple(facts)
+
+
+def _paragraphs(claim: object) -> tuple[str, ...]:
+    text = claim if isinstance(claim, str) else ""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def page(records: Records, prefix: str) -> Page:
+    """The page of one campaign. Names of figures begin with `prefix`."""
+    sections = (
+        scores(records, prefix),
+        cautions(records),
+        status(records),
+        searches(records),
+        networks(records),
+        curves(records, prefix),
+        cost(records),
+        reproduce(records),
+    )
+    kept = tuple(section for section in sections if section is not None)
+    return Page(records.name, _paragraphs(records.facts.get("claim")), _facts(records), kept)

@@ -1,0 +1,126 @@
+"""`autoreid tables` and `autoreid report`. Nothing heavy is imported until one of them runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoreid.cli import DONE, Command, add_json_flag, answer, say
+
+if TYPE_CHECKING:
+    from analysis.collect import Collected
+
+
+def _configure_tables(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
+    collect = verbs.add_parser("collect", help="write the parquet tables of all campaigns of a storage")
+    collect.add_argument("directory", metavar="DIR", help="the storage")
+    collect.add_argument("--out", metavar="DIR", help="write to DIR/tables (default: the storage's)")
+    collect.add_argument("--campaign", metavar="NAME", help="only this campaign")
+    add_json_flag(collect)
+    collect.set_defaults(run_verb=_collect)
+
+    show = verbs.add_parser("show", help="print a table that was collected")
+    show.add_argument("table", metavar="TABLE", help="trials, epochs, genotypes or retrains")
+    show.add_argument("--storage", required=True, metavar="DIR", help="the storage, or collect's --out")
+    show.add_argument("--campaign", metavar="NAME", help="only this campaign")
+    show.add_argument("--columns", metavar="A,B", help="only these columns")
+    add_json_flag(show)
+    show.set_defaults(run_verb=_show)
+
+    describe = verbs.add_parser("describe", help="print what the columns mean, with types and units")
+    describe.add_argument("table", metavar="TABLE", nargs="?", help="one table (default: all)")
+    describe.add_argument("--markdown", action="store_true", help="print the whole page docs/tables.md")
+    describe.set_defaults(run_verb=_describe)
+
+    summary = verbs.add_parser("summary", help="print each arm's scores, from the collected tables")
+    summary.add_argument("directory", metavar="DIR", help="the storage, or collect's --out")
+    summary.add_argument("--campaign", metavar="NAME", help="only this campaign")
+    add_json_flag(summary)
+    summary.set_defaults(run_verb=_summary)
+
+
+def _run_tables(options: argparse.Namespace) -> int:
+    code: int = options.run_verb(options)
+    return code
+
+
+def _collected(directory: str, output: str | None, campaign: str | None) -> Collected:
+    from analysis.collect import collect
+
+    found = collect(directory, output, None if campaign is None else [campaign])
+    for warning in found.warnings:
+        say(f"warning: {warning}")
+    return found
+
+
+def _collect(options: argparse.Namespace) -> int:
+    found = _collected(options.directory, options.out, options.campaign)
+    files = [str(path) for path in found.files]
+    answer({"files": files, "warnings": list(found.warnings)}, "\n".join(files), options.json)
+    return DONE
+
+
+def _show(options: argparse.Namespace) -> int:
+    from analysis.listing import as_text, chosen, plain_rows
+    from analysis.tables import read
+
+    frame = chosen(read(options.storage, options.table, options.campaign), options.columns)
+    answer(plain_rows(frame) if options.json else [], as_text(frame), options.json)
+    return DONE
+
+
+def _describe(options: argparse.Namespace) -> int:
+    from analysis.tables import describe, describe_markdown
+    from autoreid.records import TABLES
+
+    if options.markdown:
+        text = describe_markdown().rstrip("\n")
+    else:
+        text = "\n\n".join(describe(table) for table in ([options.table] if options.table else TABLES))
+    answer([], text, as_json=False)
+    return DONE
+
+
+def _summary(options: argparse.Namespace) -> int:
+    from analysis.summary import summary_plain, summary_table
+    from analysis.tables import known_campaigns
+
+    names = known_campaigns(options.directory, options.campaign)
+    text = "\n\n".join(summary_table(options.directory, name) for name in names)
+    rows = [row for name in names for row in summary_plain(options.directory, name)] if options.json else []
+    answer(rows, text, options.json)
+    return DONE
+
+
+def _configure_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", help="the storage; or a folder with collected tables")
+    parser.add_argument("--campaign", metavar="NAME", help="only this campaign (default: all)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the report (default: DIR/report)")
+    add_json_flag(parser)
+
+
+def _run_report(options: argparse.Namespace) -> int:
+    """Collect the tables, unless the folder holds tables alone; then write the report."""
+    from analysis.report import report
+    from analysis.tables import campaigns
+    from autoreid.storage import Storage
+
+    tables_alone = campaigns(options.directory) and not Storage(Path(options.directory)).campaigns()
+    found = None if tables_alone else _collected(options.directory, None, options.campaign)
+    names = None if options.campaign is None else [options.campaign]
+    paths = [str(path) for path in report(options.directory, options.out, names)]
+    tables = [str(path) for path in found.files] if found else []
+    warnings = list(found.warnings) if found else []
+    result = {"report": paths[0], "markdown": paths[1], "figures": paths[2:], "tables": tables}
+    answer(result | {"warnings": warnings}, "\n".join([*tables, *paths[:2]]), options.json)
+    return DONE
+
+
+TABLES = Command(
+    "tables", "collect, print and explain the parquet tables of a storage", _configure_tables, _run_tables
+)
+REPORT = Command(
+    "report", "write a storage's report: report.html, report.md, figures", _configure_report, _run_report
+)

@@ -1,0 +1,130 @@
+"""What a report is made of: pages of sections, each with grids of text, figures and code.
+
+The templates know these values and nothing of pandas, so that HTML and Markdown say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import tables
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table for people. `align` has a letter for each column: l, r, or w for text that may wrap."""
+
+    title: str
+    headings: tuple[str, ...]
+    align: str
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure: its file name without ending, its caption, and the SVG text."""
+
+    name: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Lines to type or a file to keep."""
+
+    title: str
+    text: str
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of a page; what is empty is left out."""
+
+    title: str
+    intro: str = ""
+    points: tuple[str, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    codes: tuple[Code, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One campaign: its name, its claim, a few facts as (term, text), and the sections."""
+
+    name: str
+    claim: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The tables of one campaign, and what its manifest said."""
+
+    name: str
+    facts: Mapping[str, Any]
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    genotypes: pd.DataFrame
+    retrains: pd.DataFrame
+
+    @classmethod
+    def read(cls, directory: Path | str, campaign: str) -> Records:
+        """Read the collected tables of one campaign; InputError as for `analysis.tables.read`."""
+        return cls(
+            campaign,
+            tables.campaign_facts(directory, campaign),
+            tables.read(directory, "trials", campaign),
+            tables.read(directory, "epochs", campaign),
+            tables.read(directory, "genotypes", campaign),
+            tables.read(directory, "retrains", campaign),
+        )
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms in the order of the campaign."""
+        return list(dict.fromkeys(self.trials["arm"]))
+
+    def by_arm(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows by arm and repeat, where the tables have them in the order of launch."""
+        places = {arm: place for place, arm in enumerate(self.arms)}
+        order = pd.DataFrame({"arm": frame["arm"].map(places), "repeat": frame["repeat"]})
+        return frame.loc[order.sort_values(["arm", "repeat"], kind="stable").index]
+
+    @property
+    def baseline(self) -> str | None:
+        """The arm that differences are taken to, where one is named and was planned."""
+        named = self.facts.get("baseline")
+        return named if named in self.arms else None
+
+    @property
+    def jobs(self) -> pd.DataFrame:
+        """The trials with every job once, however many arms share it."""
+        return self.trials.drop_duplicates("job")
+
+    @property
+    def done(self) -> pd.DataFrame:
+        return self.jobs[self.jobs["status"] == "done"]
+
+    def planned(self, arm: str, kind: str) -> int:
+        """Jobs of a kind that an arm has in the plan."""
+        return int(((self.trials["arm"] == arm) & (self.trials["kind"] == kind)).sum())
+
+    def arms_with(self, kind: str) -> list[str]:
+        return [arm for arm in self.arms if self.planned(arm, kind)]
+
+
+def values(frame: pd.DataFrame, arm: str, column: str) -> list[float]:
+    """What the repeats of an arm gave, in the order of the repeats, without the empty ones."""
+    rows = frame[frame["arm"] == arm].sort_values("repeat", kind="stable")
+    return [float(value) for value in rows[column].dropna()]

@@ -1,0 +1,259 @@
+"""The sections of a report that say what came out: status, scores, searches, networks, cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from analysis import figures, words
+from analysis.pages import Grid, Picture, Records, Section, values
+from analysis.statistics import Summary, compare, summarise
+from analysis.words import NOTHING
+
+STATUSES = ("done", "failed", "skipped", "started", "waiting")
+MEASURES = {"mAP": "mAP", "rank_1": "rank-1"}
+FURTHER = {"rank_5": "rank-5", "rank_10": "rank-10", "mINP": "mINP"}
+KINDS = {"search": ("search", "searches"), "train": ("training", "trainings")}
+ERROR_LIMIT = 400
+
+
+def summaries(frame: pd.DataFrame, arms: Iterable[str], column: str) -> dict[str, Summary]:
+    """A summary for every arm that has a value."""
+    found = {arm: values(frame, arm, column) for arm in arms}
+    return {arm: summarise(given) for arm, given in found.items() if given}
+
+
+def status_words(records: Records) -> str:
+    """`14 of 16 jobs are done; 1 failed, 1 skipped`."""
+    counts = records.jobs["status"].value_counts()
+    total = len(records.jobs)
+    if counts.get("done", 0) == total:
+        return f"All {words.counted(total, 'job')} are done." if total > 1 else "The one job is done."
+    rest = [f"{counts[status]} {status}" for status in STATUSES[1:] if status in counts]
+    return f"{counts.get('done', 0)} of {words.counted(total, 'job')} are done; {', '.join(rest)}."
+
+
+def status(records: Records) -> Section:
+    """How many jobs are in which state, and every job that is not done, with its error."""
+    counted = records.jobs.groupby(["kind", "status"]).size()
+    kinds = [kind for kind in KINDS if kind in set(records.jobs["kind"])]
+    counts = tuple(
+        (KINDS[kind][1], *(str(counted.get((kind, state), 0)) for state in STATUSES)) for kind in kinds
+    )
+    grids = [Grid("Jobs by status", ("kind", *STATUSES), "l" + "r" * len(STATUSES), counts)]
+    missing = records.by_arm(records.trials[records.trials["status"] != "done"])
+    rows = tuple(
+        (
+            row["arm"],
+            str(row["repeat"]),
+            row["kind"],
+            row["status"],
+            str(row["attempts"]),
+            words.shortened(row["error"], ERROR_LIMIT) if isinstance(row["error"], str) else "",
+            row["job"][: words.SHORT],
+        )
+        for row in missing.to_dict("records")
+    )
+    if rows:
+        headings = ("arm", "repeat", "kind", "status", "attempts", "error", "job")
+        grids.append(Grid("Jobs that are not done", headings, "lrllrwl", rows))
+    return Section("Status", status_words(records), grids=tuple(grids))
+
+
+def _score_grid(records: Records, column: str, label: str) -> Grid:
+    rows = []
+    found = summaries(records.retrains, records.arms, column)
+    untrained = summaries(records.retrains, records.arms, f"untrained_{column}")
+    for arm in records.arms_with("train"):
+        summary, before = found.get(arm), untrained.get(arm)
+        count = f"{summary.n if summary else 0} of {records.planned(arm, 'train')}"
+        cells = (
+            (words.spread(summary), words.between(summary.interval), words.each(summary.values))
+            if summary
+            else (NOTHING,) * 3
+        )
+        rows.append((arm, count, *cells, words.percent(before.mean) if before else NOTHING))
+    headings = ("arm", "repeats", "mean ± sd", "95% interval", "each repeat", "untrained")
+    return Grid(f"{label}, %", headings, "lrrrlr", tuple(rows))
+
+
+def _further_grid(records: Records) -> Grid:
+    found = {column: summaries(records.retrains, records.arms, column) for column in FURTHER}
+    rows = tuple(
+        (arm, *(words.spread(found[c][arm]) if arm in found[c] else NOTHING for c in FURTHER))
+        for arm in records.arms_with("train")
+    )
+    return Grid("Further scores, mean ± sd, %", ("arm", *FURTHER.values()), "lrrr", rows)
+
+
+def _difference_grid(records: Records) -> Grid | None:
+    baseline = records.baseline
+    others = [arm for arm in records.arms_with("train") if arm != baseline]
+    if baseline is None or not others:
+        return None
+    rows = []
+    for arm in others:
+        for column, label in MEASURES.items():
+            ours, theirs = (values(records.retrains, a, column) for a in (arm, baseline))
+            if not (ours and theirs):
+                rows.append((arm, label, f"{len(ours)}, {len(theirs)}", *(NOTHING,) * 3))
+                continue
+            found = compare(ours, theirs)
+            relative = NOTHING if found.relative is None else f"{words.points(found.relative)}%"
+            rows.append(
+                (
+                    arm,
+                    label,
+                    f"{found.n}, {found.n_baseline}",
+                    words.points(found.difference),
+                    words.difference_between(found),
+                    relative,
+                )
+            )
+    headings = ("arm", "score", "repeats (arm, baseline)", "points", "95% interval", "relative")
+    note = "Difference of the means in percentage points, with Welch's interval; relative to the baseline."
+    return Grid(f"Difference to the baseline, {baseline}", headings, "llrrrr", tuple(rows), note)
+
+
+def _score_picture(records: Records, column: str, label: str, prefix: str) -> Picture:
+    found = summaries(records.retrains, records.arms, column)
+    untrained = summaries(records.retrains, records.arms, f"untrained_{column}")
+    before = {arm: summary.mean for arm, summary in untrained.items()}
+    colours = {arm: look[0] for arm, look in figures.arm_colours(records.arms).items()}
+    name = f"{prefix}-{column.lower().replace('_', '-')}"
+    caption = f"{label}: dots are the repeats, the diamond is their mean, the bar its 95% interval" + (
+        "; the cross is the untrained network." if before else "."
+    )
+    return Picture(name, caption, figures.repeats(found, before, f"{label}, %", colours, name))
+
+
+def scores(records: Records, prefix: str) -> Section:
+    """The scores of the trained networks on query and gallery, by arm."""
+    if not records.arms_with("train"):
+        return Section("Results", "This campaign trains no network.")
+    if records.retrains.empty:
+        return Section("Results", "No training is finished yet, so there are no scores.")
+    grids = [_score_grid(records, column, label) for column, label in MEASURES.items()]
+    grids += [grid for grid in (_difference_grid(records), _further_grid(records)) if grid]
+    pictures = tuple(_score_picture(records, column, label, prefix) for column, label in MEASURES.items())
+    queries = ", ".join(f"{count:,}" for count in sorted(set(records.retrains["queries"])))
+    intro = f"Trained networks on query and gallery ({queries} queries with a match)."
+    return Section("Results", intro, grids=tuple(grids), pictures=pictures)
+
+
+def _mean(frame: pd.DataFrame, arm: str, column: str) -> str:
+    given = values(frame, arm, column)
+    return words.significant_spread(summarise(given)) if given else NOTHING
+
+
+def _search_grid(records: Records) -> Grid:
+    rows = []
+    for arm in records.arms_with("search"):
+        found = records.genotypes[records.genotypes["arm"] == arm]
+        seconds = values(records.genotypes, arm, "search_seconds")
+        rows.append(
+            (
+                arm,
+                f"{len(found)} of {records.planned(arm, 'search')}",
+                _mean(records.genotypes, arm, "milliseconds_per_image"),
+                words.duration(summarise(seconds).mean) if seconds else NOTHING,
+                _mean(records.genotypes, arm, "alpha_entropy"),
+                str(found["genotype"].nunique()),
+            )
+        )
+    headings = ("arm", "searches", "ms per image", "time of a search", "alpha entropy, nats", "genotypes")
+    note = "Means over the searches, with the standard deviation; genotypes counts the different ones."
+    return Grid("Searches", headings, "lrrrrr", tuple(rows), note)
+
+
+def _choices(text: str) -> str:
+    return " · ".join(f"{place} {option}" for place, option in json.loads(text).items())
+
+
+def searches(records: Records) -> Section | None:
+    """What the searches cost and found."""
+    if not records.arms_with("search"):
+        return None
+    if records.genotypes.empty:
+        return Section("Search", "No search is finished yet.")
+    keys = ["arm", "space", "genotype", "choices"]
+    rows = []
+    for key, repeats in records.by_arm(records.genotypes).groupby(keys, sort=False)["repeat"]:
+        arm, space, genotype, choices = map(str, key)
+        rows.append((arm, ", ".join(map(str, sorted(repeats))), genotype, space, _choices(choices)))
+    headings = ("arm", "repeats", "genotype", "space", "choices")
+    found = Grid("Genotypes found", headings, "lrllw", tuple(rows))
+    return Section("Search", grids=(_search_grid(records), found))
+
+
+SIZES = ("params_backbone", "params_inference", "params_training")
+WORK = ("multiply_adds_backbone", "multiply_adds_inference")
+
+
+def _network(name: str, genotype: object) -> str:
+    """A network by its name; one that only a genotype describes, by the genotype's digest."""
+    return f"genotype {genotype}" if "=" in name and isinstance(genotype, str) else words.shortened(name, 40)
+
+
+def networks(records: Records) -> Section | None:
+    """Parameters and multiply-adds of the trained networks."""
+    if records.retrains.empty:
+        return None
+    keys = ["arm", "network", "genotype", "height", "width", "width_multiplier", *SIZES, *WORK, "feature_dim"]
+    rows = []
+    for key, found in records.by_arm(records.retrains).groupby(keys, sort=False, dropna=False)["repeat"]:
+        row: dict[str, Any] = dict(zip(keys, key, strict=True))
+        size = "" if pd.isna(row["height"]) else f"{row['height']}x{row['width']}"
+        width = "" if pd.isna(row["width_multiplier"]) else f", x{row['width_multiplier']:g}"
+        rows.append(
+            (
+                row["arm"],
+                ", ".join(map(str, sorted(found))),
+                _network(row["network"], row["genotype"]),
+                f"{size}{width}" or NOTHING,
+                *(words.millions(row[name], 3) for name in SIZES),
+                *(words.millions(row[name], 2) for name in WORK),
+                str(row["feature_dim"]),
+            )
+        )
+    sizes = ("parameters, backbone", "at inference", "in training", "multiply-adds, backbone", "at inference")
+    headings = ("arm", "repeats", "network", "images, width", *sizes, "feature")
+    note = "Height x width of the images and the width multiplier; multiply-adds for one image."
+    return Section("Networks", grids=(Grid("Size", headings, "lrllrrrrrr", tuple(rows), note),))
+
+
+def _cost_row(label: str, jobs: pd.DataFrame) -> tuple[str, ...]:
+    finished, lost = (float(jobs[name].sum()) for name in ("wall_seconds", "failed_seconds"))
+    peak = jobs["peak_memory_bytes"].max()
+    return (
+        label,
+        str(len(jobs)),
+        str(jobs["attempts"].sum()),
+        words.duration(finished),
+        words.duration(lost),
+        words.duration(finished + lost),
+        words.memory(None if pd.isna(peak) else float(peak)),
+    )
+
+
+def total_seconds(records: Records) -> float:
+    """Wall time of finished jobs and of failed attempts, every job once."""
+    return float(records.jobs[["wall_seconds", "failed_seconds"]].sum().sum())
+
+
+def cost(records: Records) -> Section:
+    """Wall time by kind of job, failed attempts included."""
+    jobs = records.jobs
+    rows = [
+        _cost_row(KINDS[kind][1], jobs[jobs["kind"] == kind]) for kind in KINDS if kind in set(jobs["kind"])
+    ]
+    rows.append(_cost_row("all", jobs))
+    headings = ("kind", "jobs", "attempts", "finished", "failed attempts", "together", "peak memory")
+    note = (
+        "Wall time summed over jobs, which may have run side by side. A job that several arms share counts "
+        "once. An interrupted attempt leaves no time behind: what it spent is not in these figures."
+    )
+    return Section("Cost", grids=(Grid("Wall time", headings, "lrrrrrr", tuple(rows), note),))

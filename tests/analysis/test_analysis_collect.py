@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_storage import ARMS, FINGERPRINT, MAP, FakeCampaign, facts, partial_campaign
+
+from analysis.collect import collect
+from analysis.tables import file_of, read
+from autoreid.errors import InputError
+from autoreid.records import TABLES
+from autoreid.storage import Outcome, Storage
+
+FIRST, SECOND = ARMS
+
+
+def row(frame: pd.DataFrame, arm: str, repeat: int, kind: str) -> pd.Series:
+    found = frame[(frame["arm"] == arm) & (frame["repeat"] == repeat) & (frame["kind"] == kind)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_every_planned_job_is_a_row_with_its_status(campaign: FakeCampaign, collected: Path) -> None:
+    trials = read(collected, "trials")
+    assert trials["job"].tolist() == [job.id for job in campaign.jobs.values()]
+    states = {
+        (SECOND, 1, "train"): "failed",
+        (SECOND, 2, "search"): "failed",
+        (SECOND, 2, "train"): "skipped",
+        (SECOND, 3, "search"): "started",
+        (SECOND, 3, "train"): "waiting",
+    }
+    for key in campaign.jobs:
+        assert row(trials, *key)["status"] == states.get(key, "done"), key
+
+
+def test_a_failed_job_carries_its_last_error_and_the_time_of_all_attempts(collected: Path) -> None:
+    trials = read(collected, "trials")
+    failed = row(trials, SECOND, 1, "train")
+    assert failed["error"] == "loss: nan at epoch 3, step 17. Lower the learning rate."
+    assert (failed["attempts"], failed["failed_seconds"]) == (2, 16.0)
+    assert pd.isna(failed["wall_seconds"])
+    assert failed["torch_version"] == "2.11.0"
+    skipped = row(trials, SECOND, 2, "train")
+    assert row(trials, SECOND, 2, "search")["job"] in skipped["error"]
+    assert "No space left" in skipped["error"]
+
+
+def test_a_job_that_failed_before_it_was_done_counts_both_attempts(collected: Path) -> None:
+    done = row(read(collected, "trials"), FIRST, 1, "train")
+    assert (done["attempts"], done["failed_seconds"], done["wall_seconds"]) == (2, 7.0, 70.0)
+    assert pd.isna(done["error"])
+
+
+def test_a_skipped_job_skips_what_needs_it(tmp_path: Path) -> None:
+    """The chain is three long: failed, skipped, skipped."""
+    campaign = partial_campaign(tmp_path)
+    manifest = campaign.manifest()
+    last = {**manifest["jobs"][campaign.jobs[SECOND, 2, "train"].id], "id": "e" * 32}
+    last["inputs"] = {"job": campaign.jobs[SECOND, 2, "train"].id}
+    manifest["jobs"][last["id"]] = last
+    manifest["entries"].append({"job": last["id"], "arm": "third", "repeat": 0, "kind": "train"})
+    campaign.storage.write_manifest(campaign.name, manifest)
+    collect(tmp_path)
+    third = row(read(tmp_path, "trials"), "third", 0, "train")
+    assert third["status"] == "skipped"
+    assert "was skipped" in third["error"] and "No space left" in third["error"]
+
+
+def test_seeds_recipes_and_inputs_come_from_the_plan(campaign: FakeCampaign, collected: Path) -> None:
+    trials, retrains = read(collected, "trials"), read(collected, "retrains")
+    search, train = row(trials, FIRST, 2, "search"), row(trials, FIRST, 2, "train")
+    assert (search["seed_split"], search["seed_search"], train["seed_train"]) == (2, 12, 22)
+    assert pd.isna(search["seed_train"]) and pd.isna(train["seed_search"])
+    assert search["recipe"] == campaign.jobs[FIRST, 2, "search"].recipe_digest
+    assert json.loads(train["inputs"]) == {"job": campaign.jobs[FIRST, 2, "search"].id}
+    assert set(trials["data_fingerprint"]) == {FINGERPRINT} and set(trials["data_set"]) == {"rendered"}
+    retrain = row(retrains, FIRST, 2, "train")
+    assert (retrain["search_job"], retrain["seed_search"], retrain["seed_train"]) == (search["job"], 12, 22)
+
+
+def test_results_reach_their_columns(collected: Path) -> None:
+    retrains, genotypes = read(collected, "retrains"), read(collected, "genotypes")
+    assert [row(retrains, FIRST, r, "train")["mAP"] for r in range(4)] == list(MAP[FIRST])
+    assert len(retrains) == 5 and len(genotypes) == 6
+    first = row(retrains, FIRST, 0, "train")
+    assert (first["untrained_mAP"], first["queries"], first["feature_dim"]) == (0.08, 120, 768)
+    assert (first["params_inference"], first["multiply_adds_backbone"]) == (1_796_600, 948_771_840)
+    assert (first["height"], first["width"], first["width_multiplier"]) == (128, 64, 1.0)
+    assert json.loads(first["protocol"])["version"] == 1
+    found = row(genotypes, FIRST, 0, "search")
+    assert (found["genotype"], found["space"]) == (first["genotype"], "cds-v1")
+    assert sorted(json.loads(found["choices"])) == [f"mblock{i}" for i in range(1, 7)]
+
+
+def test_epochs_are_those_of_the_attempt_that_counts(campaign: FakeCampaign, collected: Path) -> None:
+    epochs = read(collected, "epochs")
+
+    def numbers(arm: str, repeat: int, kind: str) -> list[int]:
+        job = campaign.jobs[arm, repeat, kind].id
+        return [int(number) for number in epochs[epochs["job"] == job]["epoch"]]
+
+    assert numbers(FIRST, 1, "train") == list(range(1, 9))  # not the two epochs of the failed attempt
+    assert numbers(SECOND, 3, "search") == [1, 2, 3, 4]  # unfinished: the newest attempt
+    assert numbers(SECOND, 3, "train") == []
+
+
+def test_collecting_twice_gives_the_same_bytes(campaign: FakeCampaign, storage: Path, tmp_path: Path) -> None:
+    first = {path.name + path.parent.name: path.read_bytes() for path in collect(storage).files}
+    campaign.write_manifest(updated="2027-01-01T00:00:00+00:00", created="2027-01-01T00:00:00+00:00")
+    again = collect(storage, tmp_path / "elsewhere").files
+    assert {path.name + path.parent.name: path.read_bytes() for path in again} == first
+    assert [path.relative_to(tmp_path / "elsewhere").as_posix() for path in again] == [
+        f"tables/{table}/two-arms.parquet" for table in TABLES
+    ]
+    assert not list(tmp_path.rglob(".part-*"))
+
+
+def test_a_new_result_replaces_the_file_whole(campaign: FakeCampaign, collected: Path) -> None:
+    campaign.finish(SECOND, 3, "search")
+    collect(collected)
+    done = row(read(collected, "trials"), SECOND, 3, "search")
+    assert (done["status"], done["attempts"]) == ("done", 2)
+    assert len(read(collected, "trials")) == 16
+
+
+def test_a_job_shared_by_two_arms_has_a_row_in_each(tmp_path: Path) -> None:
+    campaign = partial_campaign(tmp_path)
+    manifest = campaign.manifest()
+    shared = campaign.jobs[FIRST, 0, "train"].id
+    manifest["entries"].append({"job": shared, "arm": "again", "repeat": 0, "kind": "train"})
+    campaign.storage.write_manifest(campaign.name, manifest)
+    collect(tmp_path)
+    retrains = read(tmp_path, "retrains")
+    assert set(retrains[retrains["job"] == shared]["arm"]) == {FIRST, "again"}
+
+
+def test_two_campaigns_of_one_storage_have_files_of_their_own(tmp_path: Path) -> None:
+    partial_campaign(tmp_path, "one")
+    FakeCampaign(tmp_path, "two", {"top-2": 2}, repeats=1).write_manifest()
+    collect(tmp_path)
+    assert read(tmp_path, "trials")["campaign"].value_counts().to_dict() == {"one": 16, "two": 2}
+    assert read(tmp_path, "retrains", "two")["mAP"].tolist() == [0.36]  # the same jobs, done for both
+
+
+class TestDamage:
+    def test_a_damaged_file_of_a_finished_attempt_takes_the_job_back(
+        self, campaign: FakeCampaign, storage: Path
+    ) -> None:
+        model = next(storage.glob(f"jobs/{campaign.jobs[FIRST, 0, 'train'].id}/attempts/*/model.pt"))
+        model.write_bytes(b"other")
+        found = collect(storage)
+        damaged = row(read(storage, "trials"), FIRST, 0, "train")
+        assert (
+            damaged["status"] == "started" and "differ from what its outcome vouches for" in damaged["error"]
+        )
+        assert len(read(storage, "retrains")) == 4
+        assert any(campaign.jobs[FIRST, 0, "train"].id in warning for warning in found.warnings)
+
+    def test_a_cut_outcome_and_cut_records_are_reported(self, campaign: FakeCampaign, storage: Path) -> None:
+        place = next(storage.glob(f"jobs/{campaign.jobs[SECOND, 3, 'search'].id}/attempts/*"))
+        (place / "outcome.json").write_text('{"version": 1, "sta')
+        (place / "records" / "00002.jsonl").write_text('{"epoch":3,"lo')
+        warnings = "\n".join(collect(storage).warnings)
+        assert "outcome.json is damaged" in warnings and "records/00002.jsonl is damaged" in warnings
+        epochs = read(storage, "epochs")
+        job = campaign.jobs[SECOND, 3, "search"].id
+        assert epochs[epochs["job"] == job]["epoch"].tolist() == [1, 2]
+
+    def test_a_result_without_a_score_is_left_out_and_named(
+        self, campaign: FakeCampaign, storage: Path
+    ) -> None:
+        attempt = campaign.attempt(SECOND, 3, "train", 2)
+        attempt.finish(Outcome("done", {"evaluation": {"mAP": "high"}}, facts(1.0, 2)))
+        warnings = "\n".join(collect(storage).warnings)
+        assert f"two-arms: {SECOND}, repeat 3, train: no row in retrains: network is missing." in warnings
+        assert row(read(storage, "trials"), SECOND, 3, "train")["status"] == "done"
+        assert len(read(storage, "retrains")) == 5
+
+    def test_a_value_of_the_wrong_type_is_emptied_and_named(
+        self, campaign: FakeCampaign, storage: Path
+    ) -> None:
+        campaign.finish(SECOND, 3, "search", threads="two")
+        warnings = collect(storage).warnings
+        assert any("threads holds 'two', which is not int64" in warning for warning in warnings)
+        assert pd.isna(row(read(storage, "trials"), SECOND, 3, "search")["threads"])
+
+    def test_a_job_that_nothing_describes_is_still_a_row(self, campaign: FakeCampaign, storage: Path) -> None:
+        manifest = campaign.manifest()
+        lost = campaign.jobs[SECOND, 3, "train"].id
+        del manifest["jobs"][lost]
+        manifest["entries"].append({"arm": "no job"})
+        campaign.storage.write_manifest(campaign.name, manifest)
+        warnings = "\n".join(collect(storage).warnings)
+        assert f"job {lost}: neither the manifest nor job.json" in warnings
+        assert "entry 16 is damaged" in warnings
+        trials = read(storage, "trials")
+        assert len(trials) == 16 and row(trials, SECOND, 3, "train")["recipe"] == ""
+
+    def test_an_alien_name_among_the_attempts_costs_one_job(
+        self, campaign: FakeCampaign, storage: Path
+    ) -> None:
+        (storage / "jobs" / campaign.jobs[FIRST, 0, "train"].id / "attempts" / "notes").mkdir()
+        assert "cannot be listed" in "\n".join(collect(storage).warnings)
+        assert len(read(storage, "retrains")) == 4
+
+    def test_one_damaged_manifest_does_not_stop_the_others(
+        self, campaign: FakeCampaign, storage: Path
+    ) -> None:
+        (storage / "campaigns" / "broken").mkdir()
+        (storage / "campaigns" / "broken" / "manifest.json").write_text("{")
+        (storage / "campaigns" / "empty").mkdir()
+        found = collect(storage)
+        assert len(found.files) == 4
+        assert [warning.split(" is left out")[0] for warning in found.warnings] == [
+            "campaign broken",
+            "campaign empty",
+        ]
+        with pytest.raises(InputError, match="not JSON"):
+            collect(storage, campaigns=["broken"])
+
+
+def test_bad_storages_are_input_errors(tmp_path: Path, storage: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        collect(tmp_path / "nowhere")
+    (tmp_path / "void").mkdir()
+    with pytest.raises(InputError, match="no campaigns in this folder"):
+        collect(tmp_path / "void")
+    with pytest.raises(InputError, match="no campaign 'two-harms'"):
+        collect(Storage(storage), campaigns=["two-harms"])
+
+
+def test_a_campaign_before_its_first_job_has_tables_too(tmp_path: Path) -> None:
+    FakeCampaign(tmp_path, "planned").write_manifest()
+    collect(tmp_path)
+    assert set(read(tmp_path, "trials")["status"]) == {"waiting"}
+    assert read(tmp_path, "retrains").empty and file_of(tmp_path, "retrains", "planned").is_file()

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from fake_storage import FakeCampaign
+
+from analysis.collect import collect
+from analysis.tables import describe_markdown
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", (DOCS / "reports.md").read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_data_dictionary_is_up_to_date() -> None:
+    """If this fails: autoreid tables describe --markdown > docs/tables.md"""
+    assert (DOCS / "tables.md").read_text() == describe_markdown()
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the examples read: the storage of a demo in the working directory."""
+    campaign = FakeCampaign(tmp_path / "autoreid-demo", "demo", {"top-2": 2}, repeats=2)
+    for repeat in range(2):
+        campaign.finish("top-2", repeat, "search")
+        campaign.finish("top-2", repeat, "train")
+    campaign.write_manifest()
+    collect(tmp_path / "autoreid-demo")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    list(zip(BLOCKS, ["0.375", "done", "0.375", "b's' b'1'"], strict=True)),
+    ids=["pandas", "reader", "duckdb", "metadata"],
+)
+def test_the_examples_run(block: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(block, "docs/reports.md", "exec"), {})
+    assert expected in capsys.readouterr().out

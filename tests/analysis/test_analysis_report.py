@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fake_storage import ARMS, MAP, FakeCampaign, partial_campaign
+
+from analysis.assembly import page
+from analysis.cautions import NO_RANDOM_ARM, mixtures
+from analysis.collect import collect
+from analysis.pages import Grid, Page, Records, Section
+from analysis.report import fence, markdown, report
+from analysis.summary import summary_plain, summary_table
+from autoreid.errors import InputError
+
+FIRST, SECOND = ARMS
+EVIL = "<script>alert('x')</script> | $a$ **b** `c`"
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+
+
+class Checker(HTMLParser):
+    """Balanced tags, ids, references, and the text of every table."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.tags: set[str] = set()
+        self.rows: list[list[str]] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "srcset", "data", "action"):
+                self.references.append(value or "")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+
+def made(root: Path) -> Page:
+    collect(root)
+    (name,) = {path.stem for path in (root / "tables" / "trials").iterdir()}
+    return page(Records.read(root, name), "p")
+
+
+def section(found: Page, title: str) -> Section:
+    (result,) = [part for part in found.sections if part.title == title]
+    return result
+
+
+def grid(found: Page, title: str, part: str) -> Grid:
+    (result,) = [g for g in section(found, title).grids if g.title.startswith(part)]
+    return result
+
+
+@pytest.fixture(scope="module")
+def example_page(example: Path) -> Page:
+    return page(Records.read(example, "two-arms"), "two-arms")
+
+
+def test_scores_of_every_arm_with_all_repeats_beside_the_untrained_network(example_page: Page) -> None:
+    """0.36, 0.39, 0.37, 0.40: mean 0.38, sd sqrt(10/3) / 100, t(0.975, 3) = 3.182."""
+    first, second = grid(example_page, "Results", "mAP").rows
+    assert first == (FIRST, "4 of 4", "38.0 ± 1.8", "35.1 to 40.9", "36.0 · 39.0 · 37.0 · 40.0", "8.0")
+    assert second == (SECOND, "1 of 4", "31.0", "needs 2 repeats", "31.0", "8.0")
+    assert grid(example_page, "Results", "rank-1").rows[0][2] == "58.0 ± 1.8"
+    assert grid(example_page, "Results", "Further").rows[1] == (SECOND, "71.0", "81.0", "11.0")
+
+
+def test_the_difference_to_the_baseline_has_both_ns(example_page: Page) -> None:
+    found = grid(example_page, "Results", f"Difference to the baseline, {FIRST}")
+    assert found.rows[0] == (SECOND, "mAP", "1, 4", "-7.0", "needs 2 repeats", "-18.4%")
+
+
+def test_every_job_that_is_not_done_is_named_with_its_error(example_page: Page) -> None:
+    rows = grid(example_page, "Status", "Jobs that are not done").rows
+    assert [(row[0], row[1], row[2], row[3]) for row in rows] == [
+        (SECOND, "1", "train", "failed"),
+        (SECOND, "2", "search", "failed"),
+        (SECOND, "2", "train", "skipped"),
+        (SECOND, "3", "search", "started"),
+        (SECOND, "3", "train", "waiting"),
+    ]
+    assert rows[0][5].startswith("loss: nan at epoch 3") and "No space left" in rows[2][5]
+    assert grid(example_page, "Status", "Jobs by status").rows[1] == ("trainings", "5", "1", "1", "0", "1")
+
+
+def test_cost_counts_failed_attempts(example_page: Page) -> None:
+    """Trainings: five of 70 s, failed attempts of 7, 7 and 9 s. Searches: six of 40 s, one failed of 7 s."""
+    searches, trainings, together = grid(example_page, "Cost", "Wall time").rows
+    assert trainings == ("trainings", "8", "8", "5.8 min", "23.0 s", "6.2 min", "700 MiB")
+    assert searches[3:6] == ("4.0 min", "7.0 s", "4.1 min") and together[5] == "10.3 min"
+
+
+def test_searches_networks_and_seeds(example_page: Page) -> None:
+    """Milliseconds 3.2, 3.3, 3.4, 3.5: mean 3.35, sd 0.129."""
+    assert grid(example_page, "Search", "Searches").rows[0] == (
+        *(FIRST, "4 of 4", "3.35 ± 0.13", "31.5 s", "2.10", "4"),
+    )
+    found = grid(example_page, "Search", "Genotypes found").rows
+    assert [row[0] for row in found] == [FIRST] * 4 + [SECOND] * 2
+    assert found[0][4].startswith("mblock1 (3,5,1) · mblock2 ")
+    size = grid(example_page, "Networks", "Size").rows[0]
+    assert size[3:] == ("128x64, x1", "1.747 M", "1.797 M", "2.900 M", "948.77 M", "955.06 M", "768")
+    assert grid(example_page, "How to reproduce", "Seeds").rows[2][:5] == (FIRST, "2", "2", "12", "22")
+
+
+def test_cautions_say_what_is_missing(example_page: Page) -> None:
+    points = section(example_page, "Read with care").points
+    assert NO_RANDOM_ARM in points and "This campaign has no random arm." in NO_RANDOM_ARM
+    assert any(f"{FIRST}: 4 of 4; {SECOND}: 1 of 4" in point for point in points)
+    assert any("rendered" in point for point in points)
+    assert not any("mix" in point for point in points)
+
+
+def test_mixed_machines_versions_and_protocols_are_flagged(campaign: FakeCampaign, storage: Path) -> None:
+    campaign.finish(SECOND, 3, "search", torch_version="2.12.0", threads=2)
+    evaluation = {"mAP": 0.3, "rank_1": 0.5, "rank_5": 0.6, "rank_10": 0.7, "mINP": 0.1, "queries": 99}
+    campaign.finish(SECOND, 3, "train", device="H200", evaluation={**evaluation, "protocol": {"version": 2}})
+    collect(storage)
+    found = mixtures(Records.read(storage, "two-arms"))
+    assert [sentence.split(":")[0] for sentence in found] == [
+        "The finished jobs mix versions of torch",
+        "The finished jobs mix devices",
+        "The finished jobs mix thread counts",
+        "The finished jobs mix evaluation protocols",
+        "The finished jobs mix numbers of queries",
+    ]
+    assert "2.11.0 (12 jobs), 2.12.0 (1 job)" in found[0]
+
+
+def test_mixed_recipes_within_an_arm_are_flagged(campaign: FakeCampaign, storage: Path) -> None:
+    manifest = campaign.manifest()
+    manifest["jobs"][campaign.jobs[FIRST, 3, "train"].id]["recipe_digest"] = "0" * 12
+    campaign.storage.write_manifest(campaign.name, manifest)
+    collect(storage)
+    found = mixtures(Records.read(storage, "two-arms"))
+    assert found == [f"The train jobs of arm {FIRST} have 2 different recipes."]
+
+
+def test_the_html_is_whole_and_asks_for_nothing(collected: Path) -> None:
+    paths = report(collected)
+    text = paths[0].read_text()
+    checker = Checker(text)
+    assert "http://" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "") and "https://" not in text
+    assert all(reference.startswith("#") for reference in checker.references)
+    assert {reference[1:] for reference in checker.references} <= set(checker.ids)
+    assert len(set(checker.ids)) == len(checker.ids)
+    assert not {"script", "link", "iframe", "img", "object"} & checker.tags
+    assert "url(" not in re.sub(r"url\(#", "", text) and "@import" not in text
+    assert "default-src 'none'" in text and "prefers-color-scheme: dark" in text
+    assert [FIRST, "4 of 4", "38.0 ± 1.8", "35.1 to 40.9", "36.0 · 39.0 · 37.0 · 40.0", "8.0"] in checker.rows
+    assert text.count("<svg") == 8 == len(paths) - 2
+
+
+def test_markdown_has_the_same_tables_and_its_figures_are_there(collected: Path) -> None:
+    html, text, *figures = report(collected)
+    lines = text.read_text().splitlines()
+    assert "| top-2 | 4 of 4 | 38.0 ± 1.8 | 35.1 to 40.9 | 36.0 · 39.0 · 37.0 · 40.0 | 8.0 |" in lines
+    widths = {line.count("|") for line in lines if line.startswith("| top-2 | 4 of 4 | 38.0")}
+    assert widths == {7}
+    named = re.findall(r"\]\((figures/[^)]+)\)", "\n".join(lines))
+    assert named == [path.relative_to(html.parent).as_posix() for path in figures]
+    assert all(path.is_file() for path in figures)
+
+
+def test_equal_tables_give_equal_files(collected: Path, tmp_path: Path) -> None:
+    first = [path.read_bytes() for path in report(collected)]
+    assert [path.read_bytes() for path in report(collected, tmp_path / "again")] == first
+
+
+def test_the_tables_alone_are_enough(collected: Path, tmp_path: Path) -> None:
+    before = report(collected)[0].read_bytes()
+    shutil.copytree(collected / "tables", tmp_path / "alone" / "tables")
+    assert report(tmp_path / "alone")[0].read_bytes() == before
+
+
+def test_names_errors_and_claims_are_escaped_everywhere(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path, "evil", {EVIL: 2, "plain": 3}, repeats=2)
+    for repeat in range(2):
+        campaign.finish(EVIL, repeat, "search")
+        campaign.finish(EVIL, repeat, "train")
+    campaign.fail("plain", 0, "search", f"first line\n{EVIL}")
+    campaign.write_manifest(claim=EVIL, file=f"# ```\n{EVIL}\n", data={"set": EVIL})
+    collect(tmp_path)
+    html, text, *_ = report(tmp_path)
+    checker = Checker(html.read_text())
+    assert "script" not in checker.tags and "<script" not in html.read_text()
+    assert any(row and row[0] == EVIL for row in checker.rows)
+    page_text = text.read_text()
+    outside = re.sub(r"^````\n.*?^````$", "", page_text, flags=re.DOTALL | re.MULTILINE)
+    assert "<script" in page_text and "<script" not in outside and "**b**" not in outside
+    rows = [line for line in outside.splitlines() if line.startswith("| &lt;script")]
+    assert rows and all(" \\| $a$" in row for row in rows)
+
+
+def test_two_campaigns_share_one_report_or_have_one_each(tmp_path: Path) -> None:
+    partial_campaign(tmp_path, "One")
+    partial_campaign(tmp_path, "one")
+    collect(tmp_path)
+    both = report(tmp_path)
+    checker = Checker(both[0].read_text())
+    assert checker.references.count("#one-1") == checker.references.count("#one-2") == 1
+    assert len(set(both)) == len(both) == 2 + 16
+    assert Checker(report(tmp_path, tmp_path / "x", ["one"])[0].read_text()).tags.isdisjoint({"nav"})
+
+
+def test_a_planned_campaign_and_a_campaign_of_searches_have_pages(tmp_path: Path) -> None:
+    planned = FakeCampaign(tmp_path / "planned", "planned")
+    planned.write_manifest(claim=None, data=None, file=None)
+    found = made(tmp_path / "planned")
+    assert section(found, "Results").intro == "No training is finished yet, so there are no scores."
+    assert section(found, "Search").intro == "No search is finished yet."
+    assert "0 of 16 jobs are done; 16 waiting." in dict(found.facts)["Jobs"]
+    assert "Learning curves" not in [part.title for part in found.sections]
+    report(tmp_path / "planned")
+
+    searches = FakeCampaign(tmp_path / "searches", "searches", {"a": 2}, repeats=1)
+    searches.finish("a", 0, "search")
+    manifest = searches.manifest()
+    manifest["entries"] = [entry for entry in manifest["entries"] if entry["kind"] == "search"]
+    searches.storage.write_manifest("searches", manifest)
+    found = made(tmp_path / "searches")
+    assert section(found, "Results").intro == "This campaign trains no network."
+    assert dict(found.facts)["Jobs"] == "The one job is done."
+    report(tmp_path / "searches")
+
+
+def test_one_repeat_and_no_baseline(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path, "single", {"top-2": 2}, repeats=1)
+    campaign.finish("top-2", 0, "search")
+    campaign.finish("top-2", 0, "train", untrained=None)
+    campaign.write_manifest(baseline=None)
+    found = made(tmp_path)
+    assert grid(found, "Results", "mAP").rows == (
+        ("top-2", "1 of 1", "36.0", "needs 2 repeats", "36.0", "-"),
+    )
+    assert not [g for g in section(found, "Results").grids if g.title.startswith("Difference")]
+    assert "An arm with one repeat has no interval: its spread is unknown." in (
+        section(found, "Read with care").points
+    )
+    report(tmp_path)
+
+
+def test_folders_without_tables_and_unknown_campaigns_are_refused(collected: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Run 'autoreid tables collect"):
+        report(tmp_path / "void")
+    with pytest.raises(InputError, match="no campaign 'two-harms'"):
+        report(collected, campaigns=["two-harms"])
+
+
+def test_the_summary_names_every_arm_and_repeat(example: Path) -> None:
+    lines = summary_table(example, "two-arms").splitlines()
+    assert lines[3].split("  ")[0] == FIRST and "38.0 ± 1.8  36.0  39.0  37.0  40.0" in lines[3]
+    assert "1 of 4" in lines[4] and "31.0" in lines[4]
+    first, second = summary_plain(example, "two-arms")
+    assert first["mAP"]["repeats"] == list(MAP[FIRST]) and first["planned"] == 4
+    assert second["mAP"]["interval"] is None
+
+
+def test_the_summary_before_the_first_result(tmp_path: Path) -> None:
+    FakeCampaign(tmp_path, "planned").write_manifest()
+    collect(tmp_path)
+    assert "0 of 4" in summary_table(tmp_path, "planned")
+    assert summary_plain(tmp_path, "planned")[0]["mAP"] is None
+
+
+def test_escapes() -> None:
+    assert markdown("a_b _c_ [x](y) ~z~\nnext & <i>") == (
+        "a_b \\_c\\_ \\[x\\](y) \\~z\\~ next &amp; &lt;i&gt;"
+    )
+    assert fence("no ticks") == "```" and fence("```` four") == "`````"

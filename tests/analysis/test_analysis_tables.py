@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fake_storage import partial_campaign
+
+from analysis.collect import collect
+from analysis.tables import campaign_facts, describe, describe_markdown, file_of, read, schema
+from autoreid.errors import InputError
+from autoreid.records import SCHEMA_VERSION, TABLES
+
+ARROW = {"string": "string", "int64": "int64", "float64": "double", "bool": "bool"}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_file_holds_types_units_descriptions_and_version(collected: Path, table: str) -> None:
+    written = pq.read_schema(file_of(collected, table, "two-arms"))
+    assert written.metadata[b"autoreid_schema_version"] == str(SCHEMA_VERSION).encode()
+    assert written.metadata[b"autoreid_table"] == table.encode()
+    assert written.metadata[b"autoreid_campaign"] == b"two-arms"
+    assert written.names == [column.name for column in TABLES[table]]
+    for column in TABLES[table]:
+        field = written.field(column.name)
+        assert (str(field.type), field.nullable) == (ARROW[column.kind], column.nullable)
+        assert field.metadata[b"unit"].decode() == column.unit
+        assert field.metadata[b"description"].decode() == column.description
+        assert field.metadata[b"measured"] == (b"true" if column.measured else b"false")
+
+
+def test_pandas_and_duckdb_read_all_campaigns_of_a_table(tmp_path: Path) -> None:
+    partial_campaign(tmp_path, "one")
+    partial_campaign(tmp_path, "two")
+    collect(tmp_path)
+    by_pandas = pd.read_parquet(tmp_path / "tables" / "retrains")
+    expected = {"one": 5, "two": 5}
+    assert by_pandas["campaign"].value_counts().to_dict() == expected
+    query = "SELECT campaign, count(*), avg(mAP) FROM read_parquet(?) GROUP BY campaign ORDER BY campaign"
+    by_duckdb = duckdb.execute(query, [str(tmp_path / "tables/retrains/*.parquet")]).fetchall()
+    mean = (0.36 + 0.39 + 0.37 + 0.40 + 0.31) / 5
+    assert by_duckdb == [("one", 5, pytest.approx(mean)), ("two", 5, pytest.approx(mean))]
+
+
+def test_whole_numbers_stay_whole_where_a_column_has_gaps(collected: Path) -> None:
+    trials = read(collected, "trials")
+    assert str(trials["seed_train"].dtype) == "Int64" and str(trials["repeat"].dtype) == "int64"
+    assert trials["seed_train"].isna().sum() == 8
+    assert read(collected, "trials", "two-arms").equals(trials)
+
+
+def test_the_plan_travels_with_the_trials(collected: Path) -> None:
+    facts = campaign_facts(collected, "two-arms")
+    assert (facts["baseline"], facts["repeats"], facts["data"]["set"]) == ("top-2", 4, "rendered")
+    assert facts["claim"].startswith("Two relaxations") and "created" not in facts
+
+
+def test_a_file_of_a_newer_release_is_refused(collected: Path) -> None:
+    path = file_of(collected, "retrains", "two-arms")
+    table = pq.read_table(path)
+    newer = table.schema.metadata | {b"autoreid_schema_version": str(SCHEMA_VERSION + 1).encode()}
+    pq.write_table(table.replace_schema_metadata(newer), path)
+    with pytest.raises(InputError, match=f"two-arms.parquet: schema version {SCHEMA_VERSION + 1}"):
+        read(collected, "retrains")
+
+
+def test_a_file_cut_short_is_named(collected: Path) -> None:
+    path = file_of(collected, "epochs", "two-arms")
+    whole = path.read_bytes()
+    for length in (0, 3, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"epochs/two-arms\.parquet: cannot be read as parquet"):
+            read(collected, "epochs")
+
+
+def test_damage_inside_a_file_is_named(collected: Path) -> None:
+    path = file_of(collected, "epochs", "two-arms")
+    whole = bytearray(path.read_bytes())
+    whole[4:600] = bytes(596)
+    path.write_bytes(bytes(whole))
+    with pytest.raises(InputError, match=r"epochs/two-arms\.parquet: cannot be read as parquet"):
+        read(collected, "epochs")
+
+
+def test_alien_and_missing_files_are_refused(collected: Path) -> None:
+    path = file_of(collected, "genotypes", "two-arms")
+    pq.write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(InputError, match="not a genotypes table"):
+        read(collected, "genotypes")
+    path.unlink()
+    with pytest.raises(InputError, match=r"two-arms\.parquet: no such file"):
+        read(collected, "genotypes")
+
+
+def test_unknown_tables_campaigns_and_folders_are_refused(collected: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean 'trials'"):
+        read(collected, "trails")
+    with pytest.raises(InputError, match="no campaign 'two-harms'"):
+        read(collected, "trials", "two-harms")
+    with pytest.raises(InputError, match="Run 'autoreid tables collect"):
+        read(tmp_path / "void", "trials")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_descriptions_name_every_column(table: str) -> None:
+    text, page = describe(table), describe_markdown()
+    for column in TABLES[table]:
+        assert f"  {column.name} " in text and column.description in text
+        assert f"| `{column.name}` | {column.kind} |" in page
+    assert len(schema(table)) == len(TABLES[table])
