@@ -120,7 +120,7 @@ def _check(
     for name, (value, low, high) in whole.items():
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             problems.add(name, f"{value!r} is out of range. Use a whole number from {low} to {high}.")
-    if not 0 < train_fraction < 1:
+    if not isinstance(train_fraction, int | float) or not 0 < train_fraction < 1:
         problems.add("train_fraction", f"{train_fraction!r} is out of range. Use a share between 0 and 1.")
     elif not problems.found and not 2 <= round(identities * train_fraction) <= identities - 2:
         problems.add(

@@ -205,6 +205,8 @@ def test_a_fraction_that_empties_a_split_is_refused(tmp_path: Path) -> None:
         render(tmp_path, identities=10, cameras=2, train_fraction=0.95)
     with pytest.raises(InputError, match="nan is out of range"):
         render(tmp_path, identities=10, cameras=2, train_fraction=float("nan"))
+    with pytest.raises(InputError, match="'half' is out of range"):
+        render(tmp_path, identities=10, cameras=2, train_fraction="half")  # type: ignore[arg-type]
 
 
 def test_a_folder_in_use_is_refused_and_kept(tmp_path: Path) -> None:
