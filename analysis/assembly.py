@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,13 +100,25 @@ def _data(facts: Mapping[str, Any]) -> str:
 
 def _seed_grid(records: Records) -> Grid:
     rows = []
-    for (arm, repeat), found in records.by_arm(records.trials).groupby(["arm", "repeat"], sort=False):
+    for key, found in records.by_arm(records.trials).groupby(["arm", "repeat"], sort=False):
+        arm, repeat = str(key[0]), words.numbers(found["repeat"].unique())
         seeds = (_held(found, name) for name in ("seed_split", "seed_search", "seed_train"))
         by_kind = {kind: found[found["kind"] == kind]["job"] for kind in KINDS}
         ids = (", ".join(job[: words.SHORT] for job in jobs) or NOTHING for jobs in by_kind.values())
-        rows.append((str(arm), str(repeat), *seeds, *ids))
+        rows.append((arm, repeat, *seeds, *ids))
     headings = ("arm", "repeat", "split", "search", "train", "search job", "train job")
     return Grid("Seeds and jobs", headings, "lrrrrll", tuple(rows), folded=True)
+
+
+def _file(records: Records) -> str:
+    return shlex.quote(f"{records.name}.yaml")
+
+
+def _settings(records: Records) -> str:
+    """What the command line laid over the file, as it was typed."""
+    given = records.facts.get("settings")
+    settings = given if isinstance(given, list) else []
+    return "".join(f" --set {shlex.quote(str(setting))}" for setting in settings)
 
 
 def reproduce(records: Records) -> Section:
@@ -115,13 +128,13 @@ def reproduce(records: Records) -> Section:
     versions = tuple((label, _held(records.done, column)) for column, label in VERSIONS.items())
     fingerprints = (("data fingerprint", _held(records.trials, "data_fingerprint")),)
     text = records.facts.get("file")
-    commands = f"autoreid campaign run {records.name}.yaml --storage DIR\nautoreid report DIR"
-    codes = [Code("Commands", commands)]
+    run = f"autoreid campaign run {_file(records)} --storage DIR{_settings(records)}"
+    codes = [Code("Commands", f"{run}\nautoreid report DIR")]
     if isinstance(text, str) and text.strip():
-        codes.append(Code(f"{records.name}.yaml", text.rstrip("\n"), folded=True))
+        codes.append(Code(_file(records), text.rstrip("\n"), folded=True))
     return Section(
         "How to reproduce",
-        f"Save the campaign file as {records.name}.yaml and run it; a job that is done does not run again.",
+        f"Save the campaign file as {_file(records)} and run it; a job that is done does not run again.",
         codes=tuple(codes),
         grids=(
             Grid("Versions and data", ("what", "value"), "lw", versions + fingerprints),

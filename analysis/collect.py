@@ -26,7 +26,7 @@ from autoreid.storage import LocalFolder, Storage
 Row = dict[str, Any]
 
 # What of a manifest the report needs; times of its writing stay out, so that equal records give equal bytes.
-CAMPAIGN_FACTS = ("name", "claim", "baseline", "repeats", "file", "data", "data_fingerprint")
+CAMPAIGN_FACTS = ("name", "claim", "baseline", "repeats", "file", "settings", "data", "data_fingerprint")
 
 PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
@@ -55,9 +55,10 @@ class Entry:
 
     @property
     def place(self) -> str:
-        return (
-            f"{self.keys['campaign']}: {self.keys['arm']}, repeat {self.keys['repeat']}, {self.keys['kind']}"
-        )
+        """The job in a warning; repeats are counted from 1 there, as people do."""
+        campaign, arm, repeat, kind = (self.keys[name] for name in ("campaign", "arm", "repeat", "kind"))
+        number = repeat + 1 if isinstance(repeat, int) else repeat
+        return f"{campaign}: {arm}, repeat {number}, {kind}"
 
 
 def _mistake(column: Column, value: Any) -> str | None:

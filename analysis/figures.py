@@ -19,10 +19,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis.statistics import Summary
 from analysis.words import shortened
+from autoreid.records import TABLES
 
 # At least 3:1 against white and against the dark ground, and told apart under the common colour blindnesses;
 # after the last one they begin again with another line style.
@@ -68,6 +69,7 @@ STYLE = (
 )
 
 WIDTH, HEIGHT = 4.8, 2.9
+UNITS = {column.name: column.unit for column in TABLES["epochs"]}
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
@@ -119,10 +121,15 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def _as_percent(value: float, _: int | None = None) -> str:
+    return f"{100 * value:.4g}%"
+
+
 def learning_curves(epochs: pd.DataFrame, column: str, title: str, arms: dict[str, Look], name: str) -> str:
     """One column over the epochs as SVG text: a line for each repeat, a colour for each arm.
 
-    `epochs`: rows of the table of that name, of one campaign and one kind of job. `name` must be letters,
+    `epochs`: rows of the table of that name, of one campaign and one kind of job; fractions are drawn as
+    percent. `name` must be letters,
     digits and hyphens: the ids of the figure begin with it.
     """
     with _settings(name):
@@ -144,6 +151,8 @@ def learning_curves(epochs: pd.DataFrame, column: str, title: str, arms: dict[st
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+        if UNITS[column] == "fraction":
+            axes.yaxis.set_major_formatter(FuncFormatter(_as_percent))
         axes.grid(axis="y")
         _legend(figure, present)
         return _to_svg(figure, name, title)
@@ -165,6 +174,8 @@ def repeats(
         axes.set_ylim(len(summaries) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, -2.0), min(high, 102.0))  # an interval may reach where no score can be
         axes.set_title(title)
         axes.grid(axis="x")
         return _to_svg(figure, name, title)

@@ -98,14 +98,15 @@ def _seconds(attempt: Attempt, outcome: Outcome) -> float:
     return float(sum(time for time in times if isinstance(time, (int, float))))
 
 
-def _unfinished(attempts: list[Attempt], outcomes: list[Outcome | None], damage: list[str]) -> Seen:
-    failed = [outcome for outcome in outcomes if outcome is not None and outcome.status == "failed"]
-    if failed:
-        return Seen(
-            "failed", facts=failed[-1].facts, error=failed[-1].error or "failed without an error message"
-        )
-    error = f"{damage[-1]}. Run the campaign again." if damage else None
-    return Seen("started", error=error) if attempts else Seen()
+def _unfinished(outcomes: list[Outcome | None], damage: list[str]) -> Seen:
+    """The status by the newest attempt: without an outcome it runs at this moment, or was interrupted."""
+    if not outcomes:
+        return Seen()
+    again = f"{damage[-1]}. Run the campaign again." if damage else None
+    newest = outcomes[-1]
+    if newest is None:
+        return Seen("started", error=again)
+    return Seen("failed", facts=newest.facts, error=newest.error or again or "failed without a message")
 
 
 def look(job: JobFolder, place: str) -> tuple[Seen, list[str]]:
@@ -122,7 +123,7 @@ def look(job: JobFolder, place: str) -> tuple[Seen, list[str]]:
     if finished is not None:
         seen = Seen("done", result=finished[1].result, facts=finished[1].facts)
     else:
-        seen = _unfinished(attempts, outcomes, damage)
+        seen = _unfinished(outcomes, damage)
     newest = attempts[-1] if attempts else None
     counts = finished[0] if finished else newest
     epochs, damaged = read_epochs(counts, place) if counts else ((), [])

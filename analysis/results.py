@@ -48,7 +48,7 @@ def status(records: Records) -> Section:
     rows = tuple(
         (
             row["arm"],
-            str(row["repeat"]),
+            words.numbers([row["repeat"]]),
             row["kind"],
             row["status"],
             str(row["attempts"]),
@@ -183,7 +183,7 @@ def searches(records: Records) -> Section | None:
     rows = []
     for key, repeats in records.by_arm(records.genotypes).groupby(keys, sort=False)["repeat"]:
         arm, space, genotype, choices = map(str, key)
-        rows.append((arm, ", ".join(map(str, sorted(repeats))), genotype, space, _choices(choices)))
+        rows.append((arm, words.numbers(repeats), genotype, space, _choices(choices)))
     headings = ("arm", "repeats", "genotype", "space", "choices")
     found = Grid("Genotypes found", headings, "lrllw", tuple(rows))
     return Section("Search", grids=(_search_grid(records), found))
@@ -211,7 +211,7 @@ def networks(records: Records) -> Section | None:
         rows.append(
             (
                 row["arm"],
-                ", ".join(map(str, sorted(found))),
+                words.numbers(found),
                 _network(row["network"], row["genotype"]),
                 f"{size}{width}" or NOTHING,
                 *(words.millions(row[name], 3) for name in SIZES),

@@ -143,7 +143,8 @@ def read(directory: Path | str, table: str, campaign: str | None = None) -> pd.D
 
 
 def campaign_facts(directory: Path | str, campaign: str) -> dict[str, Any]:
-    """What the manifest said: name, claim, baseline, repeats, file (YAML text), data, data_fingerprint."""
+    """What the manifest said: name, claim, baseline, repeats, file (YAML text), settings (the overrides of
+    the command line), data, data_fingerprint."""
     (path,) = _files(directory, "trials", campaign)
     text = _metadata(_read_file(path, "trials").schema).get(CAMPAIGN_FACTS_KEY, "{}")
     facts: dict[str, Any] = json.loads(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from analysis.statistics import Difference, Interval, Summary
 
@@ -75,13 +75,17 @@ def significant_spread(summary: Summary) -> str:
     >>> from analysis.statistics import summarise
     >>> significant_spread(summarise([3.21, 3.34])), significant_spread(summarise([3.21]))
     ('3.275 ± 0.092', '3.21')
+    >>> significant_spread(summarise([2.48491, 2.48492]))
+    '2.485 ± <0.001'
     """
     deviation = summary.deviation
     if not deviation or summary.mean == 0:
         return significant(summary.mean)
     places = 1 - math.floor(math.log10(deviation))
     digits = max(0, min(places, 3 - math.floor(math.log10(abs(summary.mean)))))
-    return f"{summary.mean:,.{digits}f} ± {deviation:,.{digits}f}"
+    least = 10.0**-digits
+    reach = f"{deviation:,.{digits}f}" if deviation >= least / 2 else f"<{least:.{digits}f}"
+    return f"{summary.mean:,.{digits}f} ± {reach}"
 
 
 def duration(seconds: float | None) -> str:
@@ -124,6 +128,15 @@ def counted(count: int, singular: str, plural: str = "") -> str:
     ('1 job', '2 jobs', '2 searches')
     """
     return f"{count} {singular if count == 1 else plural or singular + 's'}"
+
+
+def numbers(repeats: Iterable[int]) -> str:
+    """Repeats as people count them, from 1.
+
+    >>> numbers([2, 0])
+    '1, 3'
+    """
+    return ", ".join(str(repeat + 1) for repeat in sorted(repeats))
 
 
 def shortened(text: str, limit: int) -> str:

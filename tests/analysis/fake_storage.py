@@ -138,6 +138,7 @@ class FakeCampaign:
             "baseline": next(iter(self.arms)),
             "repeats": self.repeats,
             "file": f"# Two relaxations.\nname: {self.name}\ndata: rendered\n",
+            "settings": ["train.epochs=8", "search.batch={identities: 8}"],
             "data": {"set": "rendered", "identities": 40, "cameras": 4, "images": 4, "seed": 0},
             "data_fingerprint": FINGERPRINT,
             "created": "2026-03-01T09:59:00+00:00",

@@ -54,6 +54,14 @@ def test_a_job_that_failed_before_it_was_done_counts_both_attempts(collected: Pa
     assert pd.isna(done["error"])
 
 
+def test_a_failed_job_that_runs_again_is_started(campaign: FakeCampaign, storage: Path) -> None:
+    campaign.attempt(SECOND, 1, "train", 4)
+    collect(storage)
+    again = row(read(storage, "trials"), SECOND, 1, "train")
+    assert (again["status"], again["attempts"], again["failed_seconds"]) == ("started", 3, 16.0)
+    assert again["epochs"] == 4 and pd.isna(again["error"])
+
+
 def test_a_skipped_job_skips_what_needs_it(tmp_path: Path) -> None:
     """The chain is three long: failed, skipped, skipped."""
     campaign = partial_campaign(tmp_path)
@@ -154,7 +162,7 @@ class TestDamage:
         found = collect(storage)
         damaged = row(read(storage, "trials"), FIRST, 0, "train")
         assert (
-            damaged["status"] == "started" and "differ from what its outcome vouches for" in damaged["error"]
+            damaged["status"] == "failed" and "differ from what its outcome vouches for" in damaged["error"]
         )
         assert len(read(storage, "retrains")) == 4
         assert any(campaign.jobs[FIRST, 0, "train"].id in warning for warning in found.warnings)
@@ -175,7 +183,7 @@ class TestDamage:
         attempt = campaign.attempt(SECOND, 3, "train", 2)
         attempt.finish(Outcome("done", {"evaluation": {"mAP": "high"}}, facts(1.0, 2)))
         warnings = "\n".join(collect(storage).warnings)
-        assert f"two-arms: {SECOND}, repeat 3, train: no row in retrains: network is missing." in warnings
+        assert f"two-arms: {SECOND}, repeat 4, train: no row in retrains: network is missing." in warnings
         assert row(read(storage, "trials"), SECOND, 3, "train")["status"] == "done"
         assert len(read(storage, "retrains")) == 5
 

@@ -107,6 +107,19 @@ def test_repeats_are_drawn_as_dots_in_percent() -> None:
     assert sum(COLOURS[1] in style for style in uses) == 2
 
 
+def test_fractions_are_drawn_as_percent() -> None:
+    frame = pd.DataFrame({"arm": "a", "repeat": 0, "epoch": [1, 2], "accuracy": [0.2, 0.6]})
+    svg = learning_curves(frame, "accuracy", "Accuracy", arm_colours(["a"]), "a")
+    assert ">20%</text>" in svg and ">60%</text>" in svg
+
+
+def test_an_interval_beyond_what_a_score_can_be_does_not_stretch_the_axis() -> None:
+    """Of 8 and 25 the 95% interval is -91 to 124."""
+    svg = repeats({"a": summarise([0.08, 0.25])}, {}, "rank-1, %", {"a": COLOURS[0]}, "m")
+    ticks = [float(text) for text in re.findall(r">(\d+)</text>", svg)]
+    assert ticks and min(ticks) == 0 and max(ticks) == 100 and "\N{MINUS SIGN}" not in svg
+
+
 def test_no_global_state_of_matplotlib_is_touched() -> None:
     before = dict(matplotlib.rcParams)
     curves(epochs({"a": 1}))

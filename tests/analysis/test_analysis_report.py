@@ -99,11 +99,11 @@ def test_the_difference_to_the_baseline_has_both_ns(example_page: Page) -> None:
 def test_every_job_that_is_not_done_is_named_with_its_error(example_page: Page) -> None:
     rows = grid(example_page, "Status", "Jobs that are not done").rows
     assert [(row[0], row[1], row[2], row[3]) for row in rows] == [
-        (SECOND, "1", "train", "failed"),
-        (SECOND, "2", "search", "failed"),
-        (SECOND, "2", "train", "skipped"),
-        (SECOND, "3", "search", "started"),
-        (SECOND, "3", "train", "waiting"),
+        (SECOND, "2", "train", "failed"),
+        (SECOND, "3", "search", "failed"),
+        (SECOND, "3", "train", "skipped"),
+        (SECOND, "4", "search", "started"),
+        (SECOND, "4", "train", "waiting"),
     ]
     assert rows[0][5].startswith("loss: nan at epoch 3") and "No space left" in rows[2][5]
     assert grid(example_page, "Status", "Jobs by status").rows[1] == ("trainings", "5", "1", "1", "0", "1")
@@ -126,7 +126,17 @@ def test_searches_networks_and_seeds(example_page: Page) -> None:
     assert found[0][4].startswith("mblock1 (3,5,1) · mblock2 ")
     size = grid(example_page, "Networks", "Size").rows[0]
     assert size[3:] == ("128x64, x1", "1.747 M", "1.797 M", "2.900 M", "948.77 M", "955.06 M", "768")
-    assert grid(example_page, "How to reproduce", "Seeds").rows[2][:5] == (FIRST, "2", "2", "12", "22")
+    assert grid(example_page, "How to reproduce", "Seeds").rows[2][:5] == (FIRST, "3", "2", "12", "22")
+
+
+def test_the_commands_repeat_the_overrides(example_page: Page) -> None:
+    commands, file = section(example_page, "How to reproduce").codes
+    assert commands.text.splitlines() == [
+        "autoreid campaign run two-arms.yaml --storage DIR --set train.epochs=8 "
+        "--set 'search.batch={identities: 8}'",
+        "autoreid report DIR",
+    ]
+    assert (file.title, file.text.splitlines()[1]) == ("two-arms.yaml", "name: two-arms")
 
 
 def test_cautions_say_what_is_missing(example_page: Page) -> None:
