@@ -51,15 +51,15 @@ def status(records: Records) -> Section:
             words.numbers([row["repeat"]]),
             row["kind"],
             row["status"],
-            str(row["attempts"]),
             words.shortened(row["error"], ERROR_LIMIT) if isinstance(row["error"], str) else "",
+            str(row["attempts"]),
             row["job"][: words.SHORT],
         )
         for row in missing.to_dict("records")
     )
     if rows:
-        headings = ("arm", "repeat", "kind", "status", "attempts", "error", "job")
-        grids.append(Grid("Jobs that are not done", headings, "lrllrwl", rows))
+        headings = ("arm", "repeat", "kind", "status", "error", "attempts", "job")
+        grids.append(Grid("Jobs that are not done", headings, "lrllwrl", rows))
     return Section("Status", status_words(records), grids=tuple(grids))
 
 

@@ -105,7 +105,7 @@ def test_every_job_that_is_not_done_is_named_with_its_error(example_page: Page) 
         (SECOND, "4", "search", "started"),
         (SECOND, "4", "train", "waiting"),
     ]
-    assert rows[0][5].startswith("loss: nan at epoch 3") and "No space left" in rows[2][5]
+    assert rows[0][4].startswith("loss: nan at epoch 3") and "No space left" in rows[2][4]
     assert grid(example_page, "Status", "Jobs by status").rows[1] == ("trainings", "5", "1", "1", "0", "1")
 
 
