@@ -177,7 +177,7 @@ class _Reader:
         return f"{self.file}:{node.start_mark.line + 1}: "
 
     def _problem(self, path: Path, node: yaml.Node, message: str) -> None:
-        self.problems.add(f"{self._origin(node)}{'.'.join(path)}", message)
+        self.problems.add(f"{self._origin(node)}{'.'.join(path)}".removesuffix(": "), message)
 
 
 def with_settings(document: Document, settings: tuple[str, ...]) -> Document:

@@ -1,0 +1,202 @@
+import pytest
+
+from autoreid.errors import InputError
+from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN
+from search_spaces.published import PUBLISHED
+from tune_runs.campaign import load_campaign, read_campaign, shipped_campaigns
+
+HEAD = """\
+# What it shows.
+#
+# Cost: little.
+name: small
+data: rendered
+search: {recipe: cdnet, epochs: 3}
+train: {recipe: cdnet}
+"""
+ARM = "\narms: {a: {search: {}}}"
+
+
+def problems_of(text, settings=(), folder=None):
+    with pytest.raises(InputError) as caught:
+        read_campaign(text, "c.yaml", folder, settings)
+    return caught.value.problems
+
+
+def test_defaults_and_arms_become_recipes():
+    text = HEAD + (
+        "arms:\n"
+        "  a: {search: {space: cs-v1, optimizer: {learning_rate: 1e-3}, optimizer.momentum: 0.5}}\n"
+        "  b: {genotype: cdnet-top2, train: {epochs: 7}}\n"
+        "  c: {search: {}, train: false}\n"
+    )
+    campaign = read_campaign(text, "c.yaml")
+    a, b, c = campaign.arms
+    assert campaign.claim == "What it shows.\n\nCost: little."
+    assert (campaign.name, campaign.repeats, campaign.seed) == ("small", 4, 0)
+    assert campaign.text == text
+    assert a.search is not None and a.search.space == "cs-v1" and a.search.epochs == 3
+    assert (a.search.optimizer.learning_rate, a.search.optimizer.momentum) == (1e-3, 0.5)
+    assert a.search.optimizer.schedule == CDNET_SEARCH.optimizer.schedule
+    assert a.train == CDNET_TRAIN
+    assert b.search is None and b.genotype == PUBLISHED["cdnet-top2"]
+    assert b.train is not None and b.train.epochs == 7
+    assert c.search is not None and c.train is None
+
+
+def test_three_mistakes_are_reported_together_with_their_lines():
+    text = HEAD + ("repeats: 0\narms:\n  cds:\n    search:\n      space: cds-v2\n      epohcs: 5\n")
+    assert [problem.split(". ")[0] for problem in problems_of(text)] == [
+        "c.yaml:8: repeats: 0 is too small",
+        "c.yaml:12: arms.cds.search.space: no space 'cds-v2'",
+        "c.yaml:13: arms.cds.search.epohcs: no field 'epohcs'",
+    ]
+    assert "Did you mean 'cds-v1'? Known: cds-v1, cs-v1." in problems_of(text)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("baselin: a" + ARM, "8: baselin: no field 'baselin'. Did you mean 'baseline'?"),
+        ("baseline: b" + ARM, "8: baseline: no arm 'b'."),
+        ("arms: {}", "8: arms: empty. Write at least one arm"),
+        ("arms: {a: {}}", "8: arms.a: has neither a search nor a genotype."),
+        ("arms: {a: 5}", "8: arms.a: 5 is not a group"),
+        ("arms: {a: }", "8: arms.a: missing. Write 'search: {...}'"),
+        ("arms: {a: {search: {}, genotype: cnet-top1}}", "8: arms.a: has a search and a genotype."),
+        ("arms: {a: {genotype: cnet-top1, train: false}}", "8: arms.a: has nothing to do"),
+        ("arms: {a: {genotype: cnet-top9}}", "8: arms.a.genotype: no genotype 'cnet-top9'. Did you mean"),
+        ("arms: {a: {search: {k: 7, space: cs-v1}}}", "8: arms.a.search.k: 7 branches, but cs-v1 has 6."),
+        ("arms: {a: {search: {recipe: cdnett}}}", "8: arms.a.search.recipe: no recipe 'cdnett'."),
+        ("arms: {a: {search: {optimizer: sgd}}}", "8: arms.a.search.optimizer: 'sgd' is not a group"),
+        ("arms: {a: {search: 5}}", "8: arms.a.search: 5 is not a group of fields."),
+        (
+            "arms: {a: {search: {objective: {triplet: 0, cross_entropy: 0}}}}",
+            "8: arms.a.search.objective.triplet: every weight is 0",
+        ),
+        ("execution: {devise: cpu}" + ARM, "8: execution.devise: no field 'devise'."),
+        ("execution: {max_parallel: 0}" + ARM, "8: execution.max_parallel: 0 is too"),
+        ("grid: {k: [1]}" + ARM, "8: grid.k: an axis is a field of search or of train"),
+        ("grid: {search.k: 1}" + ARM, "8: grid.search.k: 1 is not a list of values."),
+        ("grid: {search.k: [1, 1]}" + ARM, "8: grid.search.k: a value is listed twice."),
+        ("grid: {search.q: [1]}" + ARM, "8: grid.search.q: no field 'q'."),
+        ("grid: {search.k: [99]}" + ARM, "8: grid.search.k: 99 branches"),
+        ("grid: {search.k: [1]}\narms: {a: {genotype: cnet-top1}}", "8: grid.search.k: no arm has a search."),
+        (
+            "grid: {search.k: [1]}\narms: {a: {search: {k: 2}}}",
+            "9: arms.a.search.k: is an axis of the grid too.",
+        ),
+        (
+            "grid: {search.k: [1]}\narms: {a: {search: {}}, 'a, k=1': {genotype: cnet-top1}}",
+            "9: arms: two arms are named 'a, k=1'.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_its_place_and_remedy(text, problem):
+    found = problems_of(HEAD + text)
+    assert len(found) == 1
+    assert found[0].startswith(f"c.yaml:{problem}")
+
+
+def test_what_must_be_there_is_asked_for():
+    assert [problem.split(".")[1].split(":", 1)[1] for problem in problems_of("arms: {a: {search: {}}}")] == [
+        "1: arms",
+        "1: arms",
+        " name: missing",
+        " data: missing",
+    ]
+
+
+def test_mistakes_in_data_have_lines():
+    text = (
+        HEAD.replace("rendered", "\n  set: rendered\n  identities: 1\n  root: x") + "arms: {a: {search: {}}}"
+    )
+    assert [problem.split(" ")[0:2] for problem in problems_of(text)] == [
+        ["c.yaml:7:", "data.identities:"],
+        ["c.yaml:8:", "data.root:"],
+    ]
+
+
+def test_grid_crosses_the_arms_that_have_the_field():
+    text = HEAD + (
+        "baseline: a, k=2, epochs=9\n"
+        "grid:\n  search.k: [2, all]\n  train.epochs: [8, 9]\n"
+        "arms:\n  a: {search: {}}\n  b: {genotype: cnet-top1}\n  c: {search: {}, train: false}\n"
+    )
+    arms = {arm.name: arm for arm in read_campaign(text, "c.yaml").arms}
+    assert list(arms) == [
+        "a, k=2, epochs=8",
+        "a, k=2, epochs=9",
+        "a, k=all, epochs=8",
+        "a, k=all, epochs=9",
+        "b, epochs=8",
+        "b, epochs=9",
+        "c, k=2",
+        "c, k=all",
+    ]
+    chosen = arms["a, k=all, epochs=9"]
+    assert chosen.search is not None and chosen.train is not None
+    assert (chosen.search.k, chosen.search.epochs, chosen.train.epochs) == ("all", 3, 9)
+
+
+def test_axes_with_one_last_name_are_told_apart_by_their_whole_names():
+    text = HEAD + "grid: {search: {epochs: [1]}, train: {epochs: [2]}}\narms: {a: {search: {}}}"
+    assert [arm.name for arm in read_campaign(text).arms] == ["a, search.epochs=1, train.epochs=2"]
+
+
+def test_settings_change_the_file_and_are_checked_like_it(tmp_path):
+    text = HEAD + "arms: {a: {search: {}}}"
+    campaign = read_campaign(text, settings=("search.epochs=2", "repeats=1", "data.identities=8"))
+    assert campaign.arms[0].search is not None
+    assert (campaign.arms[0].search.epochs, campaign.repeats) == (2, 1)
+    assert (campaign.source.set, campaign.source.identities) == ("rendered", 8)
+    assert campaign.settings == ("search.epochs=2", "repeats=1", "data.identities=8")
+    assert problems_of(text, ("search.epochs=x", "search.eposh=1")) == (
+        "--set search.epochs: 'x' is not a whole number.",
+        problems_of(text, ("search.eposh=1",))[0],
+    )
+
+
+def test_paths_start_at_the_file_and_settings_at_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "campaigns"
+    folder.mkdir()
+    (folder / "mine.json").write_text(PUBLISHED["cnet-top3"].to_json())
+    path = folder / "c.yaml"
+    path.write_text(
+        HEAD.replace("rendered", "{set: market1501, root: images}") + "arms: {a: {genotype: mine.json}}"
+    )
+    campaign = load_campaign("campaigns/c.yaml")
+    assert campaign.source.root == str(folder / "images")
+    assert campaign.arms[0].genotype == PUBLISHED["cnet-top3"]
+    assert load_campaign(str(path), ("data.root=images",)).source.root == str(tmp_path / "images")
+
+
+def test_a_genotype_of_another_space_is_refused(tmp_path):
+    wrong = PUBLISHED["cnet-top1"].to_json().replace("cs-v1", "cds-v1")
+    (tmp_path / "wrong.json").write_text(wrong)
+    (tmp_path / "broken.json").write_text("{")
+    text = HEAD + "arms:\n  a: {genotype: wrong.json}\n  b: {genotype: broken.json}\n"
+    found = problems_of(text, folder=tmp_path)
+    assert len(found) == 7
+    assert found[0].startswith("c.yaml:9: arms.a.genotype: genotype.choices.mblock1: no option '(3,5)'.")
+    assert found[-1].startswith("c.yaml:10: arms.b.genotype: broken.json:1: not JSON")
+
+
+def test_shipped_campaigns_are_found_by_name_and_are_valid(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert shipped_campaigns() == ["cdnet_table1", "demo"]
+    demo, table = (load_campaign(name) for name in ("demo", "cdnet_table1"))
+    assert (len(demo.arms), demo.repeats, demo.source.set) == (1, 4, "rendered")
+    assert [arm.search.k for arm in table.arms if arm.search] == [1, 2, 3, 4, "all"] * 2
+    assert {arm.search.space for arm in table.arms if arm.search} == {"cs-v1", "cds-v1"}
+    assert all(arm.train == CDNET_TRAIN for arm in table.arms)
+    assert "Table 1" in table.claim
+
+
+def test_a_campaign_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(
+        InputError, match=r"dem: no such file, and no shipped campaign 'dem'\. Did you mean 'demo'\?"
+    ):
+        load_campaign("dem")
