@@ -18,6 +18,7 @@ from tune_runs.planning import Plan, make_plan
 from tune_runs.progress import Progress, silent
 from tune_runs.releases import Releases
 from tune_runs.resources import Allotment, allot, this_machine
+from tune_runs.signals import interruptible
 from tune_runs.states import state_of
 
 
@@ -73,12 +74,13 @@ def launch(campaign: Campaign, storage: Storage, *, quiet: bool = False) -> Summ
     from autoreid.running import run_job  # deferred: loads torch
 
     write = silent if quiet else say
-    allotment = allot(campaign.execution, campaign.placement, this_machine())
-    plan = prepare(campaign)
-    change = str(save_manifest(storage, plan))
-    if change:
-        write(f"{campaign.name}: {change}")
-    return run_plan(plan, storage, allotment, run_job, write)
+    with interruptible():
+        allotment = allot(campaign.execution, campaign.placement, this_machine())
+        plan = prepare(campaign)
+        change = str(save_manifest(storage, plan))
+        if change:
+            write(f"{campaign.name}: {change}")
+        return run_plan(plan, storage, allotment, run_job, write)
 
 
 def prepare(campaign: Campaign) -> Plan:
@@ -104,9 +106,7 @@ def _check_batches(plan: Plan, index: ImageIndex) -> None:
             wanted = 0 if recipe is None else recipe.batch.identities
             if wanted > known:
                 place = f"arm {arm.name!r}: {kind}.batch.identities"
-                problems.add(
-                    place, f"{wanted} in a batch, but the training set has {known}. Use at most {known}."
-                )
+                problems.add(place, f"{wanted}, but the training set has {known}. Use at most {known}.")
     problems.raise_if_any()
 
 

@@ -6,18 +6,15 @@ import contextlib
 import functools
 import logging
 import os
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
-from autoreid.cli import say
 from tune_runs.context import Context
 from tune_runs.progress import Progress
 from tune_runs.releases import Releases
 from tune_runs.resources import Allotment, this_machine
+from tune_runs.signals import interruptible, stop_tune_on_signals
 from tune_runs.states import settle
 
 # Read by Ray when it is imported or started: they silence it and keep it on loopback. None changes a result.
@@ -38,7 +35,7 @@ def tune_jobs(releases: Releases, context: Context, allotment: Allotment, progre
     """
     # Without this Tune lets one trial wait for its resources at a time.
     os.environ.update(ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots))
-    with _empty_folder() as folder, _ray():
+    with interruptible(), _quiet_stdout(), _empty_folder() as folder, _ray():
         from ray import tune  # deferred: reads the environment
 
         from tune_runs.searcher import JobSearcher
@@ -64,8 +61,8 @@ def tune_jobs(releases: Releases, context: Context, allotment: Allotment, progre
                 verbose=0,
             ),
         )
-        with _stop_on_signals():
-            tuner.fit()
+        stop_tune_on_signals()
+        tuner.fit()
 
 
 def _trial_name(trial: object) -> str:
@@ -92,6 +89,13 @@ def _empty_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Ray prints the end of every killed worker to stdout, which belongs to the command's answer."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+@contextlib.contextmanager
 def _ray() -> Iterator[None]:
     """A Ray of this machine alone, on loopback, silent."""
     import ray  # deferred: reads the environment
@@ -110,31 +114,3 @@ def _ray() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the Tune run in order, the second one at once.
-
-    Tune ends in order on SIGUSR1, whose handler it installs itself.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    seen: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        if len(seen) > 1 or not callable(signal.getsignal(signal.SIGUSR1)):
-            raise KeyboardInterrupt
-        say("stopping: running jobs keep their last checkpoint (once more: stop at once)")
-        signal.raise_signal(signal.SIGUSR1)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,0 +1,154 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from campaigns import FINGERPRINT, SMALL, fake_engine, small
+
+from autoreid.errors import InputError
+from autoreid.recipes import Execution
+from autoreid.storage import Outcome, Storage
+from tune_runs import launch
+from tune_runs.launch import Summary, prepare, run_plan
+from tune_runs.planning import make_plan
+from tune_runs.resources import Allotment
+from tune_runs.states import states_of
+
+THREE_ARMS = SMALL + "  c: {search: {space: cds-v1, k: 3}}\n"
+TINY = [
+    "--set=data={set: rendered, identities: 16, cameras: 3, images: 2, height: 64, width: 32}",
+    "--set=repeats=2",
+    "--set=search.batch={identities: 4, images: 2}",
+    "--set=train.batch={identities: 4, images: 2}",
+    "--set=search.epochs=20",
+    "--set=train.epochs=3",
+    "--set=train.optimizer.schedule.milestones=[2]",
+]
+
+
+@pytest.mark.ray
+def test_one_run_releases_the_jobs_and_survives_those_that_fail(tmp_path):
+    plan = make_plan(small("repeats=1", text=THREE_ARMS), FINGERPRINT)
+    search_a, train_a, search_b, train_b, search_c, train_c = plan.jobs
+    storage, lines, before = Storage(tmp_path / "storage"), [], Path.cwd()
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+    allotment = Allotment(1, 0, 2, Execution(device="cpu", threads=1))
+    summary = run_plan(plan, storage, allotment, fake_engine(search_b, search_c), lines.append)
+    assert Path.cwd() == before
+    assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+    assert (summary.ran, summary.reused, summary.exit_code, summary.unfinished) == (2, 0, 1, ())
+    assert summary.failed[search_b] == "epoch 1: the loss is nan"
+    assert "ended without an outcome" in summary.failed[search_c]
+    assert set(summary.failed) == {search_b, search_c}
+    assert summary.skipped == {
+        train_b: f"needs job {search_b}, which failed",
+        train_c: f"needs job {search_c}, which failed",
+    }
+    states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
+    assert [states[job].status for job in (search_a, train_a, search_b, train_b)] == [
+        "done",
+        "done",
+        "failed",
+        "skipped",
+    ]
+    finished = storage.job(train_a).finished()
+    assert finished is not None and finished[1].facts["threads"] == 1
+    assert lines[0] == "small: 6 of 6 jobs to run; 1 CPU a trial, 2 at once"
+    assert sum("starts" in line for line in lines) == 4
+    assert lines[-1].startswith("[6/6]")
+
+
+def test_what_is_done_is_not_run_again_and_starts_no_ray(tmp_path, monkeypatch):
+    plan, storage = make_plan(small(), FINGERPRINT), Storage(tmp_path)
+    for job_id in plan.jobs:
+        storage.job(job_id).new_attempt().finish(Outcome("done"))
+    monkeypatch.setitem(sys.modules, "tune_runs.tuning", None)
+    summary = run_plan(plan, storage, Allotment(1, 0, 1, Execution()), None)
+    assert (summary.ran, summary.reused, summary.exit_code) == (0, 8, 0)
+    assert summary.text() == "small: all 8 jobs are done already; nothing was run."
+    with pytest.raises(ImportError):
+        run_plan(make_plan(small("repeats=3"), FINGERPRINT), storage, Allotment(1, 0, 1, Execution()), None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, 0),
+        ({"failed": {"a": "nan"}}, 1),
+        ({"skipped": {"a": "why"}}, 1),
+        ({"failed": {"a": "nan"}, "unfinished": ("b",)}, 75),
+    ],
+)
+def test_exit_codes(fields, code):
+    summary = Summary("small", 8, 1, 0, **fields)
+    assert summary.exit_code == code == summary.plain()["exit_code"]
+    assert ("Run the same command again" in summary.text()) == (code != 0)
+
+
+def test_a_batch_that_the_data_cannot_fill_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOREID_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(launch, "run_plan", lambda *_: pytest.fail("work was started"))
+    with pytest.raises(InputError) as caught:
+        launch.launch(small("search.batch.identities=4"), Storage(tmp_path / "storage"), quiet=True)
+    assert caught.value.problems == tuple(
+        f"arm {arm!r}: train.batch.identities: 16, but the training set has 8. Use at most 8." for arm in "ab"
+    )
+    assert not (tmp_path / "storage").exists()
+
+
+def test_data_is_decoded_once_for_every_size_in_use(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOREID_CACHE", str(tmp_path))
+    sizes = ("search.height=64", "search.width=32", "train.height=32", "train.width=16")
+    batches = ("search.batch.identities=4", "train.batch.identities=4")
+    plan = prepare(small(*sizes, *batches))
+    names = sorted(path.name for path in (tmp_path / "arrays").glob("*.npy"))
+    assert [name.split("-")[:2] for name in names] == [
+        [plan.fingerprint, "32x16"],
+        [plan.fingerprint, "64x32"],
+    ]
+
+
+def run_demo(folder, *flags):
+    """The real command on tiny data, from a folder with packages that must not be taken for ours."""
+    for name in ("tune_runs", "autoreid", "search_spaces", "analysis"):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
+    script = str(Path(sys.executable).parent / "autoreid")
+    environment = {**os.environ, "AUTOREID_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [script, "campaign", "run", "demo", "--storage", "storage", "--json", *TINY, *flags]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_an_interrupted_campaign_is_finished_by_the_same_command(tmp_path):
+    first = run_demo(tmp_path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("storage/jobs/*/attempts/*/records/*")):
+        assert first.poll() is None and time.monotonic() < deadline, first.communicate()
+        time.sleep(0.05)
+    first.send_signal(signal.SIGTERM)
+    out, err = first.communicate(timeout=60)
+    assert first.returncode == 75, err
+    assert json.loads(out)["unfinished"]
+    assert "stopping" in err and "Traceback" not in err and "WARNING" not in err
+
+    second = run_demo(tmp_path, "--quiet")
+    out, err = second.communicate(timeout=240)
+    assert (second.returncode, err) == (0, "")
+    assert json.loads(out)["ran"] + json.loads(out)["reused"] == 4
+    storage = Storage(tmp_path / "storage")
+    manifest = storage.read_manifest("demo")
+    for job in manifest["jobs"]:
+        attempt, outcome = storage.job(job).finished()
+        assert [row["epoch"] for row in attempt.records()] == list(range(1, outcome.facts["epochs"] + 1))
+
+    third = run_demo(tmp_path)
+    out, err = third.communicate(timeout=60)
+    assert (third.returncode, json.loads(out)["ran"], json.loads(out)["reused"]) == (0, 0, 4)
