@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autoreid.errors import InputError
@@ -132,7 +132,9 @@ def status_plain(storage: Storage) -> Plain:
 
 def _campaign_status(storage: Storage, name: str) -> Plain:
     manifest = storage.read_manifest(name)
-    jobs: Mapping[str, Plain] = manifest["jobs"]
+    # In launch order, which the file's sorted keys have lost.
+    order = dict.fromkeys(entry["job"] for entry in manifest["entries"])
+    jobs: dict[str, Plain] = {job_id: manifest["jobs"][job_id] for job_id in order}
     needs = {job_id: [job["inputs"]["job"]] if "job" in job["inputs"] else [] for job_id, job in jobs.items()}
     states = states_of(storage, needs)
     arms: dict[tuple[str, str], list[str]] = {}

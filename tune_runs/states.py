@@ -40,20 +40,22 @@ def state_of(folder: JobFolder) -> State:
 
 
 def states_of(storage: Storage, needs: Mapping[str, Iterable[str]]) -> dict[str, State]:
-    """The states of jobs, given which jobs each one needs; needed jobs come before those that need them.
+    """The states of jobs, given which jobs each one needs, in any order.
 
-    A job is skipped while one that it needs has failed.
+    A job that waits is skipped while one that it needs has failed or is skipped.
     """
-    states: dict[str, State] = {}
-    for job_id, needed in needs.items():
-        state = state_of(storage.job(job_id))
-        broken = [
-            other for other in needed if other in states and states[other].status in ("failed", "skipped")
-        ]
-        if broken and state.status == "waiting":
-            state = State("skipped", error=f"needs job {broken[0]}, which is {states[broken[0]].status}")
-        states[job_id] = state
-    return states
+    own = {job_id: state_of(storage.job(job_id)) for job_id in needs}
+    broken = {job_id: "failed" for job_id, state in own.items() if state.status == "failed"}
+    changed = True
+    while changed:
+        changed = False
+        for job_id, needed in needs.items():
+            because = next((other for other in needed if other in broken), None)
+            if because is not None and own[job_id].status == "waiting":
+                own[job_id] = State("skipped", error=f"needs job {because}, which is {broken[because]}")
+                broken[job_id] = "skipped"
+                changed = True
+    return own
 
 
 def settle(storage: Storage, job_id: str) -> str | None:

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from autoreid.errors import InputError
@@ -200,3 +203,12 @@ def test_a_campaign_that_is_not_there_is_named_with_those_that_are():
         InputError, match=r"dem: no such file, and no shipped campaign 'dem'\. Did you mean 'demo'\?"
     ):
         load_campaign("dem")
+
+
+def test_the_campaign_in_the_documentation_is_valid():
+    page = Path(__file__).parents[2] / "docs" / "campaigns.md"
+    (example,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    campaign = read_campaign(example)
+    assert [arm.name for arm in campaign.arms if arm.genotype is None][-1] == "cdnet, k=all"
+    assert len(campaign.arms) == 7
+    assert campaign.baseline == "cdnet, k=2"

@@ -94,13 +94,13 @@ def test_states_are_read_from_the_files(tmp_path):
     attempt.folder.write("model.pt", b"other")
     storage.job("begun").new_attempt().write_records(1, [{"epoch": 1}, {"epoch": 2}])
     needs = {
+        "grandchild": ("child",),
+        "child": ("failed",),
         "done": (),
         "failed": (),
         "torn": (),
         "begun": (),
         "new": ("done",),
-        "child": ("failed",),
-        "grandchild": ("child",),
     }
     states = states_of(storage, needs)
     assert {job: state.status for job, state in states.items()} == {

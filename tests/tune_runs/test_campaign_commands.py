@@ -1,0 +1,111 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from campaigns import SMALL
+
+from autoreid.cli import main
+from autoreid.storage import Outcome, Storage
+from tune_runs import launch
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOREID_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return str(path)
+
+
+FITTING = ["--set", "search.batch.identities=4", "--set", "train.batch.identities=4"]
+
+
+def planned(capsys, *arguments):
+    assert main(["campaign", "plan", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_plan_counts_jobs_and_what_is_reused(file, tmp_path, capsys):
+    plain = planned(capsys, file, "--jobs")
+    assert plain["jobs"] == {"search": 4, "train": 4} and plain["done"] is None
+    assert [arm["arm"] for arm in plain["arms"]] == ["a", "b"]
+    assert plain["arms"][0]["search"] == "cs-v1, k=2, 256 x 128, batch 16 x 4, 2 epochs"
+    storage = Storage(tmp_path / "storage")
+    storage.job(plain["job_list"][0]["job"]).new_attempt().finish(Outcome("done"))
+    again = planned(capsys, file, "--storage", str(tmp_path / "storage"))
+    assert again["done"] == {"search": 1, "train": 0}
+    assert main(["campaign", "plan", file, "--storage", str(tmp_path / "storage"), "--jobs"]) == 0
+    text = capsys.readouterr().out
+    assert "What it shows." in text and "done already and reused: 1 searches, 0 trainings" in text
+    assert text.count("waiting") == 7
+
+
+def test_plan_works_before_the_data_is_there(tmp_path, capsys):
+    plain = planned(capsys, "cdnet_table1", "--set", f"data.root={tmp_path / 'nowhere'}")
+    assert plain["jobs"] == {"search": 40, "train": 40}
+    assert "no such folder" in plain["data_problem"] and plain["data_fingerprint"] is None
+
+
+def test_status_counts_jobs_by_state_for_each_arm(file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(launch, "run_plan", lambda plan, *_: launch.Summary("small", len(plan.jobs), 0, 0))
+    folder = tmp_path / "storage"
+    assert main(["campaign", "run", file, "--storage", str(folder), *FITTING]) == 0
+    storage = Storage(folder)
+    entries = storage.read_manifest("small")["entries"]
+    storage.job(entries[0]["job"]).new_attempt().finish(Outcome("done", facts={"epochs": 2}))
+    storage.job(entries[2]["job"]).new_attempt().finish(Outcome("failed", error="the loss is nan"))
+    storage.job(entries[4]["job"]).new_attempt().write_records(1, [{"epoch": 1}])
+    capsys.readouterr()
+    assert main(["campaign", "status", str(folder), "--json"]) == 0
+    (campaign,) = json.loads(capsys.readouterr().out)["campaigns"]
+    assert campaign["jobs"] == {"done": 1, "started": 1, "waiting": 4, "failed": 1, "skipped": 1}
+    arms = {(arm["arm"], arm["kind"]): arm for arm in campaign["arms"]}
+    assert arms["a", "search"]["jobs"]["started"] == 1
+    assert (arms["a", "search"]["epochs_done"], arms["a", "search"]["epochs"]) == (3, 4)
+    assert arms["b", "train"]["jobs"] == {"done": 0, "started": 0, "waiting": 1, "failed": 0, "skipped": 1}
+    assert [failure["status"] for failure in campaign["failures"]] == ["failed", "skipped"]
+    assert main(["campaign", "status", str(folder)]) == 0
+    assert "failed: the loss is nan" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "{file}", "--set", "search.epochs=0"], "autoreid: --set search.epochs: 0 is too small."),
+        (["plan", "dem"], "autoreid: dem: no such file, and no shipped campaign 'dem'."),
+        (["status", "{folder}/nowhere"], "autoreid: {folder}/nowhere: no campaign in this folder."),
+        (["run", "{file}"], "autoreid campaign run: the following arguments are required: --storage"),
+        (
+            ["run", "{file}", "--storage", "{folder}/s", "--set", "execution.resources.cpus=9999"],
+            "autoreid: execution.resources.cpus: 9999 CPUs a trial, but this machine has",
+        ),
+        (
+            ["run", "{file}", "--storage", "{folder}/s", "--max-parallel", "0"],
+            "autoreid: --set execution.max_parallel: 0 is too small.",
+        ),
+        (
+            ["run", "cdnet_table1", "--storage", "{folder}/s", "--set", "data.root={folder}/nowhere"],
+            "autoreid: {folder}/nowhere: no such folder.",
+        ),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(file, tmp_path, capsys, arguments, message):
+    names = {"file": file, "folder": str(tmp_path)}
+    assert main(["campaign", *(argument.format(**names) for argument in arguments)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message.format(**names)) and "Traceback" not in captured.err
+    assert captured.out == ""
+    assert not (tmp_path / "s").exists()
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from autoreid.cli import main\n"
+        "try: main(['campaign', 'run', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'optuna', 'pydantic', 'yaml', 'pandas', 'pyarrow'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
