@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 import resource
 import sys
@@ -69,6 +68,16 @@ def build_run(job: Job, genotype: Genotype | None, data: PreparedData, execution
     return TrainRun(job.recipe, genotype, data, train_seed=seeds["train"], execution=execution)
 
 
+def processor_name() -> str:
+    """The processor's model, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
 def facts(started: str, seconds: float, execution: Execution, run: Run | None) -> dict[str, Any]:
     """Where and how long an attempt ran: recorded, never part of an identity."""
     cuda = torch.cuda.is_available() and execution.device != "cpu"
@@ -78,13 +87,12 @@ def facts(started: str, seconds: float, execution: Execution, run: Run | None) -
     return {
         "started": started,
         "wall_seconds": seconds,
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name() if cuda else processor_name(),
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": torch.cuda.max_memory_allocated() if cuda else peak,
         "code_version": __version__,
         "torch_version": torch.__version__,
         "python_version": platform.python_version(),
-        "process": os.getpid(),
         "epochs": run.epoch if run else 0,
     }
 
