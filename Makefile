@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint types bench clean
+.PHONY: demo test test-slow test-gpu lint types bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/autoreid demo
 
 test: lint types
 	$(BIN)/python -m pytest -n 2 -q
+
+test-gpu: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m gpu
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n 1 -q -m "slow and not gpu"

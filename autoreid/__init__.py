@@ -8,8 +8,8 @@ from typing import Any
 from autoreid.version import __version__
 
 _HOMES = {
-    "search": "autoreid.running",
-    "train": "autoreid.running",
+    "search": "autoreid.calls",
+    "train": "autoreid.calls",
     "run_job": "autoreid.running",
     "DataSource": "autoreid.data.source",
     "Execution": "autoreid.recipes",

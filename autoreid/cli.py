@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The console script: `run_command` with messages and exit codes in place of exceptions."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return run_command(given)
+        return run_command([argument for argument in given if argument != "--debug"])
     except AutoreidError as error:
         if "--debug" in given:
             raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,18 +59,31 @@ def changes(settings: list[str], precision: str | None = None) -> dict[str, str]
     return found | ({"precision": precision} if precision else {})
 
 
-def chosen_recipe(recipes: Mapping[str, Any], options: argparse.Namespace, extra: Mapping[str, str]) -> Any:
-    """The recipe of a name with the overrides of the command line."""
+def chosen_recipe(
+    recipes: Mapping[str, Any],
+    options: argparse.Namespace,
+    check: Callable[[Any], None] = lambda recipe: None,
+) -> Any:
+    """The recipe of a name with the overrides of the command line; `check` may refuse it with an InputError.
+
+    All mistakes are reported together.
+    """
     from autoreid.recipes import recipe_problems
     from autoreid.values import override
 
     if options.recipe not in recipes:
         raise InputError(f"--recipe: {unknown('recipe', options.recipe, recipes)}")
-    given = changes(options.set, options.precision) | dict(extra)
-    recipe = override(recipes[options.recipe], given, "--set ")
-    problems = [f"--set {name}: {message}" for name, message in recipe_problems(recipe)]
-    if problems:
-        raise InputError(*problems)
+    problems = Problems()
+    given = changes(options.set, options.precision)
+    if getattr(options, "space", None):
+        given["space"] = options.space
+    recipe = override(recipes[options.recipe], given, "--set ", problems)
+    problems.extend(f"--set {name}: {message}" for name, message in recipe_problems(recipe))
+    try:
+        check(recipe)
+    except InputError as error:
+        problems.extend(error.problems)
+    problems.raise_if_any()
     return recipe
 
 
@@ -78,7 +93,12 @@ def data_source(options: argparse.Namespace) -> DataSource:
 
     if options.data == "rendered":
         return DataSource(set="rendered")
-    return DataSource.from_plain({"set": options.data_set, "root": options.data}, "--data")
+    try:
+        return DataSource.from_plain({"set": options.data_set, "root": options.data}, "")
+    except InputError as error:
+        flags = {"set": "--data-set", "root": "--data"}
+        named = (problem.lstrip(".").partition(":") for problem in error.problems)
+        raise InputError(*(f"{flags.get(name, name)}:{text}" for name, _, text in named)) from None
 
 
 def execution_of(options: argparse.Namespace) -> Execution:
@@ -91,7 +111,7 @@ def execution_of(options: argparse.Namespace) -> Execution:
 
 
 def cache_of(options: argparse.Namespace) -> Path | None:
-    return Path(options.cache) if options.cache else None
+    return Path(options.cache).expanduser() if options.cache else None
 
 
 def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
@@ -113,12 +133,10 @@ def _configure_search(parser: argparse.ArgumentParser) -> None:
 
 def _run_search(options: argparse.Namespace) -> int:
     from autoreid.recipes import SEARCH_RECIPES
-    from autoreid.running import search
+    from autoreid.calls import search
     from autoreid.searching import check_search
 
-    extra = {"space": options.space} if options.space else {}
-    recipe = chosen_recipe(SEARCH_RECIPES, options, extra)
-    check_search(recipe)
+    recipe = chosen_recipe(SEARCH_RECIPES, options, check_search)
     found = search(
         recipe,
         data_source(options),
@@ -143,9 +161,9 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
 
 def _run_train(options: argparse.Namespace) -> int:
     from autoreid.recipes import TRAIN_RECIPES
-    from autoreid.running import train
+    from autoreid.calls import train
 
-    recipe = chosen_recipe(TRAIN_RECIPES, options, {})
+    recipe = chosen_recipe(TRAIN_RECIPES, options)
     trained = train(
         recipe,
         find_genotype(options.genotype),
@@ -202,20 +220,25 @@ def _configure_demo(parser: argparse.ArgumentParser) -> None:
         "--out", default="autoreid-demo", metavar="DIR", help="storage (default: autoreid-demo)"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    add_json_flag(parser)
 
 
 def demo_lines(out: str, quiet: bool) -> list[list[str]]:
-    """The demo as the command lines that it runs, in order."""
+    """The demo as the command lines that it runs, in order; the last one says what came out."""
     run = ["campaign", "run", "demo", "--storage", out, *(["--quiet"] if quiet else [])]
     return [run, ["tables", "collect", out], ["report", out], ["tables", "summary", out]]
 
 
 def _run_demo(options: argparse.Namespace) -> int:
     worst = DONE
-    for line in demo_lines(options.out, options.quiet):
-        say(f"$ autoreid {' '.join(line)}")
-        worst = max(worst, run_command(line))
-    return worst
+    *steps, last = demo_lines(options.out, options.quiet)
+    # With --json, standard output belongs to the one object that the last line prints.
+    elsewhere = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
+    with elsewhere:
+        for line in steps:
+            say(f"$ autoreid {' '.join(line)}")
+            worst = max(worst, run_command(line))
+    return max(worst, run_command([*last, "--json"] if options.json else last))
 
 
 DEMO = Command(

@@ -42,10 +42,15 @@ class PreparedData:
         return len(np.unique(self.index.identities[self.train_rows]))
 
 
+def identify(source: DataSource, cache: Path | None = None) -> tuple[ImageIndex, str]:
+    """The index of a data set, and the fingerprint of its content."""
+    index = open_index(source, cache)
+    return index, fingerprint(index, cache)
+
+
 def prepare(source: DataSource, height: int, width: int, cache: Path | None = None) -> PreparedData:
     """Open a data set and decode it to one size, once per machine."""
-    index = open_index(source, cache)
-    name = fingerprint(index, cache)
+    index, name = identify(source, cache)
     return PreparedData(index, decode(index, height, width, cache, name), name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from autoreid.errors import InputError
 from autoreid.recipes import SearchRecipe, TrainRecipe
@@ -13,6 +13,7 @@ from autoreid.values import canonical, digest, from_plain, plain
 from autoreid.version import ENGINE_REVISION
 from search_spaces.genotype import Genotype
 
+Recipe = TypeVar("Recipe", SearchRecipe, TrainRecipe)
 JobKind = Literal["search", "train"]
 RECIPES: dict[str, type[SearchRecipe] | type[TrainRecipe]] = {"search": SearchRecipe, "train": TrainRecipe}
 
@@ -99,10 +100,15 @@ class Job:
         return job
 
 
+def _coerced(recipe: Recipe) -> Recipe:
+    """The recipe with every field of its declared type and within its bounds: `1` and `1.0` are one id."""
+    return from_plain(type(recipe), plain(recipe), "recipe")
+
+
 def search_job(recipe: SearchRecipe, data: str, *, split_seed: int, search_seed: int) -> Job:
-    return Job("search", recipe, data, (("search", search_seed), ("split", split_seed)))
+    return Job("search", _coerced(recipe), data, (("search", search_seed), ("split", split_seed)))
 
 
 def train_job(recipe: TrainRecipe, data: str, genotype: Genotype | str, *, train_seed: int) -> Job:
     """`genotype` is a genotype or the id of the search job that finds it."""
-    return Job("train", recipe, data, (("train", train_seed),), genotype)
+    return Job("train", _coerced(recipe), data, (("train", train_seed),), genotype)

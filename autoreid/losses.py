@@ -23,11 +23,11 @@ class Losses(NamedTuple):
 def pairwise_distance(features: Tensor) -> Tensor:
     """Euclidean distances of all pairs: (batch, d) -> (batch, batch).
 
-    The diagonal and duplicates are bounded away from 0, where the root has no gradient.
+    By differences: the faster sum of squares and products loses the small distances, most of all in tf32. The
+    diagonal and duplicates are bounded away from 0, where the root has no gradient.
     """
-    squared = features.square().sum(1)
-    distances = squared[:, None] + squared[None, :] - 2 * features @ features.T
-    return distances.clamp(min=1e-12).sqrt()
+    differences = features[:, None] - features[None, :]
+    return differences.square().sum(-1).clamp(min=1e-12).sqrt()
 
 
 def batch_hard_triplet(features: Tensor, identities: Tensor, margin: float = 0.3) -> Tensor:

@@ -66,9 +66,11 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"device: no device {name!r}. Use auto, cpu, cuda or cuda:N.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device: {name} asked, but torch sees no GPU here. Use cpu or auto.")
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise InputError(f"device: no device {name!r}. Use auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device: {name} asked, but torch sees {torch.cuda.device_count()} GPUs here.")
     return device
 
 
@@ -78,6 +80,7 @@ def set_up(execution: Execution, precision: str) -> torch.device:
     if execution.threads:
         torch.set_num_threads(execution.threads)
     if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
         mode = "tf32" if precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = mode
         torch.backends.cudnn.conv.fp32_precision = mode  # type: ignore[attr-defined]

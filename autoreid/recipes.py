@@ -62,9 +62,9 @@ class Optimizer:
     """SGD with momentum, or Adam (`momentum` is its beta1)."""
 
     name: Literal["sgd", "adam", "amsgrad"] = "sgd"
-    learning_rate: float = bounded(0.065, 0)
-    momentum: float = bounded(0.9, 0, 1)
-    beta2: float = bounded(0.999, 0, 1)
+    learning_rate: float = bounded(0.065, 0, 1000)
+    momentum: float = bounded(0.9, 0, 0.9999)
+    beta2: float = bounded(0.999, 0, 0.999999)
     weight_decay: float = bounded(5e-4, 0)
     schedule: Schedule = Schedule()
 
@@ -97,7 +97,7 @@ class SearchRecipe:
     space: str = "cds-v1"
     height: int = bounded(256, 16)
     width: int = bounded(128, 16)
-    width_multiplier: float = bounded(1.0, 0.05)
+    width_multiplier: float = bounded(1.0, 0.0625)
     neck: Neck = Neck(name="blneck")
     relaxation: Literal["top-k", "softmax"] = "top-k"
     k: int | Literal["all"] = bounded(2, 1)
@@ -119,7 +119,7 @@ class TrainRecipe:
 
     height: int = bounded(256, 16)
     width: int = bounded(128, 16)
-    width_multiplier: float = bounded(1.0, 0.05)
+    width_multiplier: float = bounded(1.0, 0.0625)
     neck: Neck = Neck()
     batch: Batch = Batch()
     augmentation: Augmentation = Augmentation()
@@ -134,7 +134,7 @@ class Execution:
     """How work is run on a machine. Nothing here may change a result."""
 
     device: str = "auto"
-    threads: int = bounded(0, 0)
+    threads: int = bounded(0, 0, 512)
     checkpoint_epochs: int = bounded(1, 1)
     evaluation_batch: int = bounded(128, 1)
 
@@ -182,3 +182,12 @@ def recipe_problems(recipe: SearchRecipe | TrainRecipe) -> Iterator[tuple[str, s
         objective = getattr(recipe, name, None)
         if objective is not None and objective.cross_entropy == 0 and objective.triplet == 0:
             yield name, "every weight is 0, so nothing would be learned. Give one of them a weight."
+    if not isinstance(recipe, SearchRecipe):
+        return
+    if recipe.relaxation == "softmax" and recipe.k not in (SearchRecipe().k, "all"):
+        yield "k", f"{recipe.k} branches, but softmax weighs all of them. Leave k out, or use top-k."
+    if recipe.split.name == "by-identity" and recipe.alpha_objective.cross_entropy:
+        yield (
+            "alpha_objective.cross_entropy",
+            "the classifier never sees the identities that 'split.name: by-identity' holds out. Use 0.",
+        )

@@ -66,7 +66,9 @@ TRIAL_COLUMNS = (
     *SEEDS,
     Column("recipe", "string", "", "digest of the recipe", nullable=False),
     Column("data_set", "string", "", "name of the data set"),
-    Column("data_fingerprint", "string", "", "SHA-256 over names and bytes of the images", nullable=False),
+    Column(
+        "data_fingerprint", "string", "", "SHA-256 over names, bytes and labels of the images", nullable=False
+    ),
     Column(
         "engine_revision", "int64", "", "revision of the results that the engine computes", nullable=False
     ),

@@ -7,8 +7,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,11 +16,11 @@ import torch
 from autoreid.data.source import DataSource
 from autoreid.errors import AutoreidError, InputError, RunError
 from autoreid.feed import PreparedData, prepare
-from autoreid.jobs import Job, search_job, train_job
-from autoreid.recipes import Execution, SearchRecipe, TrainRecipe, recipe_problems
+from autoreid.jobs import Job
+from autoreid.recipes import Execution, SearchRecipe, recipe_problems
 from autoreid.searching import SearchRun
 from autoreid.snapshots import newest_checkpoint, remove_checkpoints, write_checkpoint
-from autoreid.storage import Attempt, Folder, LocalFolder, Outcome, Storage, read_json, to_json
+from autoreid.storage import Attempt, Outcome, Storage
 from autoreid.training import TrainRun
 from autoreid.version import __version__
 from search_spaces.genotype import Genotype
@@ -34,6 +33,7 @@ class Run(Protocol):
 
     epochs: int
     epoch: int
+    device: torch.device
 
     def advance(self) -> Row: ...
 
@@ -78,18 +78,19 @@ def processor_name() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def facts(started: str, seconds: float, execution: Execution, run: Run | None) -> dict[str, Any]:
+def facts(started: str, begin: float, run: Run | None) -> dict[str, Any]:
     """Where and how long an attempt ran: recorded, never part of an identity."""
-    cuda = torch.cuda.is_available() and execution.device != "cpu"
+    device = run.device if run else torch.device("cpu")
+    cuda = device.type == "cuda"
     # Linux counts the peak of a process in KiB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return {
         "started": started,
-        "wall_seconds": seconds,
-        "device": torch.cuda.get_device_name() if cuda else processor_name(),
+        "wall_seconds": time.perf_counter() - begin,
+        "device": torch.cuda.get_device_name(device) if cuda else processor_name(),
         "threads": torch.get_num_threads(),
-        "peak_memory_bytes": torch.cuda.max_memory_allocated() if cuda else peak,
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if cuda else peak,
         "code_version": __version__,
         "torch_version": torch.__version__,
         "python_version": platform.python_version(),
@@ -106,7 +107,7 @@ def resume(run: Run, attempt: Attempt, earlier: Iterable[Attempt]) -> int:
     usable = [(checkpoint, other) for checkpoint, other in found if checkpoint is not None]
     if not usable:
         return 0
-    (part, state), other = max(usable, key=lambda pair: pair[0][0])
+    (part, state), other = max(usable, key=lambda pair: pair[0][1]["epoch"])
     run.load(state)
     for name in other.folder.names("records/"):
         if int(Path(name).stem) <= part:
@@ -121,15 +122,16 @@ def resume(run: Run, attempt: Attempt, earlier: Iterable[Attempt]) -> int:
 def drive(run: Run, attempt: Attempt, part: int, every: int) -> Generator[Row, None, None]:
     """Advance to the end; a part of the records and a checkpoint after every `every` epochs."""
     rows: list[Row] = []
+    kept = run.epoch if part else 0
     while run.epoch < run.epochs:
         try:
             row = run.advance()
         except RunError as error:
-            kept = f"The checkpoint after epoch {part * every} is kept." if part else "No checkpoint yet."
-            raise RunError(f"{error} {kept}") from error
+            left = f"The checkpoint after epoch {kept} is kept." if kept else "There is no checkpoint yet."
+            raise RunError(f"{error} {left}") from error
         rows.append(row)
         if run.epoch % every == 0 or run.epoch == run.epochs:
-            part += 1
+            part, kept = part + 1, run.epoch
             attempt.write_records(part, rows)
             write_checkpoint(attempt, run.state(), part)
             rows = []
@@ -137,34 +139,34 @@ def drive(run: Run, attempt: Attempt, part: int, every: int) -> Generator[Row, N
 
 
 def run_attempt(
-    job: Job,
-    attempt: Attempt,
-    earlier: Iterable[Attempt],
-    data: PreparedData,
-    execution: Execution,
-    genotype: Genotype | None = None,
+    run: Run, attempt: Attempt, earlier: Iterable[Attempt], execution: Execution
 ) -> Generator[Row, None, None]:
     """Run one attempt, yielding a row per epoch; the outcome is written last, also when it failed.
 
     An interruption writes no outcome: the next attempt continues from the checkpoint.
     """
-    begin, started = time.perf_counter(), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    run: Run | None = None
+    started, begin = now(), time.perf_counter()
     try:
-        run = build_run(job, genotype, data, execution)
         part = resume(run, attempt, earlier)
         yield from drive(run, attempt, part, execution.checkpoint_epochs)
         result, files = run.finish()
     except Exception as error:
-        text = str(error) if isinstance(error, AutoreidError) else f"{type(error).__name__}: {error}"
-        ended = facts(started, time.perf_counter() - begin, execution, run)
-        attempt.finish(Outcome("failed", facts=ended, error=text))
+        attempt.finish(Outcome("failed", facts=facts(started, begin, run), error=in_words(error)))
         raise
     for name, content in files.items():
         attempt.write(name, content)
     remove_checkpoints(attempt)
-    ended = facts(started, time.perf_counter() - begin, execution, run)
-    attempt.finish(Outcome("done", result=result, facts=ended))
+    attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run)))
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def in_words(error: Exception) -> str:
+    """An error as a record holds it: our own ones by their message, others with their kind."""
+    return str(error) if isinstance(error, AutoreidError) else f"{type(error).__name__}: {error}"
 
 
 def found_genotype(storage: Storage, job_id: str) -> Genotype:
@@ -185,97 +187,12 @@ def run_job(
     folder.describe(job.plain())
     earlier = folder.attempts()
     attempt = folder.new_attempt()
-    genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
-    data = prepare(source, job.recipe.height, job.recipe.width, cache)
-    yield from run_attempt(job, attempt, earlier, data, execution, genotype)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What `search` and `train` return: the outcome's result, the epoch rows, and the files' folder.
-
-    `genotype` is the one that was found, or trained.
-    """
-
-    genotype: Genotype
-    result: dict[str, Any]
-    rows: list[Row] = field(repr=False)
-    folder: Folder = field(repr=False)
-
-
-def run_in_folder(
-    job: Job,
-    folder: Folder,
-    data: PreparedData,
-    execution: Execution,
-    genotype: Genotype | None = None,
-    on_epoch: Callable[[Row], None] | None = None,
-) -> Result:
-    """Run one job with a folder of its own; continue it, or return its result, where it is there already.
-
-    InputError when the folder holds another job's files.
-    """
-    attempt = Attempt(folder)
-    claim_folder(job, folder)
-    outcome = attempt.outcome()
-    if outcome is None or outcome.status != "done" or not attempt.valid(outcome):
-        for row in run_attempt(job, attempt, [attempt], data, execution, genotype):
-            if on_epoch is not None:
-                on_epoch(row)
-        outcome = attempt.outcome()
-    if outcome is None:
-        raise RunError(f"{folder}: the outcome that was just written cannot be read. Check the disk.")
-    plain = outcome.result["genotype"]
-    return Result(Genotype.from_plain(plain), dict(outcome.result), attempt.records(), folder)
-
-
-def claim_folder(job: Job, folder: Folder) -> None:
-    """Write job.json, or check that the folder is this job's already."""
+    started, begin = now(), time.perf_counter()
     try:
-        there = read_json(folder, "job.json").get("id")
-    except FileNotFoundError:
-        if folder.names():
-            raise InputError(f"{folder}: not empty, and no job of autoreid. Choose a new folder.") from None
-        folder.write("job.json", to_json(job.plain()))
-        return
-    if there != job.id:
-        raise InputError(
-            f"{folder}: holds job {there}, which is not this one ({job.id}): a recipe, seed or the data "
-            "differs. Choose a new folder; nothing was changed."
-        )
-
-
-def search(
-    recipe: SearchRecipe,
-    source: DataSource,
-    out: Path | str,
-    *,
-    seed: int = 0,
-    split_seed: int | None = None,
-    execution: Execution | None = None,
-    cache: Path | None = None,
-    on_epoch: Callable[[Row], None] | None = None,
-) -> Result:
-    """Search a genotype and keep everything in the folder `out`; the same call continues what was
-    interrupted. `split_seed` divides the training set and equals `seed` unless given."""
-    data = prepare(source, recipe.height, recipe.width, cache)
-    divided = seed if split_seed is None else split_seed
-    job = search_job(recipe, data.fingerprint, split_seed=divided, search_seed=seed)
-    return run_in_folder(job, LocalFolder(out), data, execution or Execution(), on_epoch=on_epoch)
-
-
-def train(
-    recipe: TrainRecipe,
-    genotype: Genotype,
-    source: DataSource,
-    out: Path | str,
-    *,
-    seed: int = 0,
-    execution: Execution | None = None,
-    cache: Path | None = None,
-    on_epoch: Callable[[Row], None] | None = None,
-) -> Result:
-    """Train and evaluate the network of a genotype, in the folder `out` (see `search`)."""
-    data = prepare(source, recipe.height, recipe.width, cache)
-    job = train_job(recipe, data.fingerprint, genotype, train_seed=seed)
-    return run_in_folder(job, LocalFolder(out), data, execution or Execution(), genotype, on_epoch)
+        genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
+        data = prepare(source, job.recipe.height, job.recipe.width, cache)
+        run = build_run(job, genotype, data, execution)
+    except Exception as error:
+        attempt.finish(Outcome("failed", facts=facts(started, begin, None), error=in_words(error)))
+        raise
+    yield from run_attempt(run, attempt, earlier, execution)

@@ -7,6 +7,7 @@ CDNet, Algorithm 1; Auto-ReID, Algorithm 1.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -42,7 +43,7 @@ def check_search(recipe: SearchRecipe) -> None:
     """InputError when the recipe asks for what its space does not have."""
     places = find_space(recipe.space).places
     fewest = min(len(options) for options in places.values())
-    if recipe.k != "all" and int(recipe.k) > fewest:
+    if recipe.relaxation == "top-k" and recipe.k != "all" and int(recipe.k) > fewest:
         raise InputError(
             f"k: {recipe.k} branches, but {recipe.space} has {fewest}. Use 1 to {fewest}, or all."
         )
@@ -138,7 +139,8 @@ class SearchRun:
             alpha_sums += self._alpha_step(step)
         weight_means = (weight_sums / self.steps).tolist()  # the epoch's one wait for the device
         alpha_means = (alpha_sums / self.steps).tolist()
-        check_finite([*weight_means, *alpha_means], self.epoch + 1)
+        held = [*self.model.state_dict().values(), *self.alphas.values()]
+        check_finite([*weight_means, *alpha_means], held, self.epoch + 1)
         seconds = time.perf_counter() - begin
         return self._record(weight_means, alpha_means, (rate, alpha_rate), seconds)
 
@@ -224,10 +226,14 @@ def _correct(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(1) == labels).sum().float()
 
 
-def check_finite(means: list[float], epoch: int) -> None:
-    """RunError when a mean of the epoch is NaN or infinite."""
-    if not all(np.isfinite(means)):
-        raise RunError(
-            f"epoch {epoch}: the loss became NaN or infinite (means of the epoch: "
-            f"{', '.join(f'{mean:.3g}' for mean in means)}). Lower optimizer.learning_rate, or use fp32."
-        )
+def check_finite(means: list[float], held: Iterable[Tensor], epoch: int) -> None:
+    """RunError when a mean of the epoch, or a weight after its last step, is NaN or infinite."""
+    with torch.no_grad():
+        sound = torch.stack([tensor.isfinite().all() for tensor in held]).all().item()
+    if all(np.isfinite(means)) and sound:
+        return
+    what = "weights" if all(np.isfinite(means)) else "loss"
+    raise RunError(
+        f"epoch {epoch}: the {what} became NaN or infinite (means of the epoch: "
+        f"{', '.join(f'{mean:.3g}' for mean in means)}). Lower optimizer.learning_rate."
+    )

@@ -11,10 +11,11 @@ several attempts the lowest one with a valid outcome counts, so that a straggler
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from autoreid.errors import InputError, RunError
 from autoreid.values import canonical_json
 
 VERSION = 1
+ATTEMPT = re.compile(r"(\d+)-[0-9a-f]+")
 
 
 class Folder(Protocol):
@@ -69,21 +71,19 @@ class LocalFolder:
 
     def write(self, name: str, data: bytes) -> None:
         path = self.root / name
+        temporary = path.parent / f".part-{uuid.uuid4().hex}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).replace(path)
+            temporary.replace(path)
         except OSError as error:
             raise _unwritable(path, error) from error
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
@@ -215,15 +215,17 @@ class JobFolder:
         except FileNotFoundError:
             self.folder.write("job.json", to_json(plain))
 
+    def _numbered(self) -> list[tuple[int, str]]:
+        found = ((ATTEMPT.fullmatch(name), name) for name in self.folder.children("attempts"))
+        return sorted((int(match[1]), name) for match, name in found if match)
+
     def attempts(self) -> list[Attempt]:
         """All attempts, lowest number first."""
-        names = sorted(self.folder.children("attempts"), key=lambda name: (int(name.split("-")[0]), name))
-        return [Attempt(self.folder.child(f"attempts/{name}")) for name in names]
+        return [Attempt(self.folder.child(f"attempts/{name}")) for _, name in self._numbered()]
 
     def new_attempt(self) -> Attempt:
-        numbers = [int(name.split("-")[0]) for name in self.folder.children("attempts")]
-        name = f"{max(numbers, default=0) + 1}-{uuid.uuid4().hex[:8]}"
-        return Attempt(self.folder.child(f"attempts/{name}"))
+        number = max((number for number, _ in self._numbered()), default=0) + 1
+        return Attempt(self.folder.child(f"attempts/{number}-{uuid.uuid4().hex[:8]}"))
 
     def finished(self) -> tuple[Attempt, Outcome] | None:
         """The attempt that counts: the lowest one whose outcome is done and whose files are intact."""
@@ -248,7 +250,8 @@ class Storage:
 
     def campaigns(self) -> list[str]:
         """Names of the campaigns that have a manifest, sorted."""
-        return self.folder.children("campaigns")
+        names = self.folder.children("campaigns")
+        return [name for name in names if "manifest.json" in self.folder.children(f"campaigns/{name}")]
 
     def write_manifest(self, name: str, manifest: Mapping[str, Any]) -> None:
         self.folder.write(f"campaigns/{name}/manifest.json", to_json(manifest))

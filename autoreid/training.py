@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from autoreid import losses
 from autoreid.complexity import measure
+from autoreid.errors import InputError
 from autoreid.evaluation.features import score
 from autoreid.evaluation.ranking import PROTOCOL
 from autoreid.feed import Batches, PreparedData
@@ -90,7 +92,7 @@ class TrainRun:
         for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
             sums += self._step(step)
         means = (sums / self.steps).tolist()  # the epoch's one wait for the device
-        check_finite(means, self.epoch + 1)
+        check_finite(means, self.model.state_dict().values(), self.epoch + 1)
         seconds = time.perf_counter() - begin
         self.epoch += 1
         self.seconds += seconds
@@ -177,10 +179,33 @@ def pack_model(model: ReIDModel, recipe: TrainRecipe, genotype: Genotype, identi
 def unpack_model(data: bytes, place: str) -> tuple[ReIDModel, TrainRecipe, Genotype]:
     """The network of a model file, its weights loaded strictly, in eval mode on the CPU."""
     content = from_bytes(data, place, keys=("version", "genotype", "recipe", "identities", "weights"))
-    recipe = from_plain(TrainRecipe, json.loads(content["recipe"]), f"{place}.recipe")
+    if content["version"] != MODEL_VERSION:
+        raise InputError(
+            f"{place}: version {content['version']!r} of the model format; this release reads "
+            f"{MODEL_VERSION}. Use the release that wrote it, or a newer one."
+        )
+    try:
+        recipe = from_plain(TrainRecipe, json.loads(content["recipe"]), f"{place}.recipe")
+    except json.JSONDecodeError:
+        raise InputError(f"{place}: its recipe is damaged. Train the network again.") from None
     genotype = Genotype.from_json(content["genotype"], f"{place}.genotype")
     model = build_network(
         genotype, recipe.neck, content["identities"], width_multiplier=recipe.width_multiplier
     )
-    model.load_state_dict(content["weights"], strict=True)
+    load_weights(model, content["weights"], place)
     return model.eval(), recipe, genotype
+
+
+def load_weights(model: ReIDModel, weights: Mapping[str, Tensor], place: str) -> None:
+    """Load strictly; InputError that lists every missing, unexpected and misshapen weight."""
+    known = model.state_dict()
+    problems = [f"{place}: no weight {name}." for name in known if name not in weights]
+    problems += [f"{place}: unexpected weight {name}." for name in weights if name not in known]
+    problems += [
+        f"{place}: {name} has shape {tuple(weights[name].shape)}, the network's is {tuple(tensor.shape)}."
+        for name, tensor in known.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    if problems:
+        raise InputError(*problems)
+    model.load_state_dict(weights, strict=True)

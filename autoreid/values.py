@@ -14,7 +14,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from search_spaces.errors import InputError, Problems, unknown
@@ -206,13 +206,3 @@ def from_plain(kind: type[Value], given: object, place: str = "") -> Value:
     if not isinstance(given, Mapping):
         raise InputError(f"{place or kind.__name__}: expected a JSON object, not {type(given).__name__}.")
     return override(kind(), given, f"{place}." if place else "")
-
-
-def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf field as (dotted name, plain value), in order of declaration."""
-    for name in fields_of(type(value)):
-        item = getattr(value, name)
-        if dataclasses.is_dataclass(item):
-            yield from flatten(item, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", plain(item)

@@ -22,6 +22,11 @@ def find_space(space_id: str, place: str = "space") -> SearchSpace:
         return SPACES[space_id]
     others = {entry.name: entry for entry in entry_points(group=GROUP)}
     if space_id in others:
-        found: SearchSpace = others[space_id].load()
+        try:
+            found: SearchSpace = others[space_id].load()
+        except Exception as error:  # a plug-in may fail in any way
+            raise InputError(
+                f"{place}: the plug-in of {space_id!r} could not be loaded: {error!r}"
+            ) from error
         return found
     raise InputError(f"{place}: {unknown('space', space_id, [*SPACES, *others])}")

@@ -60,11 +60,13 @@ class ImageIndex:
 
 
 def fingerprint(index: ImageIndex, cache: Path | None = None) -> str:
-    """64 hexadecimal digits that stand for the indexed images: SHA-256 over their names and bytes.
+    """64 hexadecimal digits that stand for the indexed images: SHA-256 over their names and bytes, and over
+    what the index says of each (identity, camera, split).
 
-    Paths and times do not enter, so a copy of the data has the same fingerprint. It is computed once and
-    stored in `<root>/.autoreid/fingerprint.json` under a digest of the listing (names, sizes, modification
-    times): a changed folder is computed anew. Where the root cannot be written, the cache folder is used.
+    Paths and times do not enter, so a copy of the data has the same fingerprint. The bytes are read once; what they
+    gave is stored in `<root>/.autoreid/fingerprint.json` under a digest of the listing (names, sizes,
+    modification times): a changed folder is computed anew. Where the root cannot be written, the cache folder
+    is used.
     Images that cannot be read are reported together as one InputError.
     """
     listing = _listing_digest(index)
@@ -74,7 +76,7 @@ def fingerprint(index: ImageIndex, cache: Path | None = None) -> str:
     for path in places:
         known = _stored(path).get(listing)
         if known is not None:
-            return known
+            return _labelled(known, index)
     result = _content_digest(index)
     for path in places:
         kept = dict(list(_stored(path).items())[-KEPT_FINGERPRINTS + 1 :]) | {listing: result}
@@ -84,7 +86,14 @@ def fingerprint(index: ImageIndex, cache: Path | None = None) -> str:
             break
         except OSError:
             continue  # storing only saves time: without it the next call computes again
-    return result
+    return _labelled(result, index)
+
+
+def _labelled(content: str, index: ImageIndex) -> str:
+    """Two readers may divide the same images differently: what they say is part of the data."""
+    labels = zip(index.identities.tolist(), index.cameras.tolist(), index.splits.tolist(), strict=True)
+    said = "\n".join(f"{identity} {camera} {split}" for identity, camera, split in labels)
+    return hashlib.sha256(f"{content}\n{said}".encode()).hexdigest()
 
 
 def _listing_digest(index: ImageIndex) -> str:

@@ -60,13 +60,6 @@ class IdentityBatches:
         return result.reshape(-1)
 
 
-def identity_batch(
-    identities: np.ndarray, *, identities_per_batch: int, images_per_identity: int, seed: int, step: int
-) -> np.ndarray:
-    """One batch of `IdentityBatches`, for a single step: positions into `identities`, int64 (P*K,)."""
-    return IdentityBatches(identities, identities_per_batch, images_per_identity, seed).batch(step)
-
-
 def _distinct(uniforms: np.ndarray, count: int) -> list[int]:
     """One number below `count` for each uniform, all different: the first swaps of a Fisher-Yates shuffle,
     kept in a dict so that the other numbers need not be touched."""

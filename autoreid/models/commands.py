@@ -33,7 +33,10 @@ def find_genotype(name: str) -> Genotype:
             f"{name}: not a text file. A genotype is JSON, as autoreid search writes it."
         ) from None
     genotype = Genotype.from_json(text, name)
-    find_space(genotype.space, f"{name}: space").check(genotype)
+    try:
+        find_space(genotype.space, "space").check(genotype)
+    except InputError as error:
+        raise InputError(*(f"{name}: {problem}" for problem in error.problems)) from None
     return genotype
 
 
@@ -58,6 +61,9 @@ def _run_complexity(options: argparse.Namespace) -> int:
     problems = Problems()
     size = {name: getattr(options, name) for name in ("height", "width", "width_multiplier")}
     override(TrainRecipe(), size, "--", problems)
+    problems.found = [
+        problem.replace("--width_multiplier", "--width-multiplier") for problem in problems.found
+    ]
     neck = override(Neck(), {"name": options.neck, "stripes": options.stripes}, "--neck ", problems)
     if options.identities < 1:
         problems.add("--identities", f"{options.identities} is too small. Use 1 or more.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import is_dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -11,12 +13,22 @@ import autoreid.jobs
 from autoreid.errors import InputError
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN
-from autoreid.values import flatten, override
+from autoreid.values import fields_of, override, plain
 from search_spaces.published import PUBLISHED
 
 DATA = "0" * 64
 SEARCH = search_job(CDNET_SEARCH, DATA, split_seed=0, search_seed=0)
 TRAIN = train_job(CDNET_TRAIN, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
+
+
+def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf field of a recipe as (dotted name, plain value)."""
+    for name in fields_of(type(value)):
+        item = getattr(value, name)
+        if is_dataclass(item):
+            yield from leaves(item, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", plain(item)
 
 
 def another(name: str, value: object) -> object:
@@ -45,7 +57,7 @@ def another(name: str, value: object) -> object:
 @pytest.mark.parametrize("job", [SEARCH, TRAIN])
 def test_every_field_of_a_recipe_enters_the_id(job: Job) -> None:
     ids = {job.id}
-    fields = list(flatten(job.recipe))
+    fields = list(leaves(job.recipe))
     for name, value in fields:
         ids.add(replace(job, recipe=override(job.recipe, {name: another(name, value)})).id)
     assert len(ids) == 1 + len(fields)
@@ -94,3 +106,15 @@ def test_an_altered_job_is_refused() -> None:
 def test_something_else_is_no_job() -> None:
     with pytest.raises(InputError, match="not a job of this release"):
         Job.from_plain({"kind": "dance"}, "manifest.json")
+
+
+def test_spellings_of_one_value_are_one_job() -> None:
+    whole = replace(CDNET_TRAIN, width_multiplier=1)  # type: ignore[arg-type]
+    job = train_job(whole, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
+    assert job.id == TRAIN.id
+    assert Job.from_plain(job.plain()) == job
+
+
+def test_a_recipe_out_of_bounds_is_refused_from_python_too() -> None:
+    with pytest.raises(InputError, match=r"recipe\.epochs: -3 is too small"):
+        search_job(replace(CDNET_SEARCH, epochs=-3), DATA, split_seed=0, search_seed=0)

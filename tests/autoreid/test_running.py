@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from autoreid import losses
+from autoreid.calls import search, train
 from autoreid.data.source import DataSource
 from autoreid.errors import InputError, RunError
 from autoreid.feed import PreparedData
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Execution, SearchRecipe, TrainRecipe
 from autoreid.records import EPOCH_COLUMNS, measured
-from autoreid.running import Row, build_run, run_attempt, run_job, search, train
-from autoreid.snapshots import from_bytes, newest_checkpoint
+from autoreid.running import Row, build_run, run_attempt, run_job
+from autoreid.snapshots import from_bytes, newest_checkpoint, to_bytes
 from autoreid.storage import Storage
 from autoreid.training import unpack_model
 from autoreid.values import override
@@ -132,15 +133,29 @@ def test_only_the_split_seed_changes_the_split(small_data: PreparedData) -> None
     assert sorted(train_rows + held_out) == small_data.train_rows.tolist()
 
 
-def test_a_training_beats_the_untrained_network_on_what_it_learned(
-    tmp_path: Path, small_source: DataSource, cache: Path
-) -> None:
+def test_a_training_learns_what_it_sees(tmp_path: Path, small_source: DataSource, cache: Path) -> None:
     adam = {"optimizer.name": "adam", "optimizer.learning_rate": 0.002}
     recipe = override(TRAIN, adam | {"epochs": 10, "augmentation.erasing": 0, "augmentation.pad": 0})
     trained = train(recipe, CDNET, small_source, tmp_path / "t", cache=cache, execution=CPU)
     assert trained.rows[-1]["loss"] < 0.85 * trained.rows[0]["loss"]
     assert trained.result["evaluation"]["queries"] == trained.result["untrained"]["queries"] > 0
-    assert trained.result["evaluation"]["mAP"] != trained.result["untrained"]["mAP"]
+
+
+@pytest.mark.slow
+def test_a_training_recognises_people_that_it_has_never_seen(tmp_path: Path, cache: Path) -> None:
+    source = DataSource(set="rendered", identities=100, cameras=4, images=4)
+    settings = {
+        "height": 64,
+        "width": 32,
+        "width_multiplier": 0.25,
+        "batch": {"identities": 8, "images": 4},
+        "augmentation": {"pad": 3, "erasing": 0},
+        "epochs": 15,
+        "optimizer.schedule.name": "cosine",
+    }
+    recipe = override(CDNET_TRAIN, settings)
+    trained = train(recipe, CDNET, source, tmp_path / "t", cache=cache, execution=CPU)
+    assert trained.result["evaluation"]["mAP"] > 3 * trained.result["untrained"]["mAP"]
 
 
 def test_a_model_file_gives_the_network_back(
@@ -162,7 +177,7 @@ def test_a_loss_that_is_nan_stops_and_keeps_the_last_good_checkpoint(
 ) -> None:
     job = jobs_of(small_data)["train"]
     attempt = Storage(tmp_path).job(job.id).new_attempt()
-    epochs = run_attempt(job, attempt, [], small_data, CPU, CDNET)
+    epochs = run_attempt(build_run(job, CDNET, small_data, CPU), attempt, [], CPU)
     next(epochs)
     intact = losses.compute
     monkeypatch.setattr(losses, "compute", lambda *given: _nan(intact(*given)))
@@ -182,6 +197,35 @@ def _nan(found: losses.Losses) -> losses.Losses:
     return found._replace(total=found.total * torch.nan)
 
 
+def test_a_model_file_that_does_not_fit_is_explained(
+    tmp_path: Path, small_source: DataSource, cache: Path
+) -> None:
+    train(override(TRAIN, {"epochs": 1}), CDNET, small_source, tmp_path / "t", cache=cache, execution=CPU)
+    content = from_bytes((tmp_path / "t/model.pt").read_bytes(), "model.pt")
+    weights = dict(content["weights"])
+    stem = weights.pop("backbone.trunk.stem.0.weight")
+    with pytest.raises(InputError) as error:
+        unpack_model(to_bytes(content | {"weights": weights | {"other": stem}}), "model.pt")
+    assert error.value.problems == (
+        "model.pt: no weight backbone.trunk.stem.0.weight.",
+        "model.pt: unexpected weight other.",
+    )
+    with pytest.raises(InputError, match="version 9 of the model format; this release reads 1"):
+        unpack_model(to_bytes(content | {"version": 9}), "model.pt")
+    with pytest.raises(InputError, match="its recipe is damaged"):
+        unpack_model(to_bytes(content | {"recipe": "{"}), "model.pt")
+
+
+def test_a_mistake_does_not_claim_the_folder(tmp_path: Path, small_source: DataSource, cache: Path) -> None:
+    out = tmp_path / "t"
+    with pytest.raises(InputError, match="40 identities a batch"):
+        train(override(TRAIN, {"batch.identities": 40}), CDNET, small_source, out, cache=cache, execution=CPU)
+    assert not out.exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be used as a folder"):
+        train(TRAIN, CDNET, small_source, tmp_path / "file/x", cache=cache, execution=CPU)
+
+
 def test_another_folder_of_work_is_never_overwritten(
     tmp_path: Path, small_source: DataSource, cache: Path
 ) -> None:
@@ -198,9 +242,34 @@ def test_another_folder_of_work_is_never_overwritten(
         train(one, CDNET, small_source, tmp_path / "full", cache=cache, execution=CPU)
 
 
+def test_weights_that_are_nan_after_the_last_step_are_never_kept(
+    tmp_path: Path, small_data: PreparedData
+) -> None:
+    run = build_run(jobs_of(small_data)["train"], CDNET, small_data, CPU)
+    attempt = Storage(tmp_path).job("j").new_attempt()
+    epochs = run_attempt(run, attempt, [], CPU)
+    next(epochs)
+    intact = run.optimizer.step  # type: ignore[attr-defined]
+
+    def poisoned() -> None:
+        intact()
+        with torch.no_grad():
+            next(run.model.parameters()).fill_(torch.nan)  # type: ignore[attr-defined]
+
+    run.steps = 1  # type: ignore[attr-defined]
+    run.optimizer.step = poisoned  # type: ignore[attr-defined]
+    with pytest.raises(RunError, match=r"epoch 2: the weights became NaN.*after epoch 1 is kept"):
+        next(epochs)
+    found = newest_checkpoint(attempt)
+    assert found is not None
+    assert all(tensor.isfinite().all() for tensor in found[1]["model"].values())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"relaxation": "softmax", "k": 3}, "softmax weighs all of them"),
+        ({"split.name": "by-identity"}, "never sees the identities"),
         ({"batch.identities": 40}, "40 identities a batch"),
         ({"k": 13}, "k: 13 branches, but cds-v1 has 12"),
         ({"space": "cds-v2"}, "no space 'cds-v2'. Did you mean 'cds-v1'"),

@@ -7,14 +7,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from autoreid.data.sampler import IdentityBatches, _distinct, identity_batch
+from autoreid.data.sampler import IdentityBatches, _distinct
 from autoreid.errors import InputError
 
 IDENTITIES = np.random.default_rng(0).permutation(np.repeat([3, 5, 8, 9, 40, 41, 50], [1, 2, 4, 5, 9, 4, 20]))
 
 
 def batch(seed: int = 0, step: int = 0, P: int = 4, K: int = 4) -> np.ndarray:
-    return identity_batch(IDENTITIES, identities_per_batch=P, images_per_identity=K, seed=seed, step=step)
+    return IdentityBatches(IDENTITIES, P, K, seed).batch(step)
 
 
 @pytest.mark.parametrize("step", range(30))
@@ -46,7 +46,7 @@ def test_large_seeds_and_steps_do_not_meet() -> None:
 
 def test_golden_batch() -> None:
     identities = np.repeat(np.arange(6), 3)
-    found = identity_batch(identities, identities_per_batch=3, images_per_identity=2, seed=1, step=2)
+    found = IdentityBatches(identities, 3, 2, seed=1).batch(step=2)
     assert found.tolist() == [9, 11, 14, 13, 15, 17]
 
 

@@ -1,0 +1,125 @@
+"""The public calls `autoreid.search` and `autoreid.train`: one run, in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autoreid.data.source import DataSource
+from autoreid.errors import InputError, RunError
+from autoreid.feed import identify, prepare
+from autoreid.jobs import Job, search_job, train_job
+from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
+from autoreid.running import Row, build_run, run_attempt
+from autoreid.storage import Attempt, Folder, LocalFolder, read_json, to_json
+from search_spaces.genotype import Genotype
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What `search` and `train` return: the outcome's result, the epoch rows, and the files' folder.
+
+    `genotype` is the one that was found, or trained.
+    """
+
+    genotype: Genotype
+    result: dict[str, Any]
+    rows: list[Row] = field(repr=False)
+    folder: Folder = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a single run is run: where, on which data, and whom to tell of every epoch."""
+
+    source: DataSource
+    out: Path | str
+    execution: Execution | None
+    cache: Path | None
+    on_epoch: Callable[[Row], None] | None
+
+
+def _run(job: Job, settings: Settings) -> Result:
+    """Run a job in its folder; continue it, or return its result, where it is there already.
+
+    Nothing is written before everything is checked.
+    """
+    folder = LocalFolder(Path(settings.out).expanduser())
+    attempt = Attempt(folder)
+    new = is_new(job, folder)
+    outcome = attempt.outcome()
+    if outcome is None or outcome.status != "done" or not attempt.valid(outcome):
+        data = prepare(settings.source, job.recipe.height, job.recipe.width, settings.cache)
+        genotype = job.genotype if isinstance(job.genotype, Genotype) else None
+        execution = settings.execution or Execution()
+        run = build_run(job, genotype, data, execution)
+        if new:
+            folder.write("job.json", to_json(job.plain()))
+        for row in run_attempt(run, attempt, [attempt], execution):
+            if settings.on_epoch is not None:
+                settings.on_epoch(row)
+        outcome = attempt.outcome()
+    if outcome is None:
+        raise RunError(f"{folder}: the outcome that was just written cannot be read. Check the disk.")
+    plain = outcome.result["genotype"]
+    return Result(Genotype.from_plain(plain), dict(outcome.result), attempt.records(), folder)
+
+
+def is_new(job: Job, folder: LocalFolder) -> bool:
+    """Whether the folder is yet to be filled, False where it is this job's already.
+
+    InputError when it holds anything else, or cannot be a folder.
+    """
+    try:
+        content = read_json(folder, "job.json")
+    except FileNotFoundError:
+        if folder.names():
+            raise InputError(f"{folder}: not empty, and no job of autoreid. Choose a new folder.") from None
+        return True
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be used as a folder ({error.strerror}). Choose another."
+        ) from None
+    there = content.get("id") if isinstance(content, dict) else None
+    if there != job.id:
+        raise InputError(
+            f"{folder}: holds job {there}, which is not this one ({job.id}): a recipe, seed or the data "
+            "differs. Choose a new folder; nothing was changed."
+        )
+    return False
+
+
+def search(
+    recipe: SearchRecipe,
+    source: DataSource,
+    out: Path | str,
+    *,
+    seed: int = 0,
+    split_seed: int | None = None,
+    execution: Execution | None = None,
+    cache: Path | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> Result:
+    """Search a genotype and keep everything in the folder `out`; the same call continues what was
+    interrupted. `split_seed` divides the training set and equals `seed` unless given."""
+    divided = seed if split_seed is None else split_seed
+    job = search_job(recipe, identify(source, cache)[1], split_seed=divided, search_seed=seed)
+    return _run(job, Settings(source, out, execution, cache, on_epoch))
+
+
+def train(
+    recipe: TrainRecipe,
+    genotype: Genotype,
+    source: DataSource,
+    out: Path | str,
+    *,
+    seed: int = 0,
+    execution: Execution | None = None,
+    cache: Path | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> Result:
+    """Train and evaluate the network of a genotype, in the folder `out` (see `search`)."""
+    job = train_job(recipe, identify(source, cache)[1], genotype, train_seed=seed)
+    return _run(job, Settings(source, out, execution, cache, on_epoch))

@@ -1,0 +1,58 @@
+"""What only a GPU shows: the same loops on CUDA, and work that moves between devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoreid.data.source import DataSource
+from autoreid.feed import PreparedData
+from autoreid.jobs import search_job, train_job
+from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Execution
+from autoreid.running import build_run, run_job
+from autoreid.storage import Storage
+from autoreid.values import override
+from search_spaces.published import PUBLISHED
+
+pytestmark = pytest.mark.gpu
+SIZE = {
+    "height": 64,
+    "width": 32,
+    "width_multiplier": 0.25,
+    "batch": {"identities": 4, "images": 2},
+    "epochs": 2,
+}
+CDNET = PUBLISHED["cdnet-top2"]
+CUDA = Execution(device="cuda")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_an_epoch_runs_in_every_precision(kind: str, precision: str, small_data: PreparedData) -> None:
+    settings = SIZE | {"precision": precision}
+    if kind == "search":
+        recipe = override(CDNET_SEARCH, settings | {"split.held_out": 2})
+        job = search_job(recipe, small_data.fingerprint, split_seed=0, search_seed=0)
+    else:
+        job = train_job(override(CDNET_TRAIN, settings), small_data.fingerprint, CDNET, train_seed=0)
+    row = build_run(job, CDNET, small_data, CUDA).advance()
+    assert row["loss"] > 0
+
+
+def test_the_first_loss_is_that_of_the_cpu(small_data: PreparedData) -> None:
+    job = train_job(override(CDNET_TRAIN, SIZE), small_data.fingerprint, CDNET, train_seed=0)
+    found = [build_run(job, CDNET, small_data, Execution(device=d))._step(0) for d in ("cpu", "cuda")]  # type: ignore[attr-defined]
+    torch.testing.assert_close(found[1].cpu(), found[0], rtol=1e-3, atol=1e-3)
+
+
+def test_work_begun_on_the_cpu_continues_on_the_gpu(
+    tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path
+) -> None:
+    job = train_job(override(CDNET_TRAIN, SIZE), small_data.fingerprint, CDNET, train_seed=0)
+    begun = run_job(job, Storage(tmp_path), small_source, Execution(device="cpu"), cache)
+    next(begun)
+    begun.close()
+    rows = list(run_job(job, Storage(tmp_path), small_source, CUDA, cache))
+    assert [row["epoch"] for row in rows] == [2]
