@@ -132,8 +132,8 @@ def _configure_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_search(options: argparse.Namespace) -> int:
-    from autoreid.recipes import SEARCH_RECIPES
     from autoreid.calls import search
+    from autoreid.recipes import SEARCH_RECIPES
     from autoreid.searching import check_search
 
     recipe = chosen_recipe(SEARCH_RECIPES, options, check_search)
@@ -160,8 +160,8 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_train(options: argparse.Namespace) -> int:
-    from autoreid.recipes import TRAIN_RECIPES
     from autoreid.calls import train
+    from autoreid.recipes import TRAIN_RECIPES
 
     recipe = chosen_recipe(TRAIN_RECIPES, options)
     trained = train(

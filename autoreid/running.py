@@ -20,7 +20,7 @@ from autoreid.jobs import Job
 from autoreid.recipes import Execution, SearchRecipe, recipe_problems
 from autoreid.searching import SearchRun
 from autoreid.snapshots import newest_checkpoint, remove_checkpoints, write_checkpoint
-from autoreid.storage import Attempt, Outcome, Storage
+from autoreid.storage import Attempt, Outcome, Storage, to_json
 from autoreid.training import TrainRun
 from autoreid.version import __version__
 from search_spaces.genotype import Genotype
@@ -150,12 +150,12 @@ def run_attempt(
         part = resume(run, attempt, earlier)
         yield from drive(run, attempt, part, execution.checkpoint_epochs)
         result, files = run.finish()
+        for name, content in files.items():
+            attempt.write(name, content)
+        remove_checkpoints(attempt)
     except Exception as error:
         attempt.finish(Outcome("failed", facts=facts(started, begin, run), error=in_words(error)))
         raise
-    for name, content in files.items():
-        attempt.write(name, content)
-    remove_checkpoints(attempt)
     attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run)))
 
 
@@ -188,6 +188,8 @@ def run_job(
     earlier = folder.attempts()
     attempt = folder.new_attempt()
     started, begin = now(), time.perf_counter()
+    # Written at once, so that an attempt that dies early is seen to have begun.
+    attempt.folder.write("started.json", to_json({"started": started, "host": platform.node()}))
     try:
         genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
         data = prepare(source, job.recipe.height, job.recipe.width, cache)

@@ -265,9 +265,14 @@ class Storage:
             raise InputError(
                 f"{self.folder}: no campaign {name!r} in this storage. Known: {known}."
             ) from None
+        place = f"{self.folder}/campaigns/{name}/manifest.json"
+        if not isinstance(manifest, dict):
+            raise InputError(f"{place}: not a manifest. Restore the file, or plan the campaign again.")
         if manifest.get("version") != VERSION:
             raise InputError(
-                f"{self.folder}/campaigns/{name}/manifest.json: version {manifest.get('version')!r}; this "
-                f"release reads {VERSION}. Use the release that wrote it, or a newer one."
+                f"{place}: version {manifest.get('version')!r}; this release reads {VERSION}. Use "
+                "the release that wrote it, or a newer one."
             )
+        if not isinstance(manifest.get("entries"), list) or not isinstance(manifest.get("jobs"), dict):
+            raise InputError(f"{place}: no entries and jobs in it. Restore it, or plan the campaign again.")
         return manifest

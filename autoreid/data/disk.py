@@ -26,7 +26,7 @@ def default_cache() -> Path:
     system every batch would be a burst of small remote reads.
     """
     given = os.environ.get("AUTOREID_CACHE")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "autoreid"
+    return Path(given).expanduser().absolute() if given else Path.home() / ".cache" / "autoreid"
 
 
 def writable_folder(folder: Path) -> Path:

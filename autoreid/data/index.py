@@ -63,8 +63,8 @@ def fingerprint(index: ImageIndex, cache: Path | None = None) -> str:
     """64 hexadecimal digits that stand for the indexed images: SHA-256 over their names and bytes, and over
     what the index says of each (identity, camera, split).
 
-    Paths and times do not enter, so a copy of the data has the same fingerprint. The bytes are read once; what they
-    gave is stored in `<root>/.autoreid/fingerprint.json` under a digest of the listing (names, sizes,
+    Paths and times do not enter, so a copy of the data has the same fingerprint. The bytes are read once;
+    what they gave is stored in `<root>/.autoreid/fingerprint.json` under a digest of the listing (names, sizes,
     modification times): a changed folder is computed anew. Where the root cannot be written, the cache folder
     is used.
     Images that cannot be read are reported together as one InputError.

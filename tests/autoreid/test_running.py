@@ -305,6 +305,20 @@ def test_a_training_before_its_search_is_refused(
         list(run_job(job, Storage(tmp_path), small_source, CPU, cache))
 
 
+def test_a_job_that_cannot_begin_leaves_a_failed_attempt_with_the_reason(
+    tmp_path: Path, small_data: PreparedData, cache: Path
+) -> None:
+    job, storage = jobs_of(small_data)["train"], Storage(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        list(run_job(job, storage, DataSource(root=str(tmp_path / "gone")), CPU, cache))
+    (attempt,) = storage.job(job.id).attempts()
+    outcome = attempt.outcome()
+    assert outcome is not None
+    assert outcome.status == "failed"
+    assert "no such folder" in str(outcome.error)
+    assert attempt.folder.names("started.json") == ["started.json"]
+
+
 def test_recipes_are_the_papers() -> None:
     assert isinstance(CDNET_SEARCH, SearchRecipe)
     assert isinstance(CDNET_TRAIN, TrainRecipe)

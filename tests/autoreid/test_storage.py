@@ -19,7 +19,11 @@ def test_records_come_back_in_order_over_parts(tmp_path: Path) -> None:
 
 def test_the_lowest_valid_attempt_counts(tmp_path: Path) -> None:
     job = Storage(tmp_path).job("j")
-    failed, first, second = job.new_attempt(), job.new_attempt(), job.new_attempt()
+    attempts = []
+    for _ in range(3):
+        attempts.append(job.new_attempt())
+        attempts[-1].folder.write("started.json", b"{}")  # from here on its number is taken
+    failed, first, second = attempts
     failed.finish(Outcome("failed", error="lost"))
     assert job.finished() is None
     second.write("a.txt", b"2")
@@ -87,6 +91,37 @@ def test_a_newer_or_damaged_manifest_is_refused(tmp_path: Path) -> None:
     storage.write_manifest("new", {"version": 99})
     with pytest.raises(InputError, match="version 99; this release reads 1"):
         storage.read_manifest("new")
+    for name, content in (("empty", {"version": 1}), ("odd", {"version": 1, "entries": 3, "jobs": {}})):
+        storage.write_manifest(name, content)
+        with pytest.raises(InputError, match="no entries and jobs in it"):
+            storage.read_manifest(name)
+    storage.folder.write("campaigns/list/manifest.json", b"[]")
+    with pytest.raises(InputError, match="not a manifest"):
+        storage.read_manifest("list")
     storage.folder.write("campaigns/cut/manifest.json", b"{")
     with pytest.raises(InputError, match="not JSON"):
         storage.read_manifest("cut")
+
+
+def test_only_folders_with_a_manifest_are_campaigns(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    storage.write_manifest("real", {"version": 1})
+    (tmp_path / "campaigns/.DS_Store").write_text("")
+    (tmp_path / "campaigns/empty").mkdir()
+    assert storage.campaigns() == ["real"]
+
+
+def test_alien_files_among_attempts_are_passed_over(tmp_path: Path) -> None:
+    job = Storage(tmp_path).job("j")
+    job.new_attempt().write("x", b"")
+    (tmp_path / "jobs/j/attempts/.DS_Store").write_text("")
+    (tmp_path / "jobs/j/attempts/notes").mkdir()
+    assert len(job.attempts()) == 1
+    assert str(job.new_attempt().folder).split("/")[-1].startswith("2-")
+
+
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
+    LocalFolder(tmp_path).write("a", b"")
+    usual = tmp_path / "usual"
+    usual.write_text("")
+    assert (tmp_path / "a").stat().st_mode == usual.stat().st_mode
