@@ -64,9 +64,9 @@ def fingerprint(index: ImageIndex, cache: Path | None = None) -> str:
     what the index says of each (identity, camera, split).
 
     Paths and times do not enter, so a copy of the data has the same fingerprint. The bytes are read once;
-    what they gave is stored in `<root>/.autoreid/fingerprint.json` under a digest of the listing (names, sizes,
-    modification times): a changed folder is computed anew. Where the root cannot be written, the cache folder
-    is used.
+    what they gave is stored in `<root>/.autoreid/fingerprint.json` under a digest of the listing (names,
+    sizes, modification times): a changed folder is computed anew. Where the root cannot be written, the cache
+    folder is used.
     Images that cannot be read are reported together as one InputError.
     """
     listing = _listing_digest(index)
