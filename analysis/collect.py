@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from analysis.jobs import Seen, look, part
 from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, file_of, schema
+from analysis.tables import campaigns as with_tables
 from autoreid.errors import InputError
 from autoreid.records import TABLES, Column, fit
 from autoreid.storage import LocalFolder, Storage
@@ -38,8 +39,9 @@ PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The files that were written, and what was found damaged or missing on the way."""
+    """The campaigns that were collected, their files, and what was found damaged or missing on the way."""
 
+    campaigns: tuple[str, ...]
     files: tuple[Path, ...]
     warnings: tuple[str, ...]
 
@@ -259,14 +261,29 @@ def _wanted(storage: Storage, campaigns: list[str] | None) -> list[str]:
     return known if campaigns is None else campaigns
 
 
+def _stale(folder: Path, known: list[str], collected: list[str]) -> list[str]:
+    """A warning for every campaign whose tables in the storage were not written by this collection."""
+    warnings = []
+    for name in with_tables(folder):
+        if name in collected:
+            continue
+        reason = "the campaign was left out" if name in known else "the storage does not hold this campaign"
+        warnings.append(
+            f"{file_of(folder, 'trials', name)}: tables of an earlier collection: {reason}. Remove the files "
+            f"{name}.parquet below {folder / 'tables'} if they are not wanted."
+        )
+    return warnings
+
+
 def collect(
     storage: Storage | Path | str, output: Path | str | None = None, campaigns: list[str] | None = None
 ) -> Collected:
     """Write the tables of all campaigns, or of the named ones, to `<output or storage>/tables/`.
 
     Each file is replaced whole, so that a reader sees the old one or the new one. What is damaged or missing
-    is said in the warnings and costs only its own rows. A missing storage, one without campaigns, and a
-    named campaign that cannot be read are an InputError.
+    is said in the warnings and costs only its own rows; so are tables in the storage that an earlier
+    collection left. A missing storage, one without campaigns or without one that can be read, and a named
+    campaign that cannot be read are an InputError.
     """
     source = storage if isinstance(storage, Storage) else Storage(storage)
     names = _wanted(source, campaigns)
@@ -274,6 +291,7 @@ def collect(
     warnings: list[str] = []
     known: dict[str, Seen] = {}
     files: list[Path] = []
+    collected: list[str] = []
     for name in names:
         try:
             campaign = Campaign(source, name, known, warnings)
@@ -287,4 +305,9 @@ def collect(
             facts = campaign.facts() if table == "trials" else None
             target.write(path.relative_to(target.root).as_posix(), to_parquet(table, name, rows, facts))
             files.append(path)
-    return Collected(tuple(files), tuple(dict.fromkeys(warnings)))
+        collected.append(name)
+    if not collected:
+        raise InputError(*warnings)
+    if campaigns is None and output is None:
+        warnings += _stale(target.root, names, collected)
+    return Collected(tuple(collected), tuple(files), tuple(dict.fromkeys(warnings)))

@@ -102,14 +102,20 @@ def _configure_report(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_report(options: argparse.Namespace) -> int:
-    """Collect the tables, unless the folder holds tables alone; then write the report."""
+    """Collect the tables, unless the folder holds tables alone; then write the report of what was collected.
+
+    A folder with jobs is a storage: tables that lie in it without a campaign are not taken for current.
+    """
     from analysis.report import report
     from analysis.tables import campaigns
     from autoreid.storage import Storage
 
-    tables_alone = campaigns(options.directory) and not Storage(Path(options.directory)).campaigns()
+    storage = Storage(Path(options.directory))
+    is_storage = bool(storage.campaigns()) or any(True for _ in storage.jobs())
+    tables_alone = campaigns(options.directory) and not is_storage
     found = None if tables_alone else _collected(options.directory, None, options.campaign)
-    names = None if options.campaign is None else [options.campaign]
+    named = None if options.campaign is None else [options.campaign]
+    names = list(found.campaigns) if found else named
     paths = [str(path) for path in report(options.directory, options.out, names)]
     tables = [str(path) for path in found.files] if found else []
     warnings = list(found.warnings) if found else []

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fake_storage import ARMS, FakeCampaign
+from fake_storage import ARMS, FakeCampaign, partial_campaign
 
 from autoreid.cli import main
 
@@ -91,6 +91,27 @@ def test_report_from_tables_alone(
     answer = json.loads(out)
     assert code == 0 and answer["tables"] == [] and len(answer["figures"]) == 8
     assert answer["report"] == str(tmp_path / "out" / "report.html")
+
+
+def test_report_leaves_out_campaigns_that_left_the_storage(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("old", "broken"):
+        partial_campaign(storage, name)
+    run(capsys, "report", storage)
+    shutil.rmtree(storage / "campaigns" / "old")
+    (storage / "campaigns" / "broken" / "manifest.json").write_text("{")
+    code, out, err = run(capsys, "report", storage, "--json")
+    answer = json.loads(out)
+    text = Path(answer["report"]).read_text()
+    assert code == 0 and "<h1>two-arms</h1>" in text
+    assert "<h1>old</h1>" not in text and "<h1>broken</h1>" not in text and len(answer["figures"]) == 8
+    assert "broken.parquet: tables of an earlier collection: the campaign was left out" in err
+    assert "old.parquet: tables of an earlier collection: the storage does not hold" in err
+
+    shutil.rmtree(storage / "campaigns")
+    code, out, err = run(capsys, "report", storage)
+    assert (code, out) == (2, "") and "no campaigns in this folder" in err
 
 
 @pytest.mark.parametrize(
