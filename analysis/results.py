@@ -18,6 +18,7 @@ MEASURES = {"mAP": "mAP", "rank_1": "rank-1"}
 FURTHER = {"rank_5": "rank-5", "rank_10": "rank-10", "mINP": "mINP"}
 KINDS = {"search": ("search", "searches"), "train": ("training", "trainings")}
 ERROR_LIMIT = 400
+CUT_NOTE = "No score lies below 0 or above 100: of an interval that reaches further, the part within is shown."
 
 
 def summaries(frame: pd.DataFrame, arms: Iterable[str], column: str) -> dict[str, Summary]:
@@ -71,13 +72,15 @@ def _score_grid(records: Records, column: str, label: str) -> Grid:
         summary, before = found.get(arm), untrained.get(arm)
         count = f"{summary.n if summary else 0} of {records.planned(arm, 'train')}"
         cells = (
-            (words.spread(summary), words.between(summary.interval), words.each(summary.values))
+            (words.spread(summary), words.between(summary), words.each(summary.values))
             if summary
             else (NOTHING,) * 3
         )
         rows.append((arm, count, *cells, words.percent(before.mean) if before else NOTHING))
     headings = ("arm", "repeats", "mean ± sd", "95% interval", "each repeat", "untrained")
-    return Grid(f"{label}, %", headings, "lrrrlr", tuple(rows))
+    intervals = [summary.interval for summary in found.values() if summary.interval]
+    cut = any(words.within(interval, 0, 1) != interval for interval in intervals)
+    return Grid(f"{label}, %", headings, "lrrrlr", tuple(rows), CUT_NOTE if cut else "")
 
 
 def _further_grid(records: Records) -> Grid:

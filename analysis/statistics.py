@@ -22,14 +22,11 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the repeats of one arm gave; `deviation` and `interval` need two repeats."""
+    """What the repeats of one arm gave. `deviation` needs two repeats, `interval` two that differ."""
 
     values: tuple[float, ...]
     mean: float
     deviation: float | None
-    median: float
-    low: float
-    high: float
     interval: Interval | None
 
     @property
@@ -41,8 +38,8 @@ class Summary:
 class Difference:
     """An arm's mean minus the baseline's, in the unit of the values.
 
-    `interval` is Welch's and needs two repeats on both sides; `relative` is the difference as a share of the
-    baseline's mean, None where that mean is 0.
+    `interval` is Welch's and needs two repeats on both sides, and a spread on one of them; `relative` is the
+    difference as a share of the baseline's mean, None where that mean is 0.
     """
 
     n: int
@@ -61,16 +58,16 @@ def _present(values: Sequence[float]) -> tuple[float, ...]:
     return kept
 
 
-def _around(centre: float, error: float, freedom: float, confidence: float) -> Interval:
-    """centre -+ t * error; a spread of 0 gives an interval of length 0."""
+def _around(centre: float, error: float, freedom: float, confidence: float) -> Interval | None:
+    """centre -+ t * error; None for an error of 0: equal values do not tell how far others would lie."""
     if error == 0:
-        return centre, centre
+        return None
     reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
     return centre - reach, centre + reach
 
 
 def summarise(values: Sequence[float], confidence: float = CONFIDENCE) -> Summary:
-    """Mean, sample standard deviation (n - 1), median, range, and Student's interval of the mean.
+    """Mean, sample standard deviation (n - 1), and Student's interval of the mean.
 
     InputError for no values and for values that are not finite.
 
@@ -81,10 +78,11 @@ def summarise(values: Sequence[float], confidence: float = CONFIDENCE) -> Summar
     [0.591, 0.649]
     """
     kept = _present(values)
-    mean, n = float(np.mean(kept)), len(kept)
-    deviation = float(np.std(kept, ddof=1)) if n > 1 else None
+    equal, n = len(set(kept)) == 1, len(kept)  # told apart here: a mean of equal values may be rounded
+    mean = kept[0] if equal else float(np.mean(kept))
+    deviation = None if n == 1 else 0.0 if equal else float(np.std(kept, ddof=1))
     interval = None if deviation is None else _around(mean, deviation / math.sqrt(n), n - 1, confidence)
-    return Summary(kept, mean, deviation, float(np.median(kept)), min(kept), max(kept), interval)
+    return Summary(kept, mean, deviation, interval)
 
 
 def compare(values: Sequence[float], baseline: Sequence[float], confidence: float = CONFIDENCE) -> Difference:

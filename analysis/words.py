@@ -9,6 +9,8 @@ from analysis.statistics import Difference, Interval, Summary
 
 NOTHING = "-"
 SHORT = 12
+NO_INTERVAL = "needs 2 repeats"
+EQUAL = "repeats are equal"
 
 
 def percent(fraction: float) -> str:
@@ -36,16 +38,29 @@ def spread(summary: Summary) -> str:
     return f"{percent(summary.mean)} ± {percent(summary.deviation)}"
 
 
-def between(interval: Interval | None) -> str:
-    """An interval of fractions in percent."""
-    return "needs 2 repeats" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+def within(interval: Interval, lowest: float, highest: float) -> Interval:
+    """The part of an interval that a value can lie in.
+
+    >>> within((-0.2, 0.4), 0, 1)
+    (0, 0.4)
+    """
+    return max(interval[0], lowest), min(interval[1], highest)
+
+
+def between(summary: Summary) -> str:
+    """The interval of a score, in percent: the part within 0 to 100, or why there is none."""
+    if summary.interval is None:
+        return NO_INTERVAL if summary.n < 2 else EQUAL
+    low, high = within(summary.interval, 0, 1)
+    return f"{percent(low)} to {percent(high)}"
 
 
 def difference_between(found: Difference) -> str:
-    """An interval of a difference in percentage points."""
+    """The interval of a difference of scores, in percentage points from -100 to 100, or why there is none."""
     if found.interval is None:
-        return "needs 2 repeats"
-    return f"{points(found.interval[0])} to {points(found.interval[1])}"
+        return NO_INTERVAL if min(found.n, found.n_baseline) < 2 else EQUAL
+    low, high = within(found.interval, -1, 1)
+    return f"{points(low)} to {points(high)}"
 
 
 def each(values: Sequence[float]) -> str:

@@ -276,6 +276,23 @@ def test_one_repeat_and_no_baseline(tmp_path: Path) -> None:
     report(tmp_path)
 
 
+def test_two_repeats_are_called_few_and_impossible_ends_are_cut(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path, "pair", {"a": 2, "b": 3}, repeats=2)
+    evaluation = {"rank_1": 0.5, "rank_5": 0.6, "rank_10": 0.7, "mINP": 0.1, "queries": 9}
+    for arm, scores in {"a": (0.08, 0.25), "b": (0.2, 0.2)}.items():
+        for repeat, score in enumerate(scores):
+            campaign.finish(arm, repeat, "search")
+            campaign.finish(arm, repeat, "train", evaluation={"mAP": score, **evaluation})
+    campaign.write_manifest()
+    found = made(tmp_path)
+    scores_grid = grid(found, "Results", "mAP")
+    assert [row[3] for row in scores_grid.rows] == ["0.0 to 100.0", "repeats are equal"]
+    assert "the part within is shown" in scores_grid.note and grid(found, "Results", "rank-1").note == ""
+    difference = grid(found, "Results", "Difference").rows
+    assert [row[4] for row in difference] == ["-100.0 to +100.0", "repeats are equal"]
+    assert any("12.7 standard errors" in point for point in section(found, "Read with care").points)
+
+
 def test_folders_without_tables_and_unknown_campaigns_are_refused(collected: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Run 'autoreid tables collect"):
         report(tmp_path / "void")
