@@ -24,6 +24,11 @@ NO_RANDOM_ARM = (
     "and the training alone, cannot be told from it."
 )
 
+PAIRED = (
+    "Repeat r takes the same seeds in every arm: the repeats are paired, while Welch's interval of a "
+    "difference treats them as independent."
+)
+
 
 def _mixed(frame: pd.DataFrame, columns: dict[str, str]) -> list[str]:
     found = []
@@ -77,15 +82,40 @@ def _repeats(records: Records) -> list[str]:
     return points
 
 
+def spreads(records: Records) -> list[str]:
+    """What the spread of each arm covers: an arm that trains a given network has no search in it."""
+    training = records.arms_with("train")
+    searched = [arm for arm in training if records.planned(arm, "search")]
+    given = [arm for arm in training if arm not in searched]
+    points = []
+    if searched:
+        points.append(
+            f"{', '.join(searched)}: a repeat is a search and a training of what it found; its spread covers "
+            "search and training."
+        )
+    if given:
+        points.append(
+            f"{', '.join(given)}: a repeat is a training of a given network; its spread covers training only."
+        )
+    if searched and given:
+        points.append("The two spreads are not the same quantity.")
+    return [" ".join(points)] if points else []
+
+
+def _paired(records: Records) -> bool:
+    """Whether several arms train, and a repeat takes the same seeds in all of them."""
+    trainings = records.trials[records.trials["kind"] == "train"]
+    seeds = records.trials.groupby(["kind", "repeat"])[["seed_split", "seed_search", "seed_train"]].nunique()
+    return trainings["arm"].nunique() > 1 and bool((seeds <= 1).all(axis=None))
+
+
 def cautions(records: Records) -> Section:
     """What limits the conclusions, most serious first."""
-    points = mixtures(records) + _repeats(records)
-    if records.retrains["search_job"].notna().any():
-        points.append(
-            "A repeat is a search and a training of what it found, with seeds of their own: the spread "
-            "covers both."
-        )
-    points.append(NO_RANDOM_ARM)
+    points = mixtures(records) + _repeats(records) + spreads(records)
+    if _paired(records):
+        points.append(PAIRED)
+    if records.arms_with("search"):
+        points.append(NO_RANDOM_ARM)
     if set(records.trials["data_set"].dropna()) == {"rendered"}:
         points.append("The pedestrians are rendered: these scores say nothing about photographs.")
     return Section("Read with care", points=tuple(points))

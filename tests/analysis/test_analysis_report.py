@@ -9,7 +9,7 @@ import pytest
 from fake_storage import ARMS, MAP, FakeCampaign, partial_campaign
 
 from analysis.assembly import page
-from analysis.cautions import NO_RANDOM_ARM, mixtures
+from analysis.cautions import NO_RANDOM_ARM, PAIRED, mixtures
 from analysis.collect import collect
 from analysis.pages import Grid, Page, Records, Section
 from analysis.report import fence, markdown, report
@@ -145,6 +145,44 @@ def test_cautions_say_what_is_missing(example_page: Page) -> None:
     assert any(f"{FIRST}: 4 of 4; {SECOND}: 1 of 4" in point for point in points)
     assert any("rendered" in point for point in points)
     assert not any("mix" in point for point in points)
+
+
+def test_spreads_name_their_arms_and_paired_seeds_are_told(example_page: Page, tmp_path: Path) -> None:
+    points = section(example_page, "Read with care").points
+    assert PAIRED in points
+    both = f"{FIRST}, {SECOND}: a repeat is a search and a training of what it found"
+    assert [point for point in points if point.startswith(both)]
+    assert not any("training only" in point or "same quantity" in point for point in points)
+
+    campaign = FakeCampaign(tmp_path / "mixed", "mixed", {"searched": 2, "given": 3}, repeats=2)
+    manifest = campaign.manifest()
+    manifest["entries"] = [
+        entry for entry in manifest["entries"] if (entry["arm"], entry["kind"]) != ("given", "search")
+    ]
+    campaign.storage.write_manifest("mixed", manifest)
+    (mixed,) = [p for p in section(made(tmp_path / "mixed"), "Read with care").points if "spread" in p]
+    assert mixed == (
+        "searched: a repeat is a search and a training of what it found; its spread covers search and "
+        "training. given: a repeat is a training of a given network; its spread covers training only. "
+        "The two spreads are not the same quantity."
+    )
+
+
+def test_without_a_search_no_random_arm_is_missed(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path, "given", {"only": 2}, repeats=2)
+    manifest = campaign.manifest()
+    manifest["entries"] = [entry for entry in manifest["entries"] if entry["kind"] == "train"]
+    campaign.storage.write_manifest("given", manifest)
+    points = section(made(tmp_path), "Read with care").points
+    assert NO_RANDOM_ARM not in points and PAIRED not in points
+
+
+def test_seeds_that_differ_between_arms_are_not_called_paired(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path, "apart", {"a": 2, "b": 3}, repeats=1)
+    manifest = campaign.manifest()
+    manifest["jobs"][campaign.jobs["b", 0, "train"].id]["seeds"] = {"train": 99}
+    campaign.storage.write_manifest("apart", manifest)
+    assert PAIRED not in section(made(tmp_path), "Read with care").points
 
 
 def test_mixed_machines_versions_and_protocols_are_flagged(campaign: FakeCampaign, storage: Path) -> None:
