@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis import words
 from analysis.cautions import cautions
+from analysis.differences import differences
 from analysis.figures import Look, arm_colours, learning_curves
 from analysis.pages import Code, Grid, Page, Picture, Records, Section
 from analysis.results import (
@@ -154,7 +155,7 @@ def _facts(records: Records) -> tuple[tuple[str, str], ...]:
         facts.append((label, f"{best}: {spread}"))
     digest = _held(records.trials, "data_fingerprint")
     facts.append(("Data", f"{_data(records.facts)}, fingerprint {digest[: words.SHORT]}"))
-    facts.append(("Wall time of all jobs", words.duration(total_seconds(records))))
+    facts.append(("Job time, summed", words.duration(total_seconds(records))))
     return tuple(facts)
 
 
@@ -168,6 +169,7 @@ def page(records: Records, prefix: str) -> Page:
     sections = (
         scores(records, prefix),
         cautions(records),
+        differences(records),
         status(records),
         searches(records),
         networks(records),

@@ -74,8 +74,8 @@ def _repeats(records: Records) -> list[str]:
         )
     if 2 in finished:
         points.append(
-            "With two repeats the interval reaches 12.7 standard errors to either side (Student's t; with four "
-            "repeats 3.2): it says little more than that two are too few."
+            "With two repeats the interval reaches 12.7 standard errors to either side (Student's t; with "
+            "four repeats 3.2): it says little more than that two are too few."
         )
     if len([n for n in counts.values() if n]) > 2:
         points.append("Several arms are compared, and the intervals are not corrected for that.")

@@ -108,6 +108,7 @@ def trial_rows(entry: Entry) -> list[Row]:
             **_seeds(job),
             "status": seen.status,
             "recipe": job.get("recipe_digest") or "",
+            "recipe_json": compact(recipe) if (recipe := part(job, "recipe")) else None,
             "data_fingerprint": job.get("data") or "",
             "engine_revision": job.get("engine_revision") or 0,
             "inputs": compact(part(job, "inputs")),

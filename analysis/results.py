@@ -18,7 +18,9 @@ MEASURES = {"mAP": "mAP", "rank_1": "rank-1"}
 FURTHER = {"rank_5": "rank-5", "rank_10": "rank-10", "mINP": "mINP"}
 KINDS = {"search": ("search", "searches"), "train": ("training", "trainings")}
 ERROR_LIMIT = 400
-CUT_NOTE = "No score lies below 0 or above 100: of an interval that reaches further, the part within is shown."
+CUT_NOTE = (
+    "No score lies below 0 or above 100: of an interval that reaches further, the part within is shown."
+)
 
 
 def summaries(frame: pd.DataFrame, arms: Iterable[str], column: str) -> dict[str, Summary]:

@@ -130,6 +130,21 @@ def _frame(read: pa.Table, columns: tuple[Column, ...]) -> pd.DataFrame:
     return frame.astype({c.name: "int64" for c in columns if c.kind == "int64" and not c.nullable})
 
 
+def _completed(path: Path, part: pa.Table, table: str) -> pa.Table:
+    """The file's rows with the declared columns; one that an older release did not know is empty."""
+    columns = []
+    for field in schema(table).remove_metadata():
+        if field.name in part.column_names:
+            columns.append(part[field.name].cast(field.type))
+        elif field.nullable:
+            columns.append(pa.nulls(part.num_rows, field.type))
+        else:
+            raise InputError(
+                f"{path}: the column {field.name} is missing. Run 'autoreid tables collect' on the storage."
+            )
+    return pa.table(columns, schema=schema(table).remove_metadata())
+
+
 def read(directory: Path | str, table: str, campaign: str | None = None) -> pd.DataFrame:
     """One table of one campaign, or of all campaigns that were collected, in the order of the files.
 
@@ -137,9 +152,9 @@ def read(directory: Path | str, table: str, campaign: str | None = None) -> pd.D
     short, and a file of a newer schema version are an InputError that names the file.
     """
     columns = columns_of(table)
-    parts = [_read_file(path, table) for path in _files(directory, table, campaign)]
-    plain = [part.replace_schema_metadata(None).cast(schema(table).remove_metadata()) for part in parts]
-    return _frame(pa.concat_tables(plain), columns)
+    files = _files(directory, table, campaign)
+    parts = [_completed(path, _read_file(path, table), table) for path in files]
+    return _frame(pa.concat_tables(parts), columns)
 
 
 def campaign_facts(directory: Path | str, campaign: str) -> dict[str, Any]:

@@ -65,6 +65,7 @@ TRIAL_COLUMNS = (
     Column("status", "string", "", "done, failed, started, waiting or skipped", nullable=False),
     *SEEDS,
     Column("recipe", "string", "", "digest of the recipe", nullable=False),
+    Column("recipe_json", "string", "", "the recipe, every field, as JSON"),
     Column("data_set", "string", "", "name of the data set"),
     Column(
         "data_fingerprint", "string", "", "SHA-256 over names, bytes and labels of the images", nullable=False

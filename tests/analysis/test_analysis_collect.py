@@ -83,6 +83,8 @@ def test_seeds_recipes_and_inputs_come_from_the_plan(campaign: FakeCampaign, col
     assert (search["seed_split"], search["seed_search"], train["seed_train"]) == (2, 12, 22)
     assert pd.isna(search["seed_train"]) and pd.isna(train["seed_search"])
     assert search["recipe"] == campaign.jobs[FIRST, 2, "search"].recipe_digest
+    assert json.loads(search["recipe_json"]) == campaign.jobs[FIRST, 2, "search"].plain()["recipe"]
+    assert search["recipe_json"].startswith('{"alpha_objective":{"cross_entropy":1.0,')
     assert json.loads(train["inputs"]) == {"job": campaign.jobs[FIRST, 2, "search"].id}
     assert set(trials["data_fingerprint"]) == {FINGERPRINT} and set(trials["data_set"]) == {"rendered"}
     retrain = row(retrains, FIRST, 2, "train")

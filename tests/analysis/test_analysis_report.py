@@ -185,6 +185,24 @@ def test_seeds_that_differ_between_arms_are_not_called_paired(tmp_path: Path) ->
     assert PAIRED not in section(made(tmp_path), "Read with care").points
 
 
+def test_fields_in_which_the_recipes_of_arms_differ_are_listed(
+    example_page: Page, campaign: FakeCampaign, storage: Path
+) -> None:
+    assert grid(example_page, "Arms", "Fields that differ").rows == (
+        ("search.k", "2", FIRST),
+        ("search.k", "all", SECOND),
+    )
+    manifest = campaign.manifest()
+    for repeat in range(4):
+        manifest["jobs"][campaign.jobs[FIRST, repeat, "search"].id]["recipe"]["k"] = "all"
+        manifest["jobs"][campaign.jobs[SECOND, repeat, "train"].id]["recipe"]["optimizer"]["momentum"] = 0.5
+    campaign.storage.write_manifest(campaign.name, manifest)
+    assert grid(made(storage), "Arms", "Fields that differ").rows == (
+        ("train.optimizer.momentum", "0.9", FIRST),
+        ("train.optimizer.momentum", "0.5", SECOND),
+    )
+
+
 def test_mixed_machines_versions_and_protocols_are_flagged(campaign: FakeCampaign, storage: Path) -> None:
     campaign.finish(SECOND, 3, "search", torch_version="2.12.0", threads=2)
     evaluation = {"mAP": 0.3, "rank_1": 0.5, "rank_5": 0.6, "rank_10": 0.7, "mINP": 0.1, "queries": 99}

@@ -67,6 +67,16 @@ def test_a_file_of_a_newer_release_is_refused(collected: Path) -> None:
         read(collected, "retrains")
 
 
+def test_a_column_that_an_older_file_lacks_is_empty_or_named(collected: Path) -> None:
+    path = file_of(collected, "trials", "two-arms")
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["recipe_json"]), path)
+    assert read(collected, "trials")["recipe_json"].isna().all()
+    pq.write_table(table.drop_columns(["status"]), path)
+    with pytest.raises(InputError, match=r"two-arms\.parquet: the column status is missing"):
+        read(collected, "trials")
+
+
 def test_a_file_cut_short_is_named(collected: Path) -> None:
     path = file_of(collected, "epochs", "two-arms")
     whole = path.read_bytes()
