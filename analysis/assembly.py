@@ -57,9 +57,20 @@ def slug(name: str, number: int) -> str:
 
 
 def slugs(names: list[str]) -> list[str]:
-    """One slug for each name; equal ones get their number."""
-    found = [slug(name, number) for number, name in enumerate(names, 1)]
-    return [s if found.count(s) == 1 else f"{s}-{number}" for number, s in enumerate(found, 1)]
+    """One slug for each name; where it is taken, the first number that makes it another.
+
+    >>> slugs(["a.b", "a-b", "a-b-2"])
+    ['a-b', 'a-b-2', 'a-b-2-2']
+    """
+    found: list[str] = []
+    for place, name in enumerate(names, 1):
+        plain = result = slug(name, place)
+        number = 1
+        while result in found:
+            number += 1
+            result = f"{plain}-{number}"
+        found.append(result)
+    return found
 
 
 def _pictures(records: Records, kind: str, prefix: str, looks: dict[str, Look]) -> list[Picture]:
@@ -67,7 +78,7 @@ def _pictures(records: Records, kind: str, prefix: str, looks: dict[str, Look]) 
     pictures = []
     for column, label in CURVES[kind].items():
         if rows[column].notna().any():
-            name = f"{prefix}-{kind}-{column.replace('_', '-')}"
+            name = f"{prefix}--{kind}-{column.replace('_', '-')}"
             title = f"{kind.capitalize()}: {label}"
             lines = words.counted(rows.groupby(["arm", "repeat"]).ngroups, "job")
             caption = f"{title}; {lines}, {words.counted(rows['epoch'].max(), 'epoch')}."

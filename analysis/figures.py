@@ -69,6 +69,10 @@ STYLE = (
 )
 
 WIDTH, HEIGHT = 4.8, 2.9
+
+# The y axis of a curve spans at least this share of its values, so that a change that does not matter looks
+# flat, as it is.
+LEAST_SPAN = 0.01
 UNITS = {column.name: column.unit for column in TABLES["epochs"]}
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
@@ -121,6 +125,19 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def _y_axis(axes: Axes, percent: bool) -> None:
+    """Plain numbers without an offset, over no less than `LEAST_SPAN` of the values."""
+    low, high = axes.get_ylim()
+    least = LEAST_SPAN * max(abs(low), abs(high))
+    if high - low < least:
+        middle = (low + high) / 2
+        axes.set_ylim(middle - least / 2, middle + least / 2)
+    if percent:
+        axes.yaxis.set_major_formatter(FuncFormatter(_as_percent))
+    else:
+        axes.ticklabel_format(axis="y", useOffset=False)
+
+
 def _as_percent(value: float, _: int | None = None) -> str:
     return f"{100 * value:.4g}%"
 
@@ -151,8 +168,7 @@ def learning_curves(epochs: pd.DataFrame, column: str, title: str, arms: dict[st
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-        if UNITS[column] == "fraction":
-            axes.yaxis.set_major_formatter(FuncFormatter(_as_percent))
+        _y_axis(axes, percent=UNITS[column] == "fraction")
         axes.grid(axis="y")
         _legend(figure, present)
         return _to_svg(figure, name, title)

@@ -128,7 +128,7 @@ def _score_picture(records: Records, column: str, label: str, prefix: str) -> Pi
     untrained = summaries(records.retrains, records.arms, f"untrained_{column}")
     before = {arm: summary.mean for arm, summary in untrained.items()}
     colours = {arm: look[0] for arm, look in figures.arm_colours(records.arms).items()}
-    name = f"{prefix}-{column.lower().replace('_', '-')}"
+    name = f"{prefix}--{column.lower().replace('_', '-')}"
     caption = f"{label}: dots are the repeats, the diamond is their mean, the bar its 95% interval" + (
         "; the cross is the untrained network." if before else "."
     )

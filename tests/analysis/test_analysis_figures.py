@@ -113,6 +113,16 @@ def test_fractions_are_drawn_as_percent() -> None:
     assert ">20%</text>" in svg and ">60%</text>" in svg
 
 
+def test_a_change_that_does_not_matter_is_drawn_flat_with_plain_numbers() -> None:
+    """The entropy of 12 equal options is ln 12 = 2.48491; a billionth of it is no news."""
+    entropy = [2.484906649, 2.484906648, 2.484906650]
+    frame = pd.DataFrame({"arm": "a", "repeat": 0, "epoch": [1, 2, 3], "alpha_entropy": entropy})
+    svg = learning_curves(frame, "alpha_entropy", "Alpha entropy", arm_colours(["a"]), "a")
+    labels = [text for text in re.findall(r">([^<>\s]+)</text>", svg) if "." in text]
+    assert len(labels) >= 3 and all(re.fullmatch(r"2\.4\d{1,4}", label) for label in labels)
+    assert max(map(float, labels)) - min(map(float, labels)) > 0.01
+
+
 def test_an_interval_beyond_what_a_score_can_be_does_not_stretch_the_axis() -> None:
     """Of 8 and 25 the 95% interval is -91 to 124."""
     svg = repeats({"a": summarise([0.08, 0.25])}, {}, "rank-1, %", {"a": COLOURS[0]}, "m")

@@ -290,9 +290,24 @@ def test_two_campaigns_share_one_report_or_have_one_each(tmp_path: Path) -> None
     collect(tmp_path)
     both = report(tmp_path)
     checker = Checker(both[0].read_text())
-    assert checker.references.count("#one-1") == checker.references.count("#one-2") == 1
+    assert checker.references.count("#one") == checker.references.count("#one-2") == 1
     assert len(set(both)) == len(both) == 2 + 16
     assert Checker(report(tmp_path, tmp_path / "x", ["one"])[0].read_text()).tags.isdisjoint({"nav"})
+
+
+@pytest.mark.parametrize("names", [["demo", "demo-1"], ["a.b", "a-b", "a-b-2"]])
+def test_names_that_look_alike_share_neither_anchors_nor_figures(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        campaign = FakeCampaign(tmp_path, name, {"a.b": 2, "a-b": 3, "a-b-2": 4}, repeats=1)
+        for arm in campaign.arms:
+            campaign.finish(arm, 0, "search")
+            campaign.finish(arm, 0, "train")
+        campaign.write_manifest()
+    collect(tmp_path)
+    html, _, *figures = report(tmp_path)
+    ids = Checker(html.read_text()).ids
+    assert len(set(ids)) == len(ids)
+    assert len(set(figures)) == len(figures) == 8 * len(names)
 
 
 def test_a_planned_campaign_and_a_campaign_of_searches_have_pages(tmp_path: Path) -> None:
