@@ -27,6 +27,9 @@ from analysis.results import (
 )
 from analysis.words import NOTHING
 
+# How a line of a claim begins that starts a paragraph: a command, or `Cost:`.
+OPENING = re.compile(r"autoreid |\w+:(\s|$)")
+
 CURVES = {
     "search": {
         "loss": "training loss",
@@ -170,9 +173,20 @@ def _facts(records: Records) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def _paragraphs(claim: object) -> tuple[str, ...]:
-    text = claim if isinstance(claim, str) else ""
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+def paragraphs(claim: object) -> tuple[str, ...]:
+    """The paragraphs of a claim, whose lines were broken for the width of its file.
+
+    A paragraph ends at an empty line, and before a line that is a command or begins with a word and a colon.
+
+    >>> paragraphs("One claim,\\ntwo lines.\\n\\nautoreid demo\\nCost: nothing\\nat all.")
+    ('One claim, two lines.', 'autoreid demo', 'Cost: nothing at all.')
+    """
+    found: list[list[str]] = [[]]
+    for line in claim.splitlines() if isinstance(claim, str) else ():
+        if not line.strip() or OPENING.match(line.strip()):
+            found.append([])
+        found[-1] += line.split()
+    return tuple(" ".join(parts) for parts in found if parts)
 
 
 def page(records: Records, prefix: str) -> Page:
@@ -189,4 +203,4 @@ def page(records: Records, prefix: str) -> Page:
         reproduce(records),
     )
     kept = tuple(section for section in sections if section is not None)
-    return Page(records.name, _paragraphs(records.facts.get("claim")), _facts(records), kept)
+    return Page(records.name, paragraphs(records.facts.get("claim")), _facts(records), kept)

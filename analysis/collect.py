@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.jobs import Seen, look, part
-from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, file_of, schema
+from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, file_of, output_folder, schema
 from analysis.tables import campaigns as with_tables
 from autoreid.errors import InputError
 from autoreid.records import TABLES, Column, fit
@@ -288,7 +288,7 @@ def collect(
     """
     source = storage if isinstance(storage, Storage) else Storage(storage)
     names = _wanted(source, campaigns)
-    target = LocalFolder(output if output is not None else str(source.folder))
+    target = output_folder(output if output is not None else str(source.folder))
     warnings: list[str] = []
     known: dict[str, Seen] = {}
     files: list[Path] = []

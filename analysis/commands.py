@@ -107,9 +107,11 @@ def _run_report(options: argparse.Namespace) -> int:
     A folder with jobs is a storage: tables that lie in it without a campaign are not taken for current.
     """
     from analysis.report import report
-    from analysis.tables import campaigns
+    from analysis.tables import campaigns, output_folder
     from autoreid.storage import Storage
 
+    if options.out is not None:
+        output_folder(options.out)
     storage = Storage(Path(options.directory))
     is_storage = bool(storage.campaigns()) or any(True for _ in storage.jobs())
     tables_alone = campaigns(options.directory) and not is_storage

@@ -11,7 +11,6 @@ from analysis import tables
 from analysis.assembly import page, slugs
 from analysis.pages import Page, Records
 from analysis.results import STATUSES
-from autoreid.storage import LocalFolder
 from autoreid.version import __version__
 
 ALIGNMENTS = {"l": "---", "w": "---", "r": "--:"}
@@ -69,8 +68,9 @@ def report(
 
     `directory` holds the collected tables, and nothing else is read. `output` is `<directory>/report` unless
     given. All collected campaigns are in the report, unless some are named. InputError as for
-    `analysis.tables.read`. Equal tables give equal files.
+    `analysis.tables.read`, and for a file where the folder should be. Equal tables give equal files.
     """
+    folder = tables.output_folder(output if output is not None else Path(directory) / "report")
     names = tables.known_campaigns(directory) if campaigns is None else campaigns
     records = [Records.read(directory, name) for name in names]
     prefixes = slugs(names)
@@ -82,7 +82,6 @@ def report(
     for found in pages:
         for section in found.sections:
             files |= {f"figures/{picture.name}.svg": picture.svg for picture in section.pictures}
-    folder = LocalFolder(output if output is not None else Path(directory) / "report")
     for name, text in files.items():
         folder.write(name, text.encode())
     return [folder.root / name for name in files]

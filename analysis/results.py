@@ -12,6 +12,7 @@ from analysis import figures, words
 from analysis.pages import Grid, Picture, Records, Section, values
 from analysis.statistics import Summary, compare, summarise
 from analysis.words import NOTHING
+from search_spaces.published import PUBLISHED
 
 STATUSES = ("done", "failed", "skipped", "started", "waiting")
 MEASURES = {"mAP": "mAP", "rank_1": "rank-1"}
@@ -196,11 +197,15 @@ def searches(records: Records) -> Section | None:
 
 SIZES = ("params_backbone", "params_inference", "params_training")
 WORK = ("multiply_adds_backbone", "multiply_adds_inference")
+PUBLISHED_NAMES = {genotype.digest: name for name, genotype in PUBLISHED.items()}
 
 
 def _network(name: str, genotype: object) -> str:
-    """A network by its name; one that only a genotype describes, by the genotype's digest."""
-    return f"genotype {genotype}" if "=" in name and isinstance(genotype, str) else words.shortened(name, 40)
+    """A network by its name; one that only a genotype describes, by the name under which a paper printed it,
+    else by the genotype's digest."""
+    if "=" not in name or not isinstance(genotype, str):
+        return words.shortened(name, 40)
+    return PUBLISHED_NAMES.get(genotype, f"genotype {genotype}")
 
 
 def networks(records: Records) -> Section | None:

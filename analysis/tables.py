@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from autoreid.errors import InputError, unknown
 from autoreid.records import SCHEMA_VERSION, TABLES, Column
+from autoreid.storage import LocalFolder
 
 TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 
@@ -62,6 +63,14 @@ def schema(table: str) -> pa.Schema:
         for column in columns_of(table)
     ]
     return pa.schema(fields, metadata={VERSION_KEY: str(SCHEMA_VERSION), TABLE_KEY: table})
+
+
+def output_folder(path: Path | str) -> LocalFolder:
+    """The folder to write to, which need not exist; InputError where a file stands in its way."""
+    standing = next(place for place in (Path(path), *Path(path).parents) if place.exists())
+    if not standing.is_dir():
+        raise InputError(f"{path}: {standing} is a file. Name a folder: the files are written into it.")
+    return LocalFolder(path)
 
 
 def file_of(directory: Path | str, table: str, campaign: str) -> Path:

@@ -120,6 +120,9 @@ def test_report_leaves_out_campaigns_that_left_the_storage(
         (["report", "{tmp}/nowhere"], "no such folder"),
         (["report", "{tmp}"], "no campaigns in this folder"),
         (["report", "{tmp}/storage", "--campaign", "x"], "no campaign 'x'"),
+        (["report", "{tmp}/storage", "--out", "{tmp}/file"], "file is a file. Name a folder"),
+        (["report", "{tmp}/storage", "--out", "{tmp}/file/below"], "file is a file. Name a folder"),
+        (["tables", "collect", "{tmp}/storage", "--out", "{tmp}/file"], "file is a file. Name a folder"),
         (["tables", "collect", "{tmp}"], "no campaigns in this folder"),
         (["tables", "summary", "{tmp}"], "Run 'autoreid tables collect"),
         (["tables", "show", "trails", "--storage", "{tmp}/storage"], "Did you mean 'trials'"),
@@ -140,6 +143,7 @@ def test_mistakes_end_with_words_and_code_2(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "file").write_text("not a folder")
     code, out, err = run(capsys, *(argument.format(tmp=tmp_path) for argument in arguments))
     assert (code, out) == (2, "")
     assert message in err and "Traceback" not in err

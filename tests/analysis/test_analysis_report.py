@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fake_storage import ARMS, MAP, FakeCampaign, partial_campaign
+from fake_storage import ARMS, MAP, FakeCampaign, genotype, partial_campaign
 
 from analysis.assembly import page
 from analysis.cautions import NO_RANDOM_ARM, PAIRED, mixtures
@@ -15,6 +15,7 @@ from analysis.pages import Grid, Page, Records, Section
 from analysis.report import fence, markdown, report
 from analysis.summary import summary_plain, summary_table
 from autoreid.errors import InputError
+from search_spaces.published import PUBLISHED
 
 FIRST, SECOND = ARMS
 EVIL = "<script>alert('x')</script> | $a$ **b** `c`"
@@ -127,6 +128,27 @@ def test_searches_networks_and_seeds(example_page: Page) -> None:
     size = grid(example_page, "Networks", "Size").rows[0]
     assert size[3:] == ("128x64, x1", "1.747 M", "1.797 M", "2.900 M", "948.77 M", "955.06 M", "768")
     assert grid(example_page, "How to reproduce", "Seeds").rows[2][:5] == (FIRST, "3", "2", "12", "22")
+
+
+def test_a_published_network_goes_by_its_name(tmp_path: Path) -> None:
+    published = PUBLISHED["cdnet-top1"]
+    campaign = FakeCampaign(tmp_path, "names", {"a": 2}, repeats=2)
+    known = {"genotype": published.plain(), "genotype_digest": published.digest, "network": str(published)}
+    campaign.finish("a", 0, "train", **known)
+    campaign.finish("a", 1, "train")
+    campaign.write_manifest()
+    rows = grid(made(tmp_path), "Networks", "Size").rows
+    assert [row[2] for row in rows] == ["cdnet-top1", f"genotype {genotype(1).digest}"]
+
+
+def test_a_claim_keeps_its_paragraphs_and_loses_its_line_ends(tmp_path: Path) -> None:
+    claim = "A claim,\nin two lines.\n\nautoreid demo    (or less)\n\nCost: two\nminutes.\nShows: it: all.\n"
+    expected = ("A claim, in two lines.", "autoreid demo (or less)", "Cost: two minutes.", "Shows: it: all.")
+    FakeCampaign(tmp_path, "claims").write_manifest(claim=claim)
+    assert made(tmp_path).claim == expected
+    html, text, *_ = report(tmp_path)
+    assert all(f'<p class="claim">{line}</p>' in html.read_text() for line in expected)
+    assert "\n\n".join(expected) in text.read_text()
 
 
 def test_the_commands_repeat_the_overrides(example_page: Page) -> None:
