@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from autoreid.cli import say
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+# How long an orderly stop may take. Without its daemons Ray would wait for a minute or more.
+DEADLINE_SECONDS = 15.0
 
 
 def _in_main_thread() -> bool:
@@ -29,7 +34,7 @@ def interruptible() -> Iterator[None]:
     if not _in_main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    numbers = (*NUMBERS, signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in numbers}
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -40,21 +45,84 @@ def interruptible() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def stop_tune_on_signals() -> None:
-    """The first Ctrl-C or SIGTERM ends the Tune run in order, the second one at once.
+class Stop:
+    """Asks to stop a Tune run: the first is followed in order, the second at once.
 
-    Tune ends in order on SIGUSR1, whose handler it installs itself.
+    `force` ends everything when the order takes longer than `deadline` seconds.
     """
-    if not _in_main_thread():
-        return
-    seen: list[int] = []
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        if len(seen) > 1 or not callable(signal.getsignal(signal.SIGUSR1)):
+    def __init__(self, force: Callable[[], None], deadline: float = DEADLINE_SECONDS) -> None:
+        self.asked = 0
+        self.force = force
+        self._timer = threading.Timer(deadline, force)
+        self._timer.daemon = True
+
+    def _note(self) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            say("stopping: running jobs keep their last checkpoint (once more: stop at once)")
+            self._timer.start()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Whatever a stop breaks within, its end is an interruption; the deadline ends here too."""
+        try:
+            yield
+        except (Exception, SystemExit):
+            if self.asked:
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            self._timer.cancel()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """A signal within is followed at the end: what is imported or started here cannot be cut in two.
+
+        Handlers that others set within are ignored: Ray's exit from wherever the process is. Processes
+        that are started within do not feel SIGTERM: one that goes to the whole process group must leave
+        Ray's daemons alive, without which no trial can be stopped in order.
+        """
+        if not _in_main_thread():
+            yield
+            return
+        set_handler = signal.signal
+        before: dict[int, Any] = {number: set_handler(number, self._on_held) for number in NUMBERS}
+
+        def keep_ours(number: int, handler: Any) -> Any:
+            return signal.getsignal(number) if number in before else set_handler(number, handler)
+
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.signal = keep_ours  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            signal.signal = set_handler
+            for number in NUMBERS:
+                # Ray's core has set one below Python, which aborts; it must be gone when SIGTERM comes in.
+                signal.signal(number, self._on_held)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self.asked:
             raise KeyboardInterrupt
-        say("stopping: running jobs keep their last checkpoint (once more: stop at once)")
-        signal.raise_signal(signal.SIGUSR1)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    def _on_held(self, number: int, frame: FrameType | None) -> None:
+        self._note()
+        if self.asked > 1:
+            self.force()
+
+    def follow(self) -> None:
+        """From now on the first signal ends the Tune run in order, the second one at once.
+
+        Tune ends in order on SIGUSR1, whose handler it installs itself.
+        """
+        if _in_main_thread():
+            for number in NUMBERS:
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._note()
+        if self.asked > 1 or not callable(signal.getsignal(signal.SIGUSR1)):
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGUSR1)

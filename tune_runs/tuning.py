@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from autoreid.cli import INTERRUPTED, say
 from tune_runs.context import Context
+from tune_runs.processes import descendants, end_descendants, no_descendants_left
 from tune_runs.progress import Progress
 from tune_runs.releases import Releases
 from tune_runs.resources import Allotment, this_machine
-from tune_runs.signals import interruptible, stop_tune_on_signals
+from tune_runs.signals import Stop, interruptible
 from tune_runs.states import settle
 
 # Read by Ray when it is imported or started: they silence it and keep it on loopback. None changes a result.
@@ -35,8 +37,10 @@ def tune_jobs(releases: Releases, context: Context, allotment: Allotment, progre
     """
     # Without this Tune lets one trial wait for its resources at a time.
     os.environ.update(ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots))
-    with interruptible(), _quiet_stdout(), _empty_folder() as folder, _ray():
-        from ray import tune  # deferred: reads the environment
+    spared = set(descendants())
+    stop = Stop(functools.partial(_end_by_force, spared))
+    with interruptible(), stop.watched(), _quiet_stdout(), _empty_folder() as folder, _ray(stop):
+        from ray import tune
 
         from tune_runs.searcher import JobSearcher
         from tune_runs.trainable import JobTrial
@@ -61,7 +65,7 @@ def tune_jobs(releases: Releases, context: Context, allotment: Allotment, progre
                 verbose=0,
             ),
         )
-        stop_tune_on_signals()
+        stop.follow()
         tuner.fit()
 
 
@@ -95,22 +99,36 @@ def _quiet_stdout() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _ray() -> Iterator[None]:
-    """A Ray of this machine alone, on loopback, silent."""
-    import ray  # deferred: reads the environment
+def _end_by_force(spared: set[int]) -> None:
+    """The end of a launch that does not stop in time: what is on disk is whole, and can be continued."""
+    say("stopped by force. Run the same command again to continue.")
+    end_descendants(spared)
+    os._exit(INTERRUPTED)
 
-    machine = this_machine()
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
-    ray.init(
-        address="local",
-        num_cpus=machine.cpus,
-        num_gpus=machine.gpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
+
+@contextlib.contextmanager
+def _ray(stop: Stop) -> Iterator[None]:
+    """A Ray of this machine alone, on loopback, silent. None of its processes outlives it."""
+    with stop.held():
+        # Deferred: they read the environment. All before Ray starts, so that its start is soon over.
+        import ray.tune
+
+        import tune_runs.searcher
+        import tune_runs.trainable  # noqa: F401
+
+        machine = this_machine()
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
+    with no_descendants_left():
+        try:
+            with stop.held():
+                ray.init(
+                    address="local",
+                    num_cpus=machine.cpus,
+                    num_gpus=machine.gpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                )
+            yield
+        finally:
+            ray.shutdown()

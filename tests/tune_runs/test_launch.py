@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -121,8 +122,60 @@ def run_demo(folder, *flags):
     environment = {**os.environ, "AUTOREID_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     command = [script, "campaign", "run", "demo", "--storage", "storage", "--json", *TINY, *flags]
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
+
+
+def living_in_session(session):
+    """Numbers of the processes of a session that are no zombies."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, number = entry.read_text().rpartition(")")[2].split()[:4]
+            found += [entry.parent.name] if int(number) == session and state not in "ZX" else []
+    return found
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_process_group_stops_in_order(tmp_path, number):
+    run = run_demo(tmp_path, "--set=search.epochs=500")
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("storage/jobs/*/attempts/*/records/*")):
+        assert run.poll() is None and time.monotonic() < deadline, run.communicate()
+        time.sleep(0.05)
+    os.killpg(run.pid, number)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 75, err
+    assert len(json.loads(out)["unfinished"]) == 2
+    assert "by force" not in err and "Traceback" not in err
+    assert living_in_session(run.pid) == []
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [os.kill, os.killpg])
+@pytest.mark.parametrize("delay", [0.0, 3.0])
+def test_a_signal_while_ray_starts_is_an_interruption(tmp_path, kill, delay):
+    run = run_demo(tmp_path)
+    lines = []
+    for line in run.stderr:
+        lines.append(line)
+        if "jobs to run" in line:
+            break
+    time.sleep(delay)
+    kill(run.pid, signal.SIGTERM)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 75, (lines, err)
+    assert "Traceback" not in err and "by force" not in err
+    assert living_in_session(run.pid) == []
 
 
 @pytest.mark.ray
