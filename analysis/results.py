@@ -100,7 +100,7 @@ def _difference_grid(records: Records) -> Grid | None:
     others = [arm for arm in records.arms_with("train") if arm != baseline]
     if baseline is None or not others:
         return None
-    rows = []
+    rows, cut = [], False
     for arm in others:
         for column, label in MEASURES.items():
             ours, theirs = (values(records.retrains, a, column) for a in (arm, baseline))
@@ -108,6 +108,7 @@ def _difference_grid(records: Records) -> Grid | None:
                 rows.append((arm, label, f"{len(ours)}, {len(theirs)}", *(NOTHING,) * 3))
                 continue
             found = compare(ours, theirs)
+            cut |= found.interval is not None and words.within(found.interval, -1, 1) != found.interval
             relative = NOTHING if found.relative is None else f"{words.points(found.relative)}%"
             rows.append(
                 (
@@ -121,6 +122,8 @@ def _difference_grid(records: Records) -> Grid | None:
             )
     headings = ("arm", "score", "repeats (arm, baseline)", "points", "95% interval", "relative")
     note = "Difference of the means in percentage points, with Welch's interval; relative to the baseline."
+    if cut:
+        note += " No difference lies beyond 100 points: of an interval that does, the part within is shown."
     return Grid(f"Difference to the baseline, {baseline}", headings, "llrrrr", tuple(rows), note)
 
 

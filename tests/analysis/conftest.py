@@ -11,7 +11,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_storage import FakeCampaign, partial_campaign
 
+from analysis.assembly import page
 from analysis.collect import collect
+from analysis.pages import Page, Records
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +23,11 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     partial_campaign(root)
     assert collect(root).warnings == ()
     return root
+
+
+@pytest.fixture(scope="session")
+def example_page(example: Path) -> Page:
+    return page(Records.read(example, "two-arms"), "two-arms")
 
 
 @pytest.fixture

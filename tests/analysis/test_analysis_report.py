@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 from fake_storage import ARMS, MAP, FakeCampaign, genotype, partial_campaign
+from report_pages import grid, made, section
 
-from analysis.assembly import page
-from analysis.cautions import NO_RANDOM_ARM, PAIRED, mixtures
 from analysis.collect import collect
-from analysis.pages import Grid, Page, Records, Section
+from analysis.pages import Page
 from analysis.report import fence, markdown, report
 from analysis.summary import summary_plain, summary_table
 from autoreid.errors import InputError
@@ -60,27 +59,6 @@ class Checker(HTMLParser):
     def handle_data(self, data: str) -> None:
         if {"td", "th"} & set(self.open):
             self.rows[-1][-1] += data
-
-
-def made(root: Path) -> Page:
-    collect(root)
-    (name,) = {path.stem for path in (root / "tables" / "trials").iterdir()}
-    return page(Records.read(root, name), "p")
-
-
-def section(found: Page, title: str) -> Section:
-    (result,) = [part for part in found.sections if part.title == title]
-    return result
-
-
-def grid(found: Page, title: str, part: str) -> Grid:
-    (result,) = [g for g in section(found, title).grids if g.title.startswith(part)]
-    return result
-
-
-@pytest.fixture(scope="module")
-def example_page(example: Path) -> Page:
-    return page(Records.read(example, "two-arms"), "two-arms")
 
 
 def test_scores_of_every_arm_with_all_repeats_beside_the_untrained_network(example_page: Page) -> None:
@@ -159,95 +137,6 @@ def test_the_commands_repeat_the_overrides(example_page: Page) -> None:
         "autoreid report DIR",
     ]
     assert (file.title, file.text.splitlines()[1]) == ("two-arms.yaml", "name: two-arms")
-
-
-def test_cautions_say_what_is_missing(example_page: Page) -> None:
-    points = section(example_page, "Read with care").points
-    assert NO_RANDOM_ARM in points and "This campaign has no random arm." in NO_RANDOM_ARM
-    assert any(f"{FIRST}: 4 of 4; {SECOND}: 1 of 4" in point for point in points)
-    assert any("rendered" in point for point in points)
-    assert not any("mix" in point for point in points)
-
-
-def test_spreads_name_their_arms_and_paired_seeds_are_told(example_page: Page, tmp_path: Path) -> None:
-    points = section(example_page, "Read with care").points
-    assert PAIRED in points
-    both = f"{FIRST}, {SECOND}: a repeat is a search and a training of what it found"
-    assert [point for point in points if point.startswith(both)]
-    assert not any("training only" in point or "same quantity" in point for point in points)
-
-    campaign = FakeCampaign(tmp_path / "mixed", "mixed", {"searched": 2, "given": 3}, repeats=2)
-    manifest = campaign.manifest()
-    manifest["entries"] = [
-        entry for entry in manifest["entries"] if (entry["arm"], entry["kind"]) != ("given", "search")
-    ]
-    campaign.storage.write_manifest("mixed", manifest)
-    (mixed,) = [p for p in section(made(tmp_path / "mixed"), "Read with care").points if "spread" in p]
-    assert mixed == (
-        "searched: a repeat is a search and a training of what it found; its spread covers search and "
-        "training. given: a repeat is a training of a given network; its spread covers training only. "
-        "The two spreads are not the same quantity."
-    )
-
-
-def test_without_a_search_no_random_arm_is_missed(tmp_path: Path) -> None:
-    campaign = FakeCampaign(tmp_path, "given", {"only": 2}, repeats=2)
-    manifest = campaign.manifest()
-    manifest["entries"] = [entry for entry in manifest["entries"] if entry["kind"] == "train"]
-    campaign.storage.write_manifest("given", manifest)
-    points = section(made(tmp_path), "Read with care").points
-    assert NO_RANDOM_ARM not in points and PAIRED not in points
-
-
-def test_seeds_that_differ_between_arms_are_not_called_paired(tmp_path: Path) -> None:
-    campaign = FakeCampaign(tmp_path, "apart", {"a": 2, "b": 3}, repeats=1)
-    manifest = campaign.manifest()
-    manifest["jobs"][campaign.jobs["b", 0, "train"].id]["seeds"] = {"train": 99}
-    campaign.storage.write_manifest("apart", manifest)
-    assert PAIRED not in section(made(tmp_path), "Read with care").points
-
-
-def test_fields_in_which_the_recipes_of_arms_differ_are_listed(
-    example_page: Page, campaign: FakeCampaign, storage: Path
-) -> None:
-    assert grid(example_page, "Arms", "Fields that differ").rows == (
-        ("search.k", "2", FIRST),
-        ("search.k", "all", SECOND),
-    )
-    manifest = campaign.manifest()
-    for repeat in range(4):
-        manifest["jobs"][campaign.jobs[FIRST, repeat, "search"].id]["recipe"]["k"] = "all"
-        manifest["jobs"][campaign.jobs[SECOND, repeat, "train"].id]["recipe"]["optimizer"]["momentum"] = 0.5
-    campaign.storage.write_manifest(campaign.name, manifest)
-    assert grid(made(storage), "Arms", "Fields that differ").rows == (
-        ("train.optimizer.momentum", "0.9", FIRST),
-        ("train.optimizer.momentum", "0.5", SECOND),
-    )
-
-
-def test_mixed_machines_versions_and_protocols_are_flagged(campaign: FakeCampaign, storage: Path) -> None:
-    campaign.finish(SECOND, 3, "search", torch_version="2.12.0", threads=2)
-    evaluation = {"mAP": 0.3, "rank_1": 0.5, "rank_5": 0.6, "rank_10": 0.7, "mINP": 0.1, "queries": 99}
-    campaign.finish(SECOND, 3, "train", device="H200", evaluation={**evaluation, "protocol": {"version": 2}})
-    collect(storage)
-    found = mixtures(Records.read(storage, "two-arms"))
-    assert [sentence.split(":")[0] for sentence in found] == [
-        "The finished jobs mix versions of torch",
-        "The finished jobs mix devices",
-        "The finished jobs mix thread counts",
-        "The finished jobs mix evaluation protocols",
-        "The finished jobs mix numbers of queries",
-    ]
-    assert "2.11.0 (12 jobs), 2.12.0 (1 job)" in found[0]
-
-
-def test_mixed_recipes_within_an_arm_are_flagged(campaign: FakeCampaign, storage: Path) -> None:
-    manifest = campaign.manifest()
-    manifest["jobs"][campaign.jobs[FIRST, 3, "train"].id]["recipe_digest"] = "0" * 12
-    campaign.storage.write_manifest(campaign.name, manifest)
-    collect(storage)
-    found = mixtures(Records.read(storage, "two-arms"))
-    assert found == [f"The train jobs of arm {FIRST} have 2 different recipes."]
 
 
 def test_the_html_is_whole_and_asks_for_nothing(collected: Path) -> None:
@@ -367,23 +256,6 @@ def test_one_repeat_and_no_baseline(tmp_path: Path) -> None:
         section(found, "Read with care").points
     )
     report(tmp_path)
-
-
-def test_two_repeats_are_called_few_and_impossible_ends_are_cut(tmp_path: Path) -> None:
-    campaign = FakeCampaign(tmp_path, "pair", {"a": 2, "b": 3}, repeats=2)
-    evaluation = {"rank_1": 0.5, "rank_5": 0.6, "rank_10": 0.7, "mINP": 0.1, "queries": 9}
-    for arm, scores in {"a": (0.08, 0.25), "b": (0.2, 0.2)}.items():
-        for repeat, score in enumerate(scores):
-            campaign.finish(arm, repeat, "search")
-            campaign.finish(arm, repeat, "train", evaluation={"mAP": score, **evaluation})
-    campaign.write_manifest()
-    found = made(tmp_path)
-    scores_grid = grid(found, "Results", "mAP")
-    assert [row[3] for row in scores_grid.rows] == ["0.0 to 100.0", "repeats are equal"]
-    assert "the part within is shown" in scores_grid.note and grid(found, "Results", "rank-1").note == ""
-    difference = grid(found, "Results", "Difference").rows
-    assert [row[4] for row in difference] == ["-100.0 to +100.0", "repeats are equal"]
-    assert any("12.7 standard errors" in point for point in section(found, "Read with care").points)
 
 
 def test_folders_without_tables_and_unknown_campaigns_are_refused(collected: Path, tmp_path: Path) -> None:

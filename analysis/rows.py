@@ -1,0 +1,152 @@
+"""The rows of the tables: one planned job beside what the storage holds of it, as plain values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.jobs import Seen, part
+from autoreid.records import TABLES, Column, fit
+
+Row = dict[str, Any]
+
+PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "int64": int,
+    "float64": (int, float),
+    "bool": bool,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One planned job of a campaign beside what the storage holds of it."""
+
+    keys: Row
+    job: Mapping[str, Any]
+    seen: Seen
+    search: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """The job in a warning; repeats are counted from 1 there, as people do."""
+        campaign, arm, repeat, kind = (self.keys[name] for name in ("campaign", "arm", "repeat", "kind"))
+        number = repeat + 1 if isinstance(repeat, int) else repeat
+        return f"{campaign}: {arm}, repeat {number}, {kind}"
+
+
+def _mistake(column: Column, value: Any) -> str | None:
+    if value is None:
+        return None if column.nullable else "is missing"
+    wrong = isinstance(value, bool) and column.kind != "bool"
+    if wrong or not isinstance(value, PYTHON_TYPES[column.kind]):
+        return f"holds {value!r:.60}, which is not {column.kind}"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "holds a number of more than 64 bits"
+    return None
+
+
+def checked(row: Row, table: str, place: str, warnings: list[str]) -> Row | None:
+    """The row as the table's columns ask for it; None where a column that is never empty cannot be filled."""
+    result = fit(row, TABLES[table])
+    for column in TABLES[table]:
+        mistake = _mistake(column, result[column.name])
+        if mistake is None:
+            continue
+        if not column.nullable:
+            warnings.append(f"{place}: no row in {table}: {column.name} {mistake}.")
+            return None
+        warnings.append(f"{place}: {column.name} {mistake}; left empty in {table}.")
+        result[column.name] = None
+    return result
+
+
+def compact(item: Any) -> str:
+    """JSON with sorted keys and no spaces."""
+    return json.dumps(item, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _seeds(job: Mapping[str, Any]) -> Row:
+    return {f"seed_{name}": value for name, value in part(job, "seeds").items()}
+
+
+def trial_rows(entry: Entry) -> list[Row]:
+    """One row, whatever became of the job; what nothing describes is "" or 0, and was warned about."""
+    seen, job = entry.seen, entry.job
+    return [
+        {
+            **{name: value for name, value in seen.facts.items() if name != "wall_seconds"},
+            **entry.keys,
+            **_seeds(job),
+            "status": seen.status,
+            "recipe": job.get("recipe_digest") or "",
+            "recipe_json": compact(recipe) if (recipe := part(job, "recipe")) else None,
+            "data_fingerprint": job.get("data") or "",
+            "engine_revision": job.get("engine_revision") or 0,
+            "inputs": compact(part(job, "inputs")),
+            "attempts": seen.attempts,
+            "epochs": seen.epoch_count,
+            "wall_seconds": seen.facts.get("wall_seconds") if seen.done else None,
+            "started": seen.facts.get("started") if seen.done else None,
+            "failed_seconds": seen.failed_seconds,
+            "error": seen.error,
+        }
+    ]
+
+
+def epoch_rows(entry: Entry) -> list[Row]:
+    """The epochs of the attempt that counts, else of the newest attempt."""
+    return [{**row, **entry.keys} for row in entry.seen.epochs]
+
+
+def genotype_rows(entry: Entry) -> list[Row]:
+    """One row for a finished search."""
+    if not (entry.seen.done and entry.keys["kind"] == "search"):
+        return []
+    result = entry.seen.result
+    genotype = part(result, "genotype")
+    found = {
+        "genotype": result.get("genotype_digest"),
+        "space": genotype.get("space"),
+        "choices": compact(part(genotype, "choices")),
+    }
+    return [{**result, **entry.keys, **_seeds(entry.job), **found}]
+
+
+def retrain_rows(entry: Entry) -> list[Row]:
+    """One row for a finished training."""
+    if not (entry.seen.done and entry.keys["kind"] == "train"):
+        return []
+    result = entry.seen.result
+    evaluation, complexity, untrained = (part(result, n) for n in ("evaluation", "complexity", "untrained"))
+    recipe = part(entry.job, "recipe")
+    adds = part(complexity, "multiply_adds")
+    row = {f"params_{name}": value for name, value in part(complexity, "params").items()}
+    row |= {f"multiply_adds_{name}": value for name, value in adds.items()}
+    row |= {f"untrained_{name}": untrained.get(name) for name in ("mAP", "rank_1")}
+    row |= {name: recipe.get(name) for name in ("height", "width", "width_multiplier")}
+    row |= {name: result.get(name) for name in ("network", "train_seconds", "evaluation_seconds")}
+    return [
+        {
+            **evaluation,
+            **row,
+            **entry.keys,
+            **_seeds(entry.job),
+            "protocol": compact(part(evaluation, "protocol")),
+            "feature_dim": complexity.get("feature_dim"),
+            "genotype": result.get("genotype_digest"),
+            "space": part(result, "genotype").get("space"),
+            "search_job": part(entry.job, "inputs").get("job"),
+            "seed_search": part(entry.search, "seeds").get("search"),
+        }
+    ]
+
+
+ROWS: dict[str, Callable[[Entry], list[Row]]] = {
+    "trials": trial_rows,
+    "epochs": epoch_rows,
+    "genotypes": genotype_rows,
+    "retrains": retrain_rows,
+}

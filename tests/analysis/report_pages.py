@@ -1,0 +1,25 @@
+"""Pages of a report, taken apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.assembly import page
+from analysis.collect import collect
+from analysis.pages import Grid, Page, Records, Section
+
+
+def made(root: Path) -> Page:
+    collect(root)
+    (name,) = {path.stem for path in (root / "tables" / "trials").iterdir()}
+    return page(Records.read(root, name), "p")
+
+
+def section(found: Page, title: str) -> Section:
+    (result,) = [part for part in found.sections if part.title == title]
+    return result
+
+
+def grid(found: Page, title: str, part: str) -> Grid:
+    (result,) = [g for g in section(found, title).grids if g.title.startswith(part)]
+    return result
