@@ -67,7 +67,10 @@ class ChannelGate(nn.Module):
 
 
 class CBlock(nn.Module):
-    """Two branches of different kernels on squeezed channels, gated, summed and restored (Fig. 2c)."""
+    """Two branches of different kernels on squeezed channels, gated, summed and restored (Fig. 2c).
+
+    The scale of the last norm begins at 0, so that a block begins as its shortcut.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernels: tuple[int, int]) -> None:
         super().__init__()
@@ -76,6 +79,7 @@ class CBlock(nn.Module):
         self.branches = nn.ModuleList(Lite(middle, kernel) for kernel in kernels)
         self.gate = ChannelGate(middle)
         self.restore = _pointwise(middle, outputs, relu=False)
+        nn.init.zeros_(self.restore[1].weight)  # type: ignore[arg-type]
         self.shortcut = nn.Identity() if inputs == outputs else _pointwise(inputs, outputs, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -43,14 +43,15 @@ class SearchModel(nn.Module):
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:
-    """He's normal initialisation for convolutions, N(0, 0.01) for linear layers, 1 and 0 for norms."""
+    """He's normal initialisation for convolutions, N(0, 0.01) for linear layers, 0 for their biases.
+
+    Norms stay as their blocks made them: 1 and 0, but for the last one of a residual branch.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0, 0.01, generator=generator)
-        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            nn.init.ones_(module.weight)
         if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
             nn.init.zeros_(module.bias)
 

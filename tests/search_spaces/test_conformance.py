@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -13,6 +14,17 @@ from search_spaces.relaxations import one_hot, relaxation
 from search_spaces.space import SearchSpace, initial_alphas, mean_entropy
 
 IMAGES = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+
+
+def scrambled(module: nn.Module) -> nn.Module:
+    """Norms away from where they begin: blocks that begin as their shortcut would all be equal."""
+    generator = torch.Generator().manual_seed(1)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5, generator=generator)
+            nn.init.normal_(part.bias, generator=generator)
+            nn.init.uniform_(part.running_var, 0.5, 1.5, generator=generator)
+    return module
 
 
 @pytest.fixture(params=sorted(SPACES))
@@ -66,19 +78,22 @@ def test_odd_sizes_work(space: SearchSpace) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_supernet_with_one_branch_equals_the_derived_network(space: SearchSpace, training: bool) -> None:
-    supernet = space.supernet(width_multiplier=0.25).double().train(training)
+    supernet = scrambled(space.supernet(width_multiplier=0.25)).double().train(training)
     images = IMAGES.double()
+    outputs: list[torch.Tensor] = []
     for genotype in random_genotypes(space, 3):
         network = space.network(genotype, width_multiplier=0.25).double().train(training)
         network.load_state_dict(supernet.inherited(genotype), strict=True)
         ones = one_hot(space.places, genotype)
         for theirs, ours in zip(network(images), supernet(images, ones), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+        outputs.append(network(images).last)
+    assert not torch.allclose(outputs[0], outputs[1])
 
 
 @pytest.mark.parametrize(("name", "k"), [("top-k", 1), ("top-k", 2), ("top-k", "all"), ("softmax", 1)])
 def test_every_relaxation_reaches_every_alpha(space: SearchSpace, name: str, k: int | str) -> None:
-    supernet = space.supernet(width_multiplier=0.25)
+    supernet = scrambled(space.supernet(width_multiplier=0.25))
     alphas = initial_alphas(space, 1e-3, torch.Generator().manual_seed(0))
     for alpha in alphas.values():
         alpha.requires_grad_()
