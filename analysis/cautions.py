@@ -90,12 +90,12 @@ def spreads(records: Records) -> list[str]:
     points = []
     if searched:
         points.append(
-            f"{', '.join(searched)}: a repeat is a search and a training of what it found; its spread covers "
+            f"{'; '.join(searched)}: a repeat is a search and a training of what it found; its spread covers "
             "search and training."
         )
     if given:
         points.append(
-            f"{', '.join(given)}: a repeat is a training of a given network; its spread covers training only."
+            f"{'; '.join(given)}: a repeat is a training of a given network; its spread covers training only."
         )
     if searched and given:
         points.append("The two spreads are not the same quantity.")

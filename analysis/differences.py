@@ -48,7 +48,7 @@ def differing(records: Records, kind: str) -> list[tuple[str, str, str]]:
         for arm, values in arms.items():
             having.setdefault(values.get(path, NOTHING), []).append(arm)
         if len(having) > 1:
-            rows += [(f"{kind}.{path}", value, ", ".join(names)) for value, names in having.items()]
+            rows += [(f"{kind}.{path}", value, "; ".join(names)) for value, names in having.items()]
     return rows
 
 

@@ -23,7 +23,7 @@ def test_cautions_say_what_is_missing(example_page: Page) -> None:
 def test_spreads_name_their_arms_and_paired_seeds_are_told(example_page: Page, tmp_path: Path) -> None:
     points = section(example_page, "Read with care").points
     assert PAIRED in points
-    both = f"{FIRST}, {SECOND}: a repeat is a search and a training of what it found"
+    both = f"{FIRST}; {SECOND}: a repeat is a search and a training of what it found"
     assert [point for point in points if point.startswith(both)]
     assert not any("training only" in point or "same quantity" in point for point in points)
 
