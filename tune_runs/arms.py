@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,16 +18,22 @@ from tune_runs.yaml_places import Document, Leaf
 
 Recipe = TypeVar("Recipe", SearchRecipe, TrainRecipe)
 KINDS = ("search", "train")
+LONGEST_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One line of a comparison: a search or a given genotype, and the training of its network, if any."""
+    """One line of a comparison: a search or a given genotype, and the training of its network, if any.
+
+    `network` is what the file calls the genotype; `batch_places` says where the batch of a kind was given.
+    """
 
     name: str
     search: SearchRecipe | None = None
     genotype: Genotype | None = None
     train: TrainRecipe | None = None
+    network: str | None = None
+    batch_places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,10 @@ def read_arms(document: Document, folder: Path | None, problems: Problems) -> tu
     arms: list[Arm] = []
     used: set[Axis] = set()
     for name in names if isinstance(names, Mapping) else ():
+        if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+            message = f"{name!r} is not a name. Give one line of 1 to {LONGEST_NAME} printable characters."
+            problems.add(document.place(("arms",)), message)
+            continue
         if isinstance(document.at(("arms", name)), Mapping):
             arms += _arms_of(document, folder, str(name), axes, used, problems)
     for axis in axes:
@@ -67,7 +79,7 @@ def _axes(document: Document, problems: Problems) -> list[Axis]:
             problems.add(leaf.place, "an axis is a field of search or of train, such as search.k.")
         elif not isinstance(leaf.value, list) or not leaf.value:
             problems.add(leaf.place, f"{leaf.value!r} is not a list of values. Write for example [1, 2].")
-        elif any(leaf.value.count(value) > 1 for value in leaf.value):
+        elif _repeated(leaf.value):
             problems.add(leaf.place, "a value is listed twice. Remove one.")
         else:
             short = name.rsplit(".", 1)[-1]
@@ -75,6 +87,12 @@ def _axes(document: Document, problems: Problems) -> list[Axis]:
             prefix = f"{leaf.prefix}{kind}."
             axes.append(Axis(kind, label, tuple(Leaf(field, value, prefix) for value in leaf.value)))
     return axes
+
+
+def _repeated(values: list[Any]) -> bool:
+    """Whether a value is listed twice; 1 and true are two values."""
+    typed = [(type(value), value) for value in values]
+    return any(typed.count(value) > 1 for value in typed)
 
 
 def _arms_of(
@@ -100,19 +118,30 @@ def _arms_of(
         fixed = own[axis.kind].get(axis.leaves[0].name)
         if fixed is not None:
             problems.add(fixed.place, "is an axis of the grid too. Remove one of the two.")
+    noted = len(problems.found)
+    seen: list[tuple[SearchRecipe | None, TrainRecipe | None]] = []
     for point in itertools.product(*(axis.leaves for axis in mine)):
         chosen = list(zip(mine, point, strict=True))
-        label = [name, *(f"{axis.label}={_words(leaf.value)}" for axis, leaf in chosen)]
         search = train = None
+        places: dict[str, str] = {}
         for kind in kinds:
             axes_of_kind = {leaf.name: leaf for axis, leaf in chosen if axis.kind == kind}
             leaves = _merge([defaults[kind], own[kind], axes_of_kind])
             place = document.place((*path, kind))
+            batch = leaves.get("batch.identities")
+            places[kind] = batch.place if batch else f"{place}.batch.identities"
             if kind == "search":
                 search = _recipe(SEARCH_RECIPES, leaves, place, problems)
             else:
                 train = _recipe(TRAIN_RECIPES, leaves, place, problems)
-        yield Arm(", ".join(label), search, genotype, train)
+        if (search, train) in seen and len(problems.found) == noted:
+            problems.add(point[-1].place, "two points of the grid are the same. Remove one of the values.")
+            continue
+        seen.append((search, train))
+        recipes = {"search": search, "train": train}
+        label = [name, *(f"{axis.label}={_words(leaf, recipes[axis.kind])}" for axis, leaf in chosen)]
+        network = None if genotype is None else str(given)
+        yield Arm(", ".join(label), search, genotype, train, network, places)
 
 
 def _kinds(document: Document, name: str, problems: Problems) -> list[str]:
@@ -130,7 +159,16 @@ def _kinds(document: Document, name: str, problems: Problems) -> list[str]:
     return [kind for kind, wanted in (("search", search), ("train", train is not False)) if wanted]
 
 
-def _words(value: Any) -> str:
+def _words(leaf: Leaf, recipe: SearchRecipe | TrainRecipe | None) -> str:
+    """The value of a leaf as the recipe holds it: `1e-3` and `0.001` read alike."""
+    value = leaf.value
+    if recipe is not None:
+        with contextlib.suppress(AttributeError):  # a field that is not there has been noted
+            value = functools.reduce(getattr, leaf.name.split("."), recipe)
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else str(value)
+    if isinstance(value, tuple):
+        return str(list(value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -151,18 +189,20 @@ def _recipe(
     named = leaves.pop("recipe", None)
     if named is None:
         problems.add(f"{place}.recipe", f"missing. Name a recipe. Known: {', '.join(sorted(recipes))}.")
-        return None
-    if str(named.value) not in recipes:
+    elif str(named.value) not in recipes:
         problems.add(named.place, unknown("recipe", named.value, recipes))
-        return None
-    recipe: Recipe = recipes[str(named.value)]
+    is_known = named is not None and str(named.value) in recipes
+    # The fields of a kind are the same in all its recipes: without one they are checked all the same.
+    recipe: Recipe = recipes[str(named.value)] if named and is_known else next(iter(recipes.values()))
     for leaf in leaves.values():
         recipe = override(recipe, {leaf.name: leaf.value}, leaf.prefix, problems)
+    if not is_known:
+        return None
     mistakes = [*recipe_problems(recipe), *_space_problems(recipe)]
-    for field, message in mistakes:
-        below = (leaf for leaf in leaves.values() if f"{leaf.name}.".startswith(f"{field}."))
+    for name, message in mistakes:
+        below = (leaf for leaf in leaves.values() if f"{leaf.name}.".startswith(f"{name}."))
         source = next(below, None)
-        problems.add(source.place if source else f"{place}.{field}", message)
+        problems.add(source.place if source else f"{place}.{name}", message)
     return recipe
 
 

@@ -16,6 +16,7 @@ from autoreid.errors import InputError, Problems, unknown
 from autoreid.recipes import Execution
 from autoreid.values import fields_of, override
 from tune_runs.arms import Arm, read_arms
+from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form
 from tune_runs.yaml_places import SETTING, Document, read_document, with_settings
 
@@ -62,6 +63,8 @@ def load_campaign(name: str, settings: tuple[str, ...] = ()) -> Campaign:
     if name in shipped_campaigns():
         shipped = files("tune_runs") / "campaigns" / f"{name}.yaml"
         return read_campaign(shipped.read_text(encoding="utf-8"), f"{name}.yaml", None, settings)
+    if path.is_dir():
+        raise InputError(f"{name}: a folder. Give a campaign file in it, or the name of a shipped campaign.")
     hint = unknown("shipped campaign", name, shipped_campaigns())
     raise InputError(f"{name}: no such file, and {hint}")
 
@@ -151,6 +154,8 @@ def _execution(document: Document, problems: Problems) -> tuple[Execution, Place
             placement = override(placement, change, leaf.prefix, problems)
         elif name in fields_of(Execution):
             execution = override(execution, change, leaf.prefix, problems)
+            if name == "device" and execution.device not in DEVICES:
+                problems.add(leaf.place, unknown("device", execution.device, DEVICES))
         else:
             problems.add(leaf.place, unknown("field", name, known))
     return execution, placement

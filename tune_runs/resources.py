@@ -12,6 +12,7 @@ from tune_runs.schema import Placement
 
 # More CPUs than this bring little to a trial that computes on a GPU.
 CPUS_BESIDE_GPU = 4
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,17 @@ class Allotment:
         >>> print(Allotment(2, 0, 1, Execution()))
         2 CPUs a trial, 1 at once
         """
-        cpus = f"{self.cpus} CPU{'s' if self.cpus > 1 else ''}"
-        gpus = f" and {self.gpus:g} GPU{'s' if self.gpus > 1 else ''}" if self.gpus else ""
-        return f"{cpus}{gpus} a trial, {self.slots} at once"
+        gpus = f" and {counted(self.gpus, 'GPU')}" if self.gpus else ""
+        return f"{counted(self.cpus, 'CPU')}{gpus} a trial, {self.slots} at once"
+
+
+def counted(number: float, one: str, many: str = "") -> str:
+    """A number with its noun.
+
+    >>> counted(1, "search", "searches"), counted(0.5, "GPU"), counted(0, "job")
+    ('1 search', '0.5 GPU', '0 jobs')
+    """
+    return f"{number:g} {one if 0 < number <= 1 else many or one + 's'}"
 
 
 def this_machine() -> Machine:
@@ -76,23 +85,22 @@ def allot(execution: Execution, placement: Placement, machine: Machine) -> Allot
 
 def _check(execution: Execution, cpus: int, gpus: float, machine: Machine) -> None:
     problems = Problems()
-    has = f"this machine has {machine.cpus} CPUs and {machine.gpus} GPUs"
+    has = f"this machine has {counted(machine.cpus, 'CPU')} and {counted(machine.gpus, 'GPU')}"
+    many_cpus, many_gpus = counted(cpus, "CPU"), counted(gpus, "GPU")
     if cpus > machine.cpus:
-        problems.add("execution.resources.cpus", f"{cpus} CPUs a trial, but {has}. Ask for fewer.")
+        problems.add("execution.resources.cpus", f"{many_cpus} a trial, but {has}. Ask for fewer.")
     if gpus > machine.gpus:
         problems.add(
             "execution.resources.gpus",
-            f"{gpus:g} GPUs a trial, but {has}. Use device: cpu, or ask for fewer.",
+            f"{many_gpus} a trial, but {has}. Use device: cpu, or ask for fewer.",
         )
     elif gpus > 1:
-        problems.add(
-            "execution.resources.gpus", f"{gpus:g} GPUs a trial, but a trial computes on one. Use 1."
-        )
+        problems.add("execution.resources.gpus", f"{many_gpus} a trial, but a trial computes on one. Use 1.")
     if execution.device == "cpu" and gpus:
-        problems.add("execution.resources.gpus", f"{gpus:g} GPUs for device: cpu. Remove one of the two.")
+        problems.add("execution.resources.gpus", f"{many_gpus} for device: cpu. Remove one of the two.")
     if execution.device.startswith("cuda") and not gpus:
         problems.add("execution.device", f"{execution.device!r} without a GPU. Use auto or cpu.")
-    if execution.device not in ("auto", "cpu", "cuda"):
+    if execution.device not in DEVICES:
         problems.add(
             "execution.device", f"{execution.device!r} is not auto, cpu or cuda; a trial is given its GPU."
         )

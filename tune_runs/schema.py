@@ -56,8 +56,8 @@ class CampaignFile(BaseModel):
         description="Give a name of letters, digits, '.', '_' and '-': it names a folder of the storage.",
     )
     data: Any = Field(description="Write 'data: rendered', or 'data: {set: market1501, root: DIR}'.")
-    repeats: int = Field(4, ge=1)
-    seed: int = Field(0, ge=0)
+    repeats: int = Field(4, ge=1, le=1000, strict=True)
+    seed: int = Field(0, ge=0, lt=2**63, strict=True)
     search: Group = None
     train: GroupOrFalse = None
     execution: Group = None
@@ -108,6 +108,9 @@ def _messages(document: Document, error: ValidationError) -> Iterator[tuple[str,
             message = str(context["error"])
         elif kind == "greater_than_equal":
             message = f"{given} is too small. Use {context['ge']} or more."
+        elif kind in ("less_than_equal", "less_than"):
+            most = context["le"] if "le" in context else context["lt"] - 1
+            message = f"{given} is too large. Use {most} or less."
         elif kind == "string_pattern_mismatch":
             message = f"{given!r} is not a name. {_remedy(path)}"
         elif kind == "too_short":

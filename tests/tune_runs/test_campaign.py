@@ -79,6 +79,18 @@ def test_three_mistakes_are_reported_together_with_their_lines():
         ),
         ("execution: {devise: cpu}" + ARM, "8: execution.devise: no field 'devise'."),
         ("execution: {max_parallel: 0}" + ARM, "8: execution.max_parallel: 0 is too"),
+        ("repeats: true" + ARM, "8: repeats: True is not a whole number."),
+        ("repeats: 1001" + ARM, "8: repeats: 1001 is too large. Use 1000 or less."),
+        (f"seed: {2**63}" + ARM, f"8: seed: {2**63} is too large. Use {2**63 - 1} or less."),
+        ("seed: -1" + ARM, "8: seed: -1 is too small."),
+        ("execution: {device: gpu}" + ARM, "8: execution.device: no device 'gpu'. "),
+        ("arms: {'': {search: {}}}", "8: arms: '' is not a name."),
+        ("arms: {\"a\\nb\": {search: {}}}", "8: arms: 'a\\nb' is not a name."),
+        (f"arms: {{{'a' * 81}: {{search: {{}}}}}}", f"8: arms: '{'a' * 81}' is not a name."),
+        (
+            "grid: {search.optimizer.learning_rate: [1e-3, 0.001]}" + ARM,
+            "8: grid.search.optimizer.learning_rate: two points of the grid are the same.",
+        ),
         ("grid: {k: [1]}" + ARM, "8: grid.k: an axis is a field of search or of train"),
         ("grid: {search.k: 1}" + ARM, "8: grid.search.k: 1 is not a list of values."),
         ("grid: {search.k: [1, 1]}" + ARM, "8: grid.search.k: a value is listed twice."),
@@ -99,6 +111,21 @@ def test_a_mistake_names_its_place_and_remedy(text, problem):
     found = problems_of(HEAD + text)
     assert len(found) == 1
     assert found[0].startswith(f"c.yaml:{problem}")
+
+
+def test_a_misspelt_recipe_hides_no_other_mistake():
+    found = problems_of(HEAD + "arms:\n  a:\n    search:\n      recipe: cdnett\n      epohcs: 5\n")
+    assert [problem.split("'")[0] for problem in found] == [
+        "c.yaml:11: arms.a.search.recipe: no recipe ",
+        "c.yaml:12: arms.a.search.epohcs: no field ",
+    ]
+
+
+def test_axes_are_named_by_the_values_that_recipes_hold():
+    text = HEAD + "grid: {train.optimizer.learning_rate: [1e-3, '0.5']}\narms: {a: {genotype: cnet-top1}}"
+    arms = read_campaign(text).arms
+    assert [arm.name for arm in arms] == ["a, learning_rate=0.001", "a, learning_rate=0.5"]
+    assert [arm.network for arm in arms] == ["cnet-top1"] * 2
 
 
 def test_what_must_be_there_is_asked_for():

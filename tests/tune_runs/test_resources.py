@@ -29,11 +29,11 @@ def test_a_machine_is_divided_among_trials(execution, placement, machine, expect
     ("execution", "resources", "machine", "problem"),
     [
         ({}, Resources(cpus=3), Machine(2, 0), "resources.cpus: 3 CPUs a trial, but this machine has 2"),
-        ({}, Resources(gpus=1), Machine(2, 0), "resources.gpus: 1 GPUs a trial, but this machine has 2"),
+        ({}, Resources(gpus=1), Machine(2, 0), "resources.gpus: 1 GPU a trial, but this machine has 2"),
         ({}, Resources(gpus=2), Machine(8, 4), "resources.gpus: 2 GPUs a trial, but a trial computes"),
-        ({"device": "cuda"}, Resources(), Machine(8, 0), "resources.gpus: 1 GPUs a trial, but"),
+        ({"device": "cuda"}, Resources(), Machine(8, 0), "resources.gpus: 1 GPU a trial, but"),
         ({"device": "cuda"}, Resources(gpus=0), Machine(8, 1), "device: 'cuda' without a GPU."),
-        ({"device": "cpu"}, Resources(gpus=1), Machine(8, 1), "resources.gpus: 1 GPUs for device: cpu."),
+        ({"device": "cpu"}, Resources(gpus=1), Machine(8, 1), "resources.gpus: 1 GPU for device: cpu."),
         ({"device": "tpu"}, Resources(), Machine(8, 1), "device: 'tpu' is not auto, cpu or cuda"),
     ],
 )  # fmt: skip
