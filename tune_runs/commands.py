@@ -80,8 +80,9 @@ def _run_run(options: argparse.Namespace) -> int:
         settings.append(f"execution.max_parallel={options.max_parallel}")
     campaign = load_campaign(options.file, tuple(settings))
     summary = launch(campaign, _storage(options.storage), quiet=options.quiet)
-    for job, error in (summary.failed | summary.skipped).items():
-        say(f"job {job}: {error}")
+    if options.quiet:  # else the progress has said it
+        for job, error in (summary.failed | summary.skipped).items():
+            say(f"job {job}: {error}")
     answer(summary.plain(), summary.text(), options.json)
     return summary.exit_code
 

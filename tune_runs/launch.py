@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from autoreid.cli import DONE, FAILED, INTERRUPTED, say
 from autoreid.data.index import ImageIndex
-from autoreid.errors import Problems
-from autoreid.storage import Storage
+from autoreid.data.source import default_cache
+from autoreid.errors import InputError, Problems
+from autoreid.jobs import Job
+from autoreid.storage import Storage, read_json
 from tune_runs.campaign import Campaign
 from tune_runs.context import Context, Engine
 from tune_runs.manifest import save_manifest
-from tune_runs.planning import Plan, make_plan
+from tune_runs.planning import Plan, read_data
 from tune_runs.progress import Progress, silent
 from tune_runs.releases import Releases
 from tune_runs.resources import Allotment, allot, this_machine
@@ -75,38 +77,56 @@ def launch(campaign: Campaign, storage: Storage, *, quiet: bool = False) -> Summ
 
     write = silent if quiet else say
     with interruptible():
-        allotment = allot(campaign.execution, campaign.placement, this_machine())
-        plan = prepare(campaign)
+        allotment, plan, index = _check(campaign, write)
+        decode_data(plan, index, write)
         change = str(save_manifest(storage, plan))
         if change:
             write(f"{campaign.name}: {change}")
         return run_plan(plan, storage, allotment, run_job, write)
 
 
-def prepare(campaign: Campaign) -> Plan:
-    """Open the data set, plan its jobs, check that they fit it, and decode it once for all trials."""
-    from autoreid.data.arrays import decode
-    from autoreid.data.index import fingerprint
-    from autoreid.data.source import open_index
-
-    index = open_index(campaign.source)
-    plan = make_plan(campaign, fingerprint(index))
-    _check_batches(plan, index)
-    for height, width in sorted({(job.recipe.height, job.recipe.width) for job in plan.jobs.values()}):
-        decode(index, height, width, fingerprint_hex=plan.fingerprint)
-    return plan
-
-
-def _check_batches(plan: Plan, index: ImageIndex) -> None:
-    """InputError where a batch has more identities than the training set."""
-    known = len(set(index.identities[index.rows("train")].tolist()))
+def _check(campaign: Campaign, write: Callable[[str], None]) -> tuple[Allotment, Plan, ImageIndex]:
+    """What a launch starts from. InputError holds what is wrong with the machine and with the data."""
     problems = Problems()
-    for arm in plan.campaign.arms:
-        for kind, recipe in (("search", arm.search), ("train", arm.train)):
-            wanted = 0 if recipe is None else recipe.batch.identities
-            if wanted > known:
-                place = f"arm {arm.name!r}: {kind}.batch.identities"
-                problems.add(place, f"{wanted}, but the training set has {known}. Use at most {known}.")
+    allotment = found = None
+    try:
+        allotment = allot(campaign.execution, campaign.placement, this_machine())
+    except InputError as error:
+        problems.extend(error.problems)
+    try:
+        if allotment is not None:
+            write(f"{campaign.name}: reading the data set {campaign.source.set}")
+        found = read_data(campaign)
+    except InputError as error:
+        problems.extend(error.problems)
+    if allotment is None or found is None:
+        raise InputError(*problems.found)
+    return (allotment, *found)
+
+
+def decode_data(plan: Plan, index: ImageIndex, write: Callable[[str], None]) -> None:
+    """Decode the data once for all trials, in every size that is used."""
+    from autoreid.data.arrays import decode
+
+    for height, width in sorted({(job.recipe.height, job.recipe.width) for job in plan.jobs.values()}):
+        write(f"{plan.campaign.name}: {len(index)} images at {height} x {width}")
+        decode(index, height, width, default_cache(), plan.fingerprint)
+
+
+def _describe(plan: Plan, storage: Storage, jobs: Iterable[str]) -> None:
+    """Write the description of every job that has none; InputError where one is damaged."""
+    problems = Problems()
+    for job_id in jobs:
+        job = storage.job(job_id)
+        job.describe(plan.jobs[job_id].plain())
+        place = f"{job.folder}/job.json"
+        try:
+            found = Job.from_plain(read_json(job.folder, "job.json"), place).id
+        except InputError as error:
+            problems.extend(error.problems)
+            continue
+        if found != job_id:
+            problems.add(place, f"describes job {found}. Remove the file.")
     problems.raise_if_any()
 
 
@@ -125,10 +145,11 @@ def run_plan(
     if releases.unfinished:
         from tune_runs.tuning import tune_jobs  # deferred: loads Ray
 
-        for job_id in releases.unfinished:
-            storage.job(job_id).describe(plan.jobs[job_id].plain())
+        _describe(plan, storage, releases.unfinished)
         write(f"{plan.campaign.name}: {len(releases.unfinished)} of {len(needs)} jobs to run; {allotment}")
-        context = Context(storage, plan.campaign.source, allotment.execution, engine)
+        context = Context(
+            storage, plan.campaign.source, allotment.execution, engine, default_cache().absolute()
+        )
         progress = Progress(plan, done=len(done), write=write)
         tune_jobs(releases, context, allotment, progress)
     return Summary(

@@ -8,6 +8,7 @@ from typing import Any
 
 from autoreid.storage import VERSION, Storage
 from tune_runs.planning import Plan
+from tune_runs.resources import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,10 @@ class Change:
         """One line for people; empty where there is nothing to say."""
         parts = []
         if not self.first and self.new:
-            parts.append(f"{self.new} jobs are new")
+            parts.append(f"{counted(self.new, 'job')} {'is' if self.new == 1 else 'are'} new")
         if self.gone:
-            parts.append(f"{self.gone} are no longer planned (their results stay in the storage)")
+            verb = "is" if self.gone == 1 else "are"
+            parts.append(f"{self.gone} {verb} no longer planned (their results stay in the storage)")
         return f"the campaign has changed since its last launch: {', '.join(parts)}" if parts else ""
 
 

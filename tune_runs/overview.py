@@ -11,22 +11,28 @@ from autoreid.recipes import SearchRecipe, TrainRecipe
 from autoreid.storage import Storage
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
-from tune_runs.planning import NO_DATA, Plan, make_plan
-from tune_runs.resources import allot, this_machine
+from tune_runs.planning import NO_DATA, Plan, check_batches, make_plan
+from tune_runs.resources import allot, counted, this_machine
 from tune_runs.states import STATES, State, states_of
 
 Plain = dict[str, Any]
 
 
 def plan_without_running(campaign: Campaign) -> tuple[Plan, str | None]:
-    """The plan, and why the data could not be read, if it could not: then no job has an id yet."""
+    """The plan, and why the data could not be read, if it could not: then no job has an id yet.
+
+    InputError where the data is there and cannot fill a batch, as in a run.
+    """
     from autoreid.data.index import fingerprint
     from autoreid.data.source import open_index
 
     try:
-        return make_plan(campaign, fingerprint(open_index(campaign.source))), None
+        index = open_index(campaign.source)
+        name = fingerprint(index)
     except InputError as error:
         return make_plan(campaign, NO_DATA), str(error)
+    check_batches(campaign, index)
+    return make_plan(campaign, name), None
 
 
 def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with_jobs: bool = False) -> Plain:
@@ -72,7 +78,7 @@ def _arm(arm: Arm) -> Plain:
     return {
         "arm": arm.name,
         "search": None if arm.search is None else _search_words(arm.search),
-        "genotype": None if arm.genotype is None else str(arm.genotype),
+        "genotype": arm.network,
         "train": None if arm.train is None else _train_words(arm.train),
     }
 
@@ -89,7 +95,11 @@ def _train_words(recipe: TrainRecipe) -> str:
 def _shared_words(recipe: SearchRecipe | TrainRecipe) -> str:
     width = f"width {recipe.width_multiplier:g}, " if recipe.width_multiplier != 1 else ""
     batch = f"{recipe.batch.identities} x {recipe.batch.images}"
-    return f"{recipe.height} x {recipe.width}, {width}batch {batch}, {recipe.epochs} epochs"
+    return f"{recipe.height} x {recipe.width}, {width}batch {batch}, {counted(recipe.epochs, 'epoch')}"
+
+
+def _work(counts: dict[str, int]) -> str:
+    return f"{counted(counts['search'], 'search', 'searches')}, {counted(counts['train'], 'training')}"
 
 
 def plan_text(plain: Plain) -> str:
@@ -108,10 +118,10 @@ def plan_text(plain: Plain) -> str:
     lines += table(("arm", "search or genotype", "training"), rows)
     jobs, done = plain["jobs"], plain["done"]
     shared = plain["entries"] - sum(jobs.values())
-    note = f" ({shared} more are shared between arms)" if shared else ""
-    lines += ["", f"jobs: {jobs['search']} searches, {jobs['train']} trainings{note}"]
+    note = f" ({shared} more {'is' if shared == 1 else 'are'} shared between arms)" if shared else ""
+    lines += ["", f"jobs: {_work(jobs)}{note}"]
     if done is not None:
-        lines += [f"done already and reused: {done['search']} searches, {done['train']} trainings"]
+        lines += [f"done already and reused: {_work(done)}"]
     lines += [f"resources: {plain['resources'] or plain['resources_problem']}"]
     if "job_list" in plain:
         listed = [
@@ -123,11 +133,24 @@ def plan_text(plain: Plain) -> str:
 
 
 def status_plain(storage: Storage) -> Plain:
-    """Every campaign of a storage: jobs by state for each arm, epochs done, and failures."""
+    """Every campaign of a storage: jobs by state for each arm, epochs done, and failures.
+
+    A campaign whose manifest is damaged is named under `problems`, and hides no other one.
+    """
     names = storage.campaigns()
     if not names:
         raise InputError(f"{storage.folder}: no campaign in this folder. Give the --storage of a launch.")
-    return {"storage": str(storage.folder), "campaigns": [_campaign_status(storage, name) for name in names]}
+    campaigns: list[Plain] = []
+    problems: list[str] = []
+    for name in names:
+        try:
+            campaigns.append(_campaign_status(storage, name))
+        except InputError as error:
+            problems += error.problems
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            place = f"{storage.folder}/campaigns/{name}/manifest.json"
+            problems.append(f"{place}: damaged ({error!r}). Restore it, or launch the campaign again.")
+    return {"storage": str(storage.folder), "campaigns": campaigns, "problems": problems}
 
 
 def _campaign_status(storage: Storage, name: str) -> Plain:
@@ -168,10 +191,10 @@ def _counts(states: Iterable[State]) -> dict[str, int]:
 
 def status_text(plain: Plain) -> str:
     """The states of campaigns for people."""
-    lines = []
+    lines = [*plain["problems"], *([""] if plain["problems"] else [])]
     for campaign in plain["campaigns"]:
         counts = ", ".join(f"{count} {status}" for status, count in campaign["jobs"].items() if count)
-        lines += [f"{campaign['campaign']}: {sum(campaign['jobs'].values())} jobs: {counts}"]
+        lines += [f"{campaign['campaign']}: {counted(sum(campaign['jobs'].values()), 'job')}: {counts}"]
         rows = [
             (
                 arm["arm"],

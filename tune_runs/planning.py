@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from autoreid.data.index import ImageIndex, fingerprint
+from autoreid.errors import InputError
 from autoreid.jobs import Job, JobKind, search_job, train_job
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
@@ -21,9 +23,17 @@ class Entry:
     arm: str
     repeat: int
     kind: JobKind
+    network: str | None = None
 
     def plain(self) -> dict[str, str | int]:
-        return {"job": self.job, "arm": self.arm, "repeat": self.repeat, "kind": self.kind}
+        """The entry as JSON values; `network` is there where the arm names the network it trains."""
+        plain: dict[str, str | int] = {
+            "job": self.job,
+            "arm": self.arm,
+            "repeat": self.repeat,
+            "kind": self.kind,
+        }
+        return plain if self.network is None else plain | {"network": self.network}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +65,31 @@ def make_plan(campaign: Campaign, fingerprint: str) -> Plan:
             for job in _jobs_of(arm, fingerprint, campaign.seed + repeat):
                 job_id = job.id
                 jobs.setdefault(job_id, job)
-                entries.append(Entry(job_id, arm.name, repeat, job.kind))
+                entries.append(Entry(job_id, arm.name, repeat, job.kind, arm.network))
     return Plan(campaign, fingerprint, tuple(entries), jobs)
+
+
+def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
+    """The plan on the campaign's data, which must be there and fit; InputError where it does not."""
+    from autoreid.data.source import open_index
+
+    index = open_index(campaign.source)
+    check_batches(campaign, index)
+    return make_plan(campaign, fingerprint(index)), index
+
+
+def check_batches(campaign: Campaign, index: ImageIndex) -> None:
+    """InputError where a batch has more identities than the training set."""
+    known = len(set(index.identities[index.rows("train")].tolist()))
+    found: dict[tuple[str, str], None] = {}
+    for arm in campaign.arms:
+        for kind, recipe in (("search", arm.search), ("train", arm.train)):
+            wanted = 0 if recipe is None else recipe.batch.identities
+            if wanted > known:
+                message = f"{wanted}, but the training set has {known}. Use at most {known}."
+                found[arm.batch_places.get(kind, f"{kind}.batch.identities"), message] = None
+    if found:
+        raise InputError(*(f"{place}: {message}" for place, message in found))
 
 
 def _jobs_of(arm: Arm, fingerprint: str, seed: int) -> Iterator[Job]:

@@ -10,8 +10,8 @@ from ray.tune.search import Searcher
 from tune_runs.progress import Progress
 from tune_runs.releases import Releases
 
-# Says whether a job is done, by its files: None, or why it is not.
-Settle = Callable[[str], "str | None"]
+# Says of a job, by its files and what its trial said, whether it is done: None, or why it is not.
+Settle = Callable[[str, "str | None"], "str | None"]
 
 
 class JobSearcher(Searcher):
@@ -49,7 +49,7 @@ class JobSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         job = self.trials.pop(trial_id)
-        problem = self.settle(job)
+        problem = self.settle(job, (result or {}).get("problem"))
         if problem is None:
             self.releases.finish(job)
             self.progress.finished(job)

@@ -98,9 +98,9 @@ class Stop:
             yield
         finally:
             signal.signal = set_handler
-            for number in NUMBERS:
+            for ours in NUMBERS:
                 # Ray's core has set one below Python, which aborts; it must be gone when SIGTERM comes in.
-                signal.signal(number, self._on_held)
+                signal.signal(ours, self._on_held)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from autoreid.storage import JobFolder, Storage
+from autoreid.storage import Attempt, JobFolder, Storage
 
 STATES = ("done", "started", "waiting", "failed", "skipped")
 
@@ -36,7 +36,15 @@ def state_of(folder: JobFolder) -> State:
         return State("failed", int(outcome.facts.get("epochs", 0)), len(attempts), outcome.error)
     if outcome is not None and outcome.status == "done":
         return State("failed", 0, len(attempts), "files that the outcome vouches for are missing or damaged")
-    return State("started", len(attempts[-1].records()), len(attempts))
+    return State("started", _recorded(attempts[-1]), len(attempts))
+
+
+def _recorded(attempt: Attempt) -> int:
+    """Epochs in the records of an attempt; none where they are damaged."""
+    try:
+        return len(attempt.records())
+    except (OSError, ValueError):
+        return 0
 
 
 def states_of(storage: Storage, needs: Mapping[str, Iterable[str]]) -> dict[str, State]:
@@ -58,9 +66,16 @@ def states_of(storage: Storage, needs: Mapping[str, Iterable[str]]) -> dict[str,
     return own
 
 
-def settle(storage: Storage, job_id: str) -> str | None:
-    """None where a job is done; else why it is not, in the words of its last attempt."""
-    state = state_of(storage.job(job_id))
+def settle(storage: Storage, before: Mapping[str, int], job_id: str, problem: str | None) -> str | None:
+    """None where a job is done; else why it is not, in the words of its newest outcome.
+
+    `before` counts the attempts that a job had before it was released: they say nothing of this one.
+    `problem` is what the trial itself said, which stands where it left no outcome.
+    """
+    folder = storage.job(job_id)
+    state = state_of(folder)
     if state.status == "done":
         return None
-    return state.error or "the worker process ended without an outcome: it was killed, or out of memory"
+    if state.error and len(folder.attempts()) > before.get(job_id, 0):
+        return state.error
+    return problem or "the worker process ended without an outcome: it was killed, or out of memory"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from ray.tune import Trainable
 
+from autoreid.errors import AutoreidError
 from autoreid.jobs import Job
 from autoreid.storage import read_json
 from tune_runs.context import Context
@@ -17,15 +19,24 @@ class JobTrial(Trainable):
     """Runs the job that its configuration names, one epoch a step."""
 
     def setup(self, config: dict[str, Any], context: Context) -> None:
-        folder = context.storage.job(config["job"])
-        job = Job.from_plain(read_json(folder.folder, "job.json"), f"job {config['job']}")
-        self.rows = context.engine(job, context.storage, context.source, context.execution)
+        self.rows = _rows(config["job"], context)
 
     def step(self) -> dict[str, Any]:
-        row = next(self.rows, None)
+        try:
+            row = next(self.rows, None)
+        except Exception as error:  # said as a result: Tune keeps the text of an error to itself
+            known = isinstance(error, AutoreidError)
+            return {"done": True, "problem": str(error) if known else f"{type(error).__name__}: {error}"}
         if row is None:
             return {"done": True}
         return {name: row[name] for name in REPORTED if row.get(name) is not None}
 
     def cleanup(self) -> None:
         self.rows.close()
+
+
+def _rows(job_id: str, context: Context) -> Generator[dict[str, Any], None, None]:
+    """The engine's rows of a job; nothing is read before the first one is asked for."""
+    folder = context.storage.job(job_id).folder
+    job = Job.from_plain(read_json(folder, "job.json"), f"{folder}/job.json")
+    yield from context.engine(job, context.storage, context.source, context.execution, context.cache)

@@ -38,6 +38,8 @@ def tune_jobs(releases: Releases, context: Context, allotment: Allotment, progre
     # Without this Tune lets one trial wait for its resources at a time.
     os.environ.update(ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots))
     spared = set(descendants())
+    before = {job: len(context.storage.job(job).attempts()) for job in releases.unfinished}
+    settled = functools.partial(settle, context.storage, before)
     stop = Stop(functools.partial(_end_by_force, spared))
     with interruptible(), stop.watched(), _quiet_stdout(), _empty_folder() as folder, _ray(stop):
         from ray import tune
@@ -46,9 +48,7 @@ def tune_jobs(releases: Releases, context: Context, allotment: Allotment, progre
         from tune_runs.trainable import JobTrial
 
         resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
-        searcher = JobSearcher(
-            releases, allotment.slots, functools.partial(settle, context.storage), progress
-        )
+        searcher = JobSearcher(releases, allotment.slots, settled, progress)
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(JobTrial, context=context), resources),
             tune_config=tune.TuneConfig(

@@ -36,7 +36,7 @@ def fake_engine(raising: str, dying: str) -> Any:
     """
 
     def run(
-        job: Job, storage: Storage, source: Any, execution: Execution
+        job: Job, storage: Storage, source: Any, execution: Execution, cache: Any = None
     ) -> Generator[dict[str, Any], None, None]:
         import os
         import signal

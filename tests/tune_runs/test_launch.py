@@ -14,8 +14,8 @@ from autoreid.errors import InputError
 from autoreid.recipes import Execution
 from autoreid.storage import Outcome, Storage
 from tune_runs import launch
-from tune_runs.launch import Summary, prepare, run_plan
-from tune_runs.planning import make_plan
+from tune_runs.launch import Summary, decode_data, run_plan
+from tune_runs.planning import make_plan, read_data
 from tune_runs.resources import Allotment
 from tune_runs.states import states_of
 
@@ -75,6 +75,18 @@ def test_what_is_done_is_not_run_again_and_starts_no_ray(tmp_path, monkeypatch):
         run_plan(make_plan(small("repeats=3"), FINGERPRINT), storage, Allotment(1, 0, 1, Execution()), None)
 
 
+def test_damaged_descriptions_are_refused_together_before_any_work(tmp_path):
+    plan, storage = make_plan(small(), FINGERPRINT), Storage(tmp_path)
+    first, second, *_ = plan.jobs
+    storage.job(first).folder.write("job.json", b"{")
+    storage.job(second).describe(plan.jobs[first].plain())
+    with pytest.raises(InputError) as caught:
+        run_plan(plan, storage, Allotment(1, 0, 1, Execution()), None)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        f"{storage.job(job).folder}/job.json" for job in (first, second)
+    ]
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -96,7 +108,9 @@ def test_a_batch_that_the_data_cannot_fill_is_refused_before_any_work(tmp_path, 
     with pytest.raises(InputError) as caught:
         launch.launch(small("search.batch.identities=4"), Storage(tmp_path / "storage"), quiet=True)
     assert caught.value.problems == tuple(
-        f"arm {arm!r}: train.batch.identities: 16, but the training set has 8. Use at most 8." for arm in "ab"
+        f"small.yaml:{line}: arms.{arm}.train.batch.identities: 16, but the training set has 8. "
+        "Use at most 8."
+        for line, arm in ((8, "a"), (9, "b"))
     )
     assert not (tmp_path / "storage").exists()
 
@@ -105,7 +119,10 @@ def test_data_is_decoded_once_for_every_size_in_use(tmp_path, monkeypatch):
     monkeypatch.setenv("AUTOREID_CACHE", str(tmp_path))
     sizes = ("search.height=64", "search.width=32", "train.height=32", "train.width=16")
     batches = ("search.batch.identities=4", "train.batch.identities=4")
-    plan = prepare(small(*sizes, *batches))
+    plan, index = read_data(small(*sizes, *batches))
+    lines = []
+    decode_data(plan, index, lines.append)
+    assert len(lines) == 2
     names = sorted(path.name for path in (tmp_path / "arrays").glob("*.npy"))
     assert [name.split("-")[:2] for name in names] == [
         [plan.fingerprint, "32x16"],
@@ -172,7 +189,7 @@ def test_a_signal_while_ray_starts_is_an_interruption(tmp_path, kill, delay):
             break
     time.sleep(delay)
     kill(run.pid, signal.SIGTERM)
-    out, err = run.communicate(timeout=60)
+    _, err = run.communicate(timeout=60)
     assert run.returncode == 75, (lines, err)
     assert "Traceback" not in err and "by force" not in err
     assert living_in_session(run.pid) == []

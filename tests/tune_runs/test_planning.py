@@ -117,11 +117,23 @@ def test_states_are_read_from_the_files(tmp_path):
     assert "damaged" in str(states["torn"].error)
 
 
-def test_a_job_is_settled_by_its_files(tmp_path):
+def test_a_job_is_settled_by_its_newest_outcome_of_this_launch(tmp_path):
     storage = Storage(tmp_path)
-    assert "ended without an outcome" in str(settle(storage, "a"))
-    storage.job("a").new_attempt().finish(Outcome("failed", error="nan"))
-    assert settle(storage, "a") == "nan"
+    killed = "ended without an outcome"
+    assert killed in str(settle(storage, {}, "a", None))
+    assert settle(storage, {}, "a", "no memory") == "no memory"
+    storage.job("a").new_attempt().finish(Outcome("failed", error="the loss is nan"))
+    assert settle(storage, {}, "a", "RunError: x") == "the loss is nan"
+    assert killed in str(settle(storage, {"a": 1}, "a", None))
+    storage.job("a").new_attempt().folder.write("started.json", b"{}")
+    assert killed in str(settle(storage, {"a": 1}, "a", None))
+    assert state_of(storage.job("a")).status == "started"
     storage.job("a").new_attempt().finish(Outcome("done"))
-    assert settle(storage, "a") is None
-    assert state_of(storage.job("a")).attempts == 2
+    assert settle(storage, {"a": 2}, "a", None) is None
+
+
+def test_entries_name_the_published_network_that_is_trained():
+    text = SMALL.split("arms:")[0] + "arms: {p: {genotype: cnet-top1}, s: {search: {}}}"
+    entries = [entry.plain() for entry in make_plan(small("repeats=1", text=text), FINGERPRINT).entries]
+    assert [entry.get("network") for entry in entries] == ["cnet-top1", None, None]
+    assert "network" not in entries[1]

@@ -84,7 +84,7 @@ def searcher(problems, slots=2):
     lines: list[str] = []
     progress = Progress(plan, write=lines.append, clock=lambda: 0.0)
     needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
-    return JobSearcher(Releases(needs), slots, lambda job: problems.get(job), progress), list(needs), lines
+    return JobSearcher(Releases(needs), slots, lambda job, _: problems.get(job), progress), list(needs), lines
 
 
 def test_the_searcher_waits_only_while_something_runs_and_then_finishes():
