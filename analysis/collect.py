@@ -22,8 +22,9 @@ from analysis.rows import ROWS, Entry, Row, checked, compact
 from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, file_of, output_folder, schema
 from analysis.tables import campaigns as with_tables
 from autoreid.errors import InputError
+from autoreid.folders import LocalFolder
 from autoreid.records import TABLES
-from autoreid.storage import LocalFolder, Storage
+from autoreid.storage import Storage
 
 # What of a manifest the report needs; times of its writing stay out, so that equal records give equal bytes.
 CAMPAIGN_FACTS = ("name", "claim", "baseline", "repeats", "file", "settings", "data", "data_fingerprint")

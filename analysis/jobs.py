@@ -60,7 +60,7 @@ def read_epochs(attempt: Attempt, place: str) -> tuple[tuple[Row, ...], list[str
     """
     rows: dict[Any, Row] = {}
     warnings = []
-    for name in attempt.folder.names("records/"):
+    for name in attempt.folder.sizes("records/"):
         try:
             found = [json.loads(line) for line in attempt.folder.read(name).decode().splitlines()]
             rows |= {row["epoch"]: row for row in found}

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autoreid.errors import InputError, unknown
+from autoreid.folders import LocalFolder
 from autoreid.records import SCHEMA_VERSION, TABLES, Column
-from autoreid.storage import LocalFolder
 
 TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 

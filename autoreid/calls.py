@@ -10,10 +10,11 @@ from typing import Any
 from autoreid.data.source import DataSource
 from autoreid.errors import InputError, RunError
 from autoreid.feed import identify, prepare
+from autoreid.folders import Folder, LocalFolder
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
 from autoreid.running import Row, build_run, run_attempt
-from autoreid.storage import Attempt, Folder, LocalFolder, read_json, to_json
+from autoreid.storage import Attempt, read_json, to_json
 from search_spaces.genotype import Genotype
 
 
@@ -75,7 +76,7 @@ def is_new(job: Job, folder: LocalFolder) -> bool:
     try:
         content = read_json(folder, "job.json")
     except FileNotFoundError:
-        if folder.names():
+        if folder.sizes():
             raise InputError(f"{folder}: not empty, and no job of autoreid. Choose a new folder.") from None
         return True
     except OSError as error:

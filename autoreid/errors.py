@@ -1,5 +1,21 @@
 """The project's errors, under the engine's name. Free of torch."""
 
-from search_spaces.errors import AutoreidError, InputError, Problems, RunError, unknown
+from search_spaces.errors import (
+    AutoreidError,
+    InputError,
+    InterruptionError,
+    Problems,
+    RunError,
+    StorageError,
+    unknown,
+)
 
-__all__ = ["AutoreidError", "InputError", "Problems", "RunError", "unknown"]
+__all__ = [
+    "AutoreidError",
+    "InputError",
+    "InterruptionError",
+    "Problems",
+    "RunError",
+    "StorageError",
+    "unknown",
+]

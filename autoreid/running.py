@@ -109,7 +109,7 @@ def resume(run: Run, attempt: Attempt, earlier: Iterable[Attempt]) -> int:
         return 0
     (part, state), other = max(usable, key=lambda pair: pair[0][1]["epoch"])
     run.load(state)
-    for name in other.folder.names("records/"):
+    for name in other.folder.sizes("records/"):
         if int(Path(name).stem) <= part:
             attempt.write(name, other.read(name))
         elif other.folder is attempt.folder:

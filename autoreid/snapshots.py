@@ -46,7 +46,7 @@ def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int) -> None
 
 def remove_checkpoints(attempt: Attempt, keep: int = 0) -> None:
     """Remove checkpoints but the newest `keep`."""
-    labels = [name for name in attempt.folder.names("checkpoints/") if name.endswith(".json")]
+    labels = [name for name in attempt.folder.sizes("checkpoints/") if name.endswith(".json")]
     for name in labels[: len(labels) - keep]:
         attempt.remove(name)
         attempt.remove(name.removesuffix("json") + "pt")
@@ -54,7 +54,7 @@ def remove_checkpoints(attempt: Attempt, keep: int = 0) -> None:
 
 def newest_checkpoint(attempt: Attempt) -> tuple[int, dict[str, Any]] | None:
     """The newest valid checkpoint of an attempt, as (part, state); damaged ones are passed over."""
-    labels = [name for name in attempt.folder.names("checkpoints/") if name.endswith(".json")]
+    labels = [name for name in attempt.folder.sizes("checkpoints/") if name.endswith(".json")]
     for name in reversed(labels):
         try:
             label = json.loads(attempt.read(name))

@@ -11,103 +11,21 @@ several attempts the lowest one with a valid outcome counts, so that a straggler
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from autoreid.errors import InputError, RunError
+from autoreid.errors import InputError
+from autoreid.folders import Folder, open_folder
 from autoreid.values import canonical_json
 
 VERSION = 1
 ATTEMPT = re.compile(r"(\d+)-[0-9a-f]+")
-
-
-class Folder(Protocol):
-    """Named bytes below one prefix: the only thing that storage needs of a file system."""
-
-    def read(self, name: str) -> bytes:
-        """The bytes, or FileNotFoundError."""
-        ...
-
-    def write(self, name: str, data: bytes) -> None:
-        """Put the bytes whole: a reader sees all of them or the ones before."""
-        ...
-
-    def remove(self, name: str) -> None:
-        """Remove one file; nothing happens when it is not there."""
-        ...
-
-    def names(self, prefix: str = "") -> list[str]:
-        """All names that begin with `prefix`, sorted."""
-        ...
-
-    def children(self, prefix: str = "") -> list[str]:
-        """The first name parts below the folder `prefix`, sorted."""
-        ...
-
-    def child(self, name: str) -> Folder:
-        """The folder `name` below this one."""
-        ...
-
-
-class LocalFolder:
-    """A folder of the local file system."""
-
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
-
-    def __str__(self) -> str:
-        return str(self.root)
-
-    def read(self, name: str) -> bytes:
-        return (self.root / name).read_bytes()
-
-    def write(self, name: str, data: bytes) -> None:
-        path = self.root / name
-        temporary = path.parent / f".part-{uuid.uuid4().hex}"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-
-    def remove(self, name: str) -> None:
-        (self.root / name).unlink(missing_ok=True)
-
-    def names(self, prefix: str = "") -> list[str]:
-        found = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
-        return sorted(
-            n for n in found if n.startswith(prefix) and not n.rsplit("/", 1)[-1].startswith(".part-")
-        )
-
-    def children(self, prefix: str = "") -> list[str]:
-        base = self.root / prefix
-        if not base.is_dir():
-            return []
-        return sorted(path.name for path in base.iterdir() if not path.name.startswith(".part-"))
-
-    def child(self, name: str) -> LocalFolder:
-        return LocalFolder(self.root / name)
-
-
-def _unwritable(path: Path, error: OSError) -> RunError:
-    return RunError(
-        f"{path}: cannot be written: {error.strerror or error}. Free space or choose another storage."
-    )
 
 
 def sha256(data: bytes) -> str:
@@ -176,7 +94,7 @@ class Attempt:
     def records(self) -> list[dict[str, Any]]:
         """All epoch records, in order."""
         rows = []
-        for name in self.folder.names("records/"):
+        for name in self.folder.sizes("records/"):
             rows += [json.loads(line) for line in self.folder.read(name).decode().splitlines()]
         return rows
 
@@ -240,7 +158,7 @@ class Storage:
     """A storage folder: manifests of campaigns, and jobs by id."""
 
     def __init__(self, folder: Folder | Path | str) -> None:
-        self.folder = LocalFolder(folder) if isinstance(folder, (str, Path)) else folder
+        self.folder = open_folder(folder) if isinstance(folder, (str, Path)) else folder
 
     def job(self, job_id: str) -> JobFolder:
         return JobFolder(self.folder.child(f"jobs/{job_id}"))

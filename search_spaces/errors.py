@@ -1,7 +1,7 @@
 """Errors that name the place, the value and the remedy. Free of torch.
 
 `InputError` is a mistake in what the user gave, found before any work starts; it carries every problem at
-once. `RunError` is work that started and could not be finished.
+once. `RunError` is work that started and could not be finished, `InterruptionError` work that was asked to stop.
 """
 
 from __future__ import annotations
@@ -32,6 +32,19 @@ class InputError(AutoreidError, ValueError):
 
 class RunError(AutoreidError):
     """Work that started and failed for good, such as a loss that became NaN."""
+
+
+class StorageError(RunError):
+    """A storage that could not be read or written at this moment: a full disk, a network that is away.
+
+    The same work may well succeed when it is tried again.
+    """
+
+
+class InterruptionError(AutoreidError):
+    """Work that was asked to stop, and did so in order: the same command continues it."""
+
+    exit_code = 75
 
 
 class Problems:

@@ -316,7 +316,7 @@ def test_a_job_that_cannot_begin_leaves_a_failed_attempt_with_the_reason(
     assert outcome is not None
     assert outcome.status == "failed"
     assert "no such folder" in str(outcome.error)
-    assert attempt.folder.names("started.json") == ["started.json"]
+    assert attempt.folder.sizes("started.json").keys() == {"started.json"}
 
 
 def test_recipes_are_the_papers() -> None:

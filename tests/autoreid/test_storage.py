@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from autoreid.errors import InputError, RunError
-from autoreid.storage import LocalFolder, Outcome, Storage
+from autoreid.folders import LocalFolder
+from autoreid.storage import Outcome, Storage
 
 
 def test_records_come_back_in_order_over_parts(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""Named bytes below one prefix: all that storage needs of a file system. Free of torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+from typing import Protocol
+
+from autoreid.errors import StorageError
+
+PART = ".part-"
+
+
+class Folder(Protocol):
+    """Named bytes below one prefix: the only thing that storage needs of a file system."""
+
+    def read(self, name: str) -> bytes:
+        """The bytes, or FileNotFoundError."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put the bytes whole: a reader sees all of them or the ones before."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove one file; nothing happens when it is not there."""
+        ...
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Bytes of every file whose name begins with `prefix`, by name, sorted."""
+        ...
+
+    def children(self, prefix: str = "") -> list[str]:
+        """The first name parts below the folder `prefix`, sorted."""
+        ...
+
+    def child(self, name: str) -> Folder:
+        """The folder `name` below this one."""
+        ...
+
+
+class LocalFolder:
+    """A folder of the local file system."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self.root / name
+        temporary = path.parent / f"{PART}{uuid.uuid4().hex}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        found = {}
+        # Only the folder that the prefix lies in is walked.
+        for place, _, files in os.walk(self.root / prefix.rpartition("/")[0]):
+            for file in files:
+                path = Path(place, file)
+                name = path.relative_to(self.root).as_posix()
+                if name.startswith(prefix) and not file.startswith(PART):
+                    with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                        found[name] = path.stat().st_size
+        return dict(sorted(found.items()))
+
+    def children(self, prefix: str = "") -> list[str]:
+        base = self.root / prefix
+        if not base.is_dir():
+            return []
+        return sorted(path.name for path in base.iterdir() if not path.name.startswith(PART))
+
+    def child(self, name: str) -> LocalFolder:
+        return LocalFolder(self.root / name)
+
+
+def _unwritable(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path}: cannot be written: {error.strerror or error}. Free space or choose another storage."
+    )
+
+
+def open_folder(where: Path | str) -> Folder:
+    """The folder at a path, or below the address of an object store such as s3://bucket/prefix."""
+    if "://" in str(where):
+        from autoreid.remote import RemoteFolder  # deferred: loads pyarrow
+
+        return RemoteFolder(str(where))
+    # Absolute: a launch leaves the working directory.
+    return LocalFolder(Path(where).expanduser().absolute())
