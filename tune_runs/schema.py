@@ -76,10 +76,16 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How trials are placed on a machine; `auto` runs as many at once as fit."""
+    """How trials are placed on a machine; `auto` runs as many at once as fit.
+
+    A job that ends without progress is tried again at most `retries` times in a row. `reuse_processes` lets
+    one process run many jobs, one after another.
+    """
 
     max_parallel: int | Literal["auto"] = bounded("auto", 1)
     resources: Resources = Resources()
+    retries: int = bounded(3, 0, 100)
+    reuse_processes: bool = False
 
 
 _MODELS: dict[int, type[BaseModel]] = {1: CampaignFile, 3: ArmFile}
