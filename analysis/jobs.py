@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autoreid.storage import Attempt, JobFolder, Outcome
+from autoreid.attempts import Attempt, Outcome
+from autoreid.storage import JobFolder
 
 Row = dict[str, Any]
 

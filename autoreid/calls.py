@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autoreid.attempts import Attempt
 from autoreid.data.source import DataSource
 from autoreid.errors import InputError, RunError
 from autoreid.feed import identify, prepare
-from autoreid.folders import Folder, LocalFolder
+from autoreid.folders import Folder, LocalFolder, read_json, to_json
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
 from autoreid.running import Row, build_run, run_attempt
-from autoreid.storage import Attempt, read_json, to_json
 from search_spaces.genotype import Genotype
 
 

@@ -2,6 +2,7 @@
 
 from search_spaces.errors import (
     AutoreidError,
+    HeldError,
     InputError,
     InterruptionError,
     Problems,
@@ -12,6 +13,7 @@ from search_spaces.errors import (
 
 __all__ = [
     "AutoreidError",
+    "HeldError",
     "InputError",
     "InterruptionError",
     "Problems",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import uuid
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from autoreid.errors import StorageError
+from autoreid.errors import InputError, StorageError
 
 PART = ".part-"
 
@@ -25,7 +27,7 @@ class Folder(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Remove one file; nothing happens when it is not there."""
+        """Remove one file, and folders that hold nothing else; nothing happens when it is not there."""
         ...
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
@@ -70,7 +72,17 @@ class LocalFolder:
                 temporary.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        (self.root / name).unlink(missing_ok=True)
+        path = self.root / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        # A folder is there as long as there is something in it, as in an object store.
+        for parent in path.relative_to(self.root).parents[:-1]:
+            try:
+                (self.root / parent).rmdir()
+            except OSError:
+                return
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         found = {}
@@ -108,3 +120,20 @@ def open_folder(where: Path | str) -> Folder:
         return RemoteFolder(str(where))
     # Absolute: a launch leaves the working directory.
     return LocalFolder(Path(where).expanduser().absolute())
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def to_json(item: Any) -> bytes:
+    """Readable JSON with sorted keys; NaN and infinity are refused."""
+    return (json.dumps(item, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def read_json(folder: Folder, name: str) -> Any:
+    """The JSON value of a file; a damaged file is an `InputError` that names it."""
+    try:
+        return json.loads(folder.read(name))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder}/{name}: not JSON ({error}). Restore the file or remove it.") from None

@@ -8,9 +8,8 @@ from typing import Any, Literal, TypeVar
 
 from autoreid.errors import InputError
 from autoreid.recipes import SearchRecipe, TrainRecipe
-from autoreid.storage import VERSION
 from autoreid.values import canonical, digest, from_plain, plain
-from autoreid.version import ENGINE_REVISION
+from autoreid.version import ENGINE_REVISION, STORAGE_VERSION
 from search_spaces.genotype import Genotype
 
 Recipe = TypeVar("Recipe", SearchRecipe, TrainRecipe)
@@ -70,7 +69,7 @@ class Job:
     def plain(self) -> dict[str, Any]:
         """The job as JSON values: what job.json and manifests hold."""
         return {
-            "version": VERSION,
+            "version": STORAGE_VERSION,
             "id": self.id,
             "kind": self.kind,
             "recipe": plain(self.recipe),

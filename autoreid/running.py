@@ -13,14 +13,16 @@ from typing import Any, Protocol
 
 import torch
 
+from autoreid.attempts import Attempt, Outcome
 from autoreid.data.source import DataSource
 from autoreid.errors import AutoreidError, InputError, RunError
 from autoreid.feed import PreparedData, prepare
+from autoreid.folders import to_json
 from autoreid.jobs import Job
 from autoreid.recipes import Execution, SearchRecipe, recipe_problems
 from autoreid.searching import SearchRun
 from autoreid.snapshots import newest_checkpoint, remove_checkpoints, write_checkpoint
-from autoreid.storage import Attempt, Outcome, Storage, to_json
+from autoreid.storage import Storage
 from autoreid.training import TrainRun
 from autoreid.version import __version__
 from search_spaces.genotype import Genotype

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from autoreid.attempts import Attempt
 from autoreid.cli import say
 from autoreid.errors import InputError
-from autoreid.storage import Attempt, sha256, to_json
+from autoreid.folders import sha256, to_json
 
 KEPT = 2
 

@@ -1,8 +1,12 @@
 """What lies on disk: campaigns, jobs, attempts. Free of torch.
 
+    <storage>/storage.json                                  the version of what lies here
     <storage>/campaigns/<name>/manifest.json
+    <storage>/campaigns/<name>/cancelled.json               jobs that the campaign is not to run
     <storage>/jobs/<id>/job.json
+    <storage>/jobs/<id>/again.json                          failures up to here no longer count
     <storage>/jobs/<id>/attempts/<n>-<uuid>/...             an attempt writes here and nowhere else
+    <storage>/jobs/<id>/attempts/<n>-<uuid>/lease.json      who works on it at this moment
     <storage>/jobs/<id>/attempts/<n>-<uuid>/outcome.json    written last; lists what it vouches for
 
 Bytes are built in memory and put in one request; nothing is appended, renamed or locked by readers. Of
@@ -11,120 +15,28 @@ several attempts the lowest one with a valid outcome counts, so that a straggler
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from autoreid.attempts import Attempt, Outcome
 from autoreid.errors import InputError
-from autoreid.folders import Folder, open_folder
-from autoreid.values import canonical_json
+from autoreid.folders import Folder, open_folder, read_json, to_json
+from autoreid.leases import Lease, read_lease
+from autoreid.values import digest
+from autoreid.version import STORAGE_VERSION
 
-VERSION = 1
 ATTEMPT = re.compile(r"(\d+)-[0-9a-f]+")
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def to_json(item: Any) -> bytes:
-    """Readable JSON with sorted keys; NaN and infinity are refused."""
-    return (json.dumps(item, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
-
-
-def read_json(folder: Folder, name: str) -> Any:
-    """The JSON value of a file; a damaged file is an `InputError` that names it."""
-    try:
-        return json.loads(folder.read(name))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{folder}/{name}: not JSON ({error}). Restore the file or remove it.") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended: its status, its result, and the digests of the files that it vouches for."""
-
-    status: str
-    result: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    error: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
-
-    def plain(self) -> dict[str, Any]:
-        return {
-            "version": VERSION,
-            "status": self.status,
-            "result": dict(self.result),
-            "facts": dict(self.facts),
-            "error": self.error,
-            "files": dict(self.files),
-        }
-
-
-class Attempt:
-    """One attempt at a job. It writes below its own folder; the outcome comes last."""
-
-    def __init__(self, folder: Folder) -> None:
-        self.folder = folder
-        self.digests: dict[str, str] = {}
-
-    def write(self, name: str, data: bytes) -> None:
-        """Put a file and remember its digest for the outcome."""
-        self.folder.write(name, data)
-        self.digests[name] = sha256(data)
-
-    def read(self, name: str) -> bytes:
-        return self.folder.read(name)
-
-    def remove(self, name: str) -> None:
-        """Remove a file of this attempt; the outcome will not vouch for it."""
-        self.folder.remove(name)
-        self.digests.pop(name, None)
-
-    def write_records(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Put one part of the epoch records: JSON lines, numbered by the checkpoint that they belong to."""
-        lines = "".join(canonical_json(row) + "\n" for row in rows)
-        self.write(f"records/{part:05d}.jsonl", lines.encode())
-
-    def records(self) -> list[dict[str, Any]]:
-        """All epoch records, in order."""
-        rows = []
-        for name in self.folder.sizes("records/"):
-            rows += [json.loads(line) for line in self.folder.read(name).decode().splitlines()]
-        return rows
-
-    def finish(self, outcome: Outcome) -> None:
-        """Write the outcome, with the digests of all files put so far."""
-        plain = outcome.plain() | {"files": dict(sorted(self.digests.items()))}
-        self.folder.write("outcome.json", to_json(plain))
-
-    def outcome(self) -> Outcome | None:
-        """The outcome, or None while there is none or where it is damaged."""
-        try:
-            plain = json.loads(self.folder.read("outcome.json"))
-            keys = ("status", "result", "facts", "error", "files")
-            return Outcome(**{key: plain[key] for key in keys}) if plain["version"] == VERSION else None
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
-
-    def valid(self, outcome: Outcome) -> bool:
-        """Whether every file that the outcome vouches for is there with its digest."""
-        try:
-            return all(sha256(self.folder.read(name)) == digest for name, digest in outcome.files.items())
-        except FileNotFoundError:
-            return False
 
 
 class JobFolder:
     """One job's place in a storage, shared by all campaigns."""
 
-    def __init__(self, folder: Folder) -> None:
-        self.folder = folder
+    def __init__(self, folder: Folder, job: str = "") -> None:
+        self.folder, self.job = folder, job
 
     def describe(self, plain: Mapping[str, Any]) -> None:
         """Write job.json, once."""
@@ -133,17 +45,26 @@ class JobFolder:
         except FileNotFoundError:
             self.folder.write("job.json", to_json(plain))
 
-    def _numbered(self) -> list[tuple[int, str]]:
+    def _names(self) -> list[str]:
         found = ((ATTEMPT.fullmatch(name), name) for name in self.folder.children("attempts"))
-        return sorted((int(match[1]), name) for match, name in found if match)
+        return [name for _, name in sorted((int(match[1]), name) for match, name in found if match)]
 
     def attempts(self) -> list[Attempt]:
         """All attempts, lowest number first."""
-        return [Attempt(self.folder.child(f"attempts/{name}")) for _, name in self._numbered()]
+        return [self._attempt(name) for name in self._names()]
+
+    def _attempt(self, name: str) -> Attempt:
+        return Attempt(self.folder.child(f"attempts/{name}"), self.job, name)
 
     def new_attempt(self) -> Attempt:
-        number = max((number for number, _ in self._numbered()), default=0) + 1
-        return Attempt(self.folder.child(f"attempts/{number}-{uuid.uuid4().hex[:8]}"))
+        """An attempt with the next number; the number is taken once it has written something."""
+        number = max((attempt.number for attempt in self.attempts()), default=0) + 1
+        return self._attempt(f"{number}-{uuid.uuid4().hex[:8]}")
+
+    def withdraw(self, attempt: Attempt) -> None:
+        """Remove everything that an attempt has written, as if it had never begun."""
+        for name in attempt.folder.sizes():
+            self.folder.remove(f"attempts/{attempt.name}/{name}")
 
     def finished(self) -> tuple[Attempt, Outcome] | None:
         """The attempt that counts: the lowest one whose outcome is done and whose files are intact."""
@@ -153,6 +74,35 @@ class JobFolder:
                 return attempt, outcome
         return None
 
+    def holder(self, beside: Attempt | None = None) -> Lease | None:
+        """The process that works on this job, if one does; `beside` an attempt: in a lower one than that."""
+        for attempt in self.attempts():
+            if beside is not None and (attempt.number, attempt.name) >= (beside.number, beside.name):
+                return None
+            lease = read_lease(attempt.folder)
+            if lease is not None and lease.holds() and attempt.outcome() is None:
+                return lease
+        return None
+
+    def failed_for_good(self) -> Outcome | None:
+        """The newest attempt's failure where it is final and nobody has asked again since."""
+        attempts = self.attempts()
+        outcome = attempts[-1].outcome() if attempts else None
+        if outcome is None or outcome.status != "failed" or not outcome.final:
+            return None
+        return outcome if attempts[-1].number > self._asked_after() else None
+
+    def ask_again(self) -> None:
+        """Failures up to here no longer keep the job from being run."""
+        newest = max((attempt.number for attempt in self.attempts()), default=0)
+        self.folder.write("again.json", to_json({"after": newest}))
+
+    def _asked_after(self) -> int:
+        try:
+            return int(json.loads(self.folder.read("again.json"))["after"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return 0
+
 
 class Storage:
     """A storage folder: manifests of campaigns, and jobs by id."""
@@ -160,8 +110,18 @@ class Storage:
     def __init__(self, folder: Folder | Path | str) -> None:
         self.folder = open_folder(folder) if isinstance(folder, (str, Path)) else folder
 
+    def check(self) -> None:
+        """InputError where a newer release wrote this storage, or where its version cannot be read."""
+        try:
+            content = read_json(self.folder, "storage.json")
+        except FileNotFoundError:
+            return
+        version = content.get("version") if isinstance(content, dict) else None
+        if version != STORAGE_VERSION:
+            raise InputError(f"{self.folder}/storage.json: {_other_version(version)}")
+
     def job(self, job_id: str) -> JobFolder:
-        return JobFolder(self.folder.child(f"jobs/{job_id}"))
+        return JobFolder(self.folder.child(f"jobs/{job_id}"), job_id)
 
     def jobs(self) -> Iterator[str]:
         yield from self.folder.children("jobs")
@@ -172,10 +132,16 @@ class Storage:
         return [name for name in names if "manifest.json" in self.folder.children(f"campaigns/{name}")]
 
     def write_manifest(self, name: str, manifest: Mapping[str, Any]) -> None:
-        self.folder.write(f"campaigns/{name}/manifest.json", to_json(manifest))
+        """Put a manifest, with the digest of its content; the first one marks the storage's version."""
+        if "storage.json" not in self.folder.children():
+            self.folder.write("storage.json", to_json({"version": STORAGE_VERSION}))
+        signed = {**manifest, "digest": digest({**manifest, "digest": None})}
+        self.folder.write(f"campaigns/{name}/manifest.json", to_json(signed))
 
     def read_manifest(self, name: str) -> dict[str, Any]:
-        """The manifest of a campaign; InputError when there is none or it is of another version."""
+        """The manifest of a campaign; InputError when there is none, or an altered one, or one of another
+        version."""
+        self.check()
         try:
             manifest: dict[str, Any] = read_json(self.folder, f"campaigns/{name}/manifest.json")
         except FileNotFoundError:
@@ -186,11 +152,43 @@ class Storage:
         place = f"{self.folder}/campaigns/{name}/manifest.json"
         if not isinstance(manifest, dict):
             raise InputError(f"{place}: not a manifest. Restore the file, or plan the campaign again.")
-        if manifest.get("version") != VERSION:
-            raise InputError(
-                f"{place}: version {manifest.get('version')!r}; this release reads {VERSION}. Use "
-                "the release that wrote it, or a newer one."
-            )
+        if manifest.get("version") != STORAGE_VERSION:
+            raise InputError(f"{place}: {_other_version(manifest.get('version'))}")
         if not isinstance(manifest.get("entries"), list) or not isinstance(manifest.get("jobs"), dict):
             raise InputError(f"{place}: no entries and jobs in it. Restore it, or plan the campaign again.")
+        written = manifest.pop("digest", None)
+        if written != digest({**manifest, "digest": None}):
+            raise InputError(
+                f"{place}: altered since it was written: its digest does not fit. Restore the file, or "
+                "remove it and run the campaign again, which writes it anew; no result is lost."
+            )
         return manifest
+
+    def cancelled(self, name: str) -> frozenset[str]:
+        """Ids of the jobs that a campaign is not to run."""
+        try:
+            content = read_json(self.folder, f"campaigns/{name}/cancelled.json")
+            return frozenset(map(str, content["jobs"]))
+        except FileNotFoundError:
+            return frozenset()
+        except (KeyError, TypeError):
+            place = f"{self.folder}/campaigns/{name}/cancelled.json"
+            raise InputError(f"{place}: no list of jobs in it. Restore the file or remove it.") from None
+
+    def cancel(self, name: str, jobs: Iterable[str]) -> None:
+        """A campaign is no longer to run these jobs; what they have done stays."""
+        self._write_cancelled(name, self.cancelled(name) | set(jobs))
+
+    def resume(self, name: str, jobs: Iterable[str]) -> None:
+        """A campaign is to run these jobs again."""
+        self._write_cancelled(name, self.cancelled(name) - set(jobs))
+
+    def _write_cancelled(self, name: str, jobs: Iterable[str]) -> None:
+        self.folder.write(f"campaigns/{name}/cancelled.json", to_json({"jobs": sorted(jobs)}))
+
+
+def _other_version(version: object) -> str:
+    return (
+        f"version {version!r}; this release reads {STORAGE_VERSION}. Use the release that wrote it, or a "
+        "newer one."
+    )

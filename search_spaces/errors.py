@@ -1,7 +1,8 @@
 """Errors that name the place, the value and the remedy. Free of torch.
 
 `InputError` is a mistake in what the user gave, found before any work starts; it carries every problem at
-once. `RunError` is work that started and could not be finished, `InterruptionError` work that was asked to stop.
+once. `RunError` is work that started and could not be finished, `InterruptionError` work that was asked to
+stop.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class StorageError(RunError):
 
     The same work may well succeed when it is tried again.
     """
+
+
+class HeldError(RunError):
+    """Work that another process does at this moment."""
 
 
 class InterruptionError(AutoreidError):

@@ -11,8 +11,9 @@ from autoreid.cli import DONE, FAILED, INTERRUPTED, say
 from autoreid.data.index import ImageIndex
 from autoreid.data.source import default_cache
 from autoreid.errors import InputError, Problems
+from autoreid.folders import read_json
 from autoreid.jobs import Job
-from autoreid.storage import Storage, read_json
+from autoreid.storage import Storage
 from tune_runs.campaign import Campaign
 from tune_runs.context import Context, Engine
 from tune_runs.manifest import save_manifest

@@ -6,7 +6,8 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
-from autoreid.storage import VERSION, Storage
+from autoreid.storage import Storage
+from autoreid.version import STORAGE_VERSION
 from tune_runs.planning import Plan
 from tune_runs.resources import counted
 
@@ -34,7 +35,7 @@ def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
     """The manifest as JSON values."""
     campaign = plan.campaign
     return {
-        "version": VERSION,
+        "version": STORAGE_VERSION,
         "name": campaign.name,
         "claim": campaign.claim,
         "baseline": campaign.baseline,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from autoreid.storage import Attempt, JobFolder, Storage
+from autoreid.attempts import Attempt
+from autoreid.storage import JobFolder, Storage
 
 STATES = ("done", "started", "waiting", "failed", "skipped")
 

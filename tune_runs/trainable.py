@@ -8,8 +8,8 @@ from typing import Any
 from ray.tune import Trainable
 
 from autoreid.errors import AutoreidError
+from autoreid.folders import read_json
 from autoreid.jobs import Job
-from autoreid.storage import read_json
 from tune_runs.context import Context
 
 REPORTED = ("epoch", "loss", "accuracy", "validation_accuracy", "images_per_second")

@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from autoreid.attempts import Attempt, Outcome
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN
-from autoreid.storage import Attempt, Outcome, Storage
+from autoreid.storage import Storage
 from search_spaces.genotype import Genotype
 
 FINGERPRINT = "ab" * 32

@@ -9,9 +9,10 @@ from fake_storage import ARMS, FINGERPRINT, MAP, FakeCampaign, facts, partial_ca
 
 from analysis.collect import collect
 from analysis.tables import file_of, read
+from autoreid.attempts import Outcome
 from autoreid.errors import InputError
 from autoreid.records import TABLES
-from autoreid.storage import Outcome, Storage
+from autoreid.storage import Storage
 
 FIRST, SECOND = ARMS
 

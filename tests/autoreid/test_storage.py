@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from autoreid.attempts import Outcome
 from autoreid.errors import InputError, RunError
 from autoreid.folders import LocalFolder
-from autoreid.storage import Outcome, Storage
+from autoreid.storage import Storage
 
 
 def test_records_come_back_in_order_over_parts(tmp_path: Path) -> None:

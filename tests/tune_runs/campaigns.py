@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from autoreid.attempts import Outcome
 from autoreid.jobs import Job
 from autoreid.recipes import Execution
-from autoreid.storage import Outcome, Storage
+from autoreid.storage import Storage
 from tune_runs.campaign import Campaign, read_campaign
 
 SMALL = """\

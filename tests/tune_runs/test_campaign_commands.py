@@ -5,8 +5,9 @@ import sys
 import pytest
 from campaigns import SMALL
 
+from autoreid.attempts import Outcome
 from autoreid.cli import main
-from autoreid.storage import Outcome, Storage
+from autoreid.storage import Storage
 from tune_runs import launch
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from campaigns import FINGERPRINT, SMALL, fake_engine, small
 
+from autoreid.attempts import Outcome
 from autoreid.errors import InputError
 from autoreid.recipes import Execution
-from autoreid.storage import Outcome, Storage
+from autoreid.storage import Storage
 from tune_runs import launch
 from tune_runs.launch import Summary, decode_data, run_plan
 from tune_runs.planning import make_plan, read_data

@@ -1,9 +1,10 @@
 import pytest
 from campaigns import FINGERPRINT, SMALL, seed_of, small
 
+from autoreid.attempts import Outcome
 from autoreid.errors import InputError
 from autoreid.jobs import Job
-from autoreid.storage import Outcome, Storage
+from autoreid.storage import Storage
 from tune_runs.manifest import save_manifest
 from tune_runs.planning import make_plan
 from tune_runs.states import settle, state_of, states_of
