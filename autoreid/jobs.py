@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from autoreid.errors import InputError
-from autoreid.recipes import SearchRecipe, TrainRecipe
+from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe
+from autoreid.records import needs_of
 from autoreid.values import canonical, digest, from_plain, plain
 from autoreid.version import ENGINE_REVISION, STORAGE_VERSION
 from search_spaces.genotype import Genotype
 
-Recipe = TypeVar("Recipe", SearchRecipe, TrainRecipe)
-JobKind = Literal["search", "train"]
-RECIPES: dict[str, type[SearchRecipe] | type[TrainRecipe]] = {"search": SearchRecipe, "train": TrainRecipe}
+Recipe = TypeVar("Recipe", SearchRecipe, SelectRecipe, TrainRecipe)
+JobKind = Literal["search", "select", "train"]
+RECIPES: dict[str, type[SearchRecipe | SelectRecipe | TrainRecipe]] = {
+    "search": SearchRecipe,
+    "select": SelectRecipe,
+    "train": TrainRecipe,
+}
 
-# The seeds that each kind of job depends on.
-SEEDS: dict[str, tuple[str, ...]] = {"search": ("split", "search"), "train": ("train",)}
+# The seeds that each kind of job depends on; a selection that trains nothing has none of its own.
+SEEDS: dict[str, tuple[str, ...]] = {
+    "search": ("split", "search"),
+    "select": ("split", "train"),
+    "train": ("train",),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One search or one training.
+    """One search, one selection or one training.
 
     `data` is the content fingerprint of the data set. `genotype` is what a training trains: a genotype, or
-    the id of the search job that finds it; a search has none. `seeds` holds exactly the seeds that the kind
+    the id of the search or selection that finds it. `searches` are the ids of the searches that a selection
+    chooses from, in the order in which ties are settled. `seeds` holds exactly the seeds that the job
     depends on (`SEEDS`).
     """
 
     kind: JobKind
-    recipe: SearchRecipe | TrainRecipe
+    recipe: SearchRecipe | SelectRecipe | TrainRecipe
     data: str
     seeds: tuple[tuple[str, int], ...]
     genotype: Genotype | str | None = None
+    searches: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What the job starts from, as plain values."""
+        if self.searches:
+            return {"jobs": list(self.searches)}
         if isinstance(self.genotype, Genotype):
             return {"genotype": self.genotype.plain()}
         return {} if self.genotype is None else {"job": self.genotype}
@@ -45,7 +58,24 @@ class Job:
     @property
     def needs(self) -> tuple[str, ...]:
         """Ids of the jobs that must be done first."""
-        return (self.genotype,) if isinstance(self.genotype, str) else ()
+        return needs_of(self.inputs)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images; None where those of other jobs are taken."""
+        if isinstance(self.recipe, SelectRecipe):
+            train = self.recipe.train
+            return (train.height, train.width) if self.recipe.rule == "retrain" else None
+        return self.recipe.height, self.recipe.width
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the job takes; a selection takes one for each candidate or, where it trains them,
+        for each of their epochs. Fewer where searches found the same genotype."""
+        if isinstance(self.recipe, SelectRecipe):
+            each = self.recipe.train.epochs if self.recipe.rule == "retrain" else 1
+            return each * len(self.searches)
+        return self.recipe.epochs
 
     @property
     def id(self) -> str:
@@ -88,7 +118,8 @@ class Job:
             recipe = from_plain(RECIPES[kind], given["recipe"], f"{place}.recipe")
             inputs = given["inputs"]
             genotype = Genotype.from_plain(inputs["genotype"]) if "genotype" in inputs else inputs.get("job")
-            job = cls(kind, recipe, given["data"], tuple(sorted(given["seeds"].items())), genotype)
+            seeds = tuple(sorted(given["seeds"].items()))
+            job = cls(kind, recipe, given["data"], seeds, genotype, tuple(inputs.get("jobs", ())))
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{place}: not a job of this release ({error!r}).") from None
         if given.get("id") != job.id:
@@ -109,5 +140,26 @@ def search_job(recipe: SearchRecipe, data: str, *, split_seed: int, search_seed:
 
 
 def train_job(recipe: TrainRecipe, data: str, genotype: Genotype | str, *, train_seed: int) -> Job:
-    """`genotype` is a genotype or the id of the search job that finds it."""
+    """`genotype` is a genotype or the id of the search or select job that finds it."""
     return Job("train", _coerced(recipe), data, (("train", train_seed),), genotype)
+
+
+def select_job(
+    recipe: SelectRecipe,
+    data: str,
+    searches: Sequence[str],
+    *,
+    split_seed: int = 0,
+    train_seed: int = 0,
+) -> Job:
+    """The best of several searches, given by their ids; the first of equally good ones is chosen.
+
+    The seeds are those of a selection that trains: which identities it leaves out, and its trainings.
+    InputError where there is no search, or one is given twice.
+    """
+    if not searches or len(set(searches)) < len(searches):
+        raise InputError(
+            f"searches: {len(searches)} ids, {len(set(searches))} different. Give each search once."
+        )
+    seeds = (("split", split_seed), ("train", train_seed)) if recipe.rule == "retrain" else ()
+    return Job("select", _coerced(recipe), data, seeds, searches=tuple(searches))

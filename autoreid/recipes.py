@@ -7,7 +7,7 @@ not. Values marked [np] in docs/fidelity.md are not printed in the paper.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from autoreid.values import bounded
@@ -130,12 +130,32 @@ class TrainRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class SelectRecipe:
+    """How the best of several searches is chosen, never on the test set.
+
+    `supernet`: by the mAP of each genotype in its own supernet, among the images that its search held out.
+    `retrain`: by the mAP of a short training, `train`, without `fraction` of the training identities, among
+    the images of these.
+    """
+
+    rule: Literal["supernet", "retrain"] = "supernet"
+    fraction: float = bounded(0.1, 0.01, 0.9)
+    train: TrainRecipe = TrainRecipe()
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
-    """How work is run on a machine. Nothing here may change a result."""
+    """How work is run on a machine. Nothing here may change a result.
+
+    A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An attempt
+    that makes no step for `stall_minutes` is ended. 0 minutes turn either off.
+    """
 
     device: str = "auto"
     threads: int = bounded(0, 0, 512)
     checkpoint_epochs: int = bounded(1, 1)
+    checkpoint_minutes: float = bounded(15.0, 0)
+    stall_minutes: float = bounded(30.0, 0)
     evaluation_batch: int = bounded(128, 1)
 
 
@@ -172,12 +192,34 @@ CDNET_TRAIN = TrainRecipe(
     ),
 )
 
+
+def shortened(recipe: TrainRecipe) -> TrainRecipe:
+    """The training in a tenth of its epochs, its milestones brought forward alike; at least one epoch.
+
+    >>> short = shortened(CDNET_TRAIN)
+    >>> short.epochs, short.optimizer.schedule.milestones
+    (35, (15, 22, 30))
+    """
+    schedule = recipe.optimizer.schedule
+    milestones = tuple(dict.fromkeys(max(epoch // 10, 1) for epoch in schedule.milestones))
+    optimizer = replace(recipe.optimizer, schedule=replace(schedule, milestones=milestones))
+    return replace(recipe, epochs=max(recipe.epochs // 10, 1), optimizer=optimizer)
+
+
 SEARCH_RECIPES: dict[str, SearchRecipe] = {"cdnet": CDNET_SEARCH}
 TRAIN_RECIPES: dict[str, TrainRecipe] = {"cdnet": CDNET_TRAIN}
+# By their rule. No paper prints how the best of its repeats was chosen [np].
+SELECT_RECIPES: dict[str, SelectRecipe] = {
+    "supernet": SelectRecipe(rule="supernet"),
+    "retrain": SelectRecipe(rule="retrain", train=shortened(CDNET_TRAIN)),
+}
 
 
-def recipe_problems(recipe: SearchRecipe | TrainRecipe) -> Iterator[tuple[str, str]]:
+def recipe_problems(recipe: SearchRecipe | TrainRecipe | SelectRecipe) -> Iterator[tuple[str, str]]:
     """Mistakes that no single field shows, as (field, message)."""
+    if isinstance(recipe, SelectRecipe):
+        yield from _select_problems(recipe)
+        return
     for name in ("objective", "alpha_objective"):
         objective = getattr(recipe, name, None)
         if objective is not None and objective.cross_entropy == 0 and objective.triplet == 0:
@@ -191,3 +233,12 @@ def recipe_problems(recipe: SearchRecipe | TrainRecipe) -> Iterator[tuple[str, s
             "alpha_objective.cross_entropy",
             "the classifier never sees the identities that 'split.name: by-identity' holds out. Use 0.",
         )
+
+
+def _select_problems(recipe: SelectRecipe) -> Iterator[tuple[str, str]]:
+    if recipe.rule == "retrain":
+        yield from ((f"train.{name}", message) for name, message in recipe_problems(recipe.train))
+        return
+    for name in ("fraction", "train"):
+        if getattr(recipe, name) != getattr(SelectRecipe(), name):
+            yield name, "nothing is trained by the rule 'supernet'. Leave it out, or use the rule 'retrain'."

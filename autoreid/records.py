@@ -146,6 +146,15 @@ TABLES: dict[str, tuple[Column, ...]] = {
 }
 
 
+def needs_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ids of the jobs that a job with these inputs starts from, as job.json and manifests write them.
+
+    >>> needs_of({"jobs": ["a", "b"]}), needs_of({"job": "a"}), needs_of({"genotype": {}})
+    (('a', 'b'), ('a',), ())
+    """
+    return tuple(inputs.get("jobs", ())) or ((inputs["job"],) if "job" in inputs else ())
+
+
 def measured(table: str) -> frozenset[str]:
     """Names of the columns of a table that a clock or a machine gave."""
     return frozenset(column.name for column in TABLES[table] if column.measured)

@@ -109,7 +109,7 @@ def decode_data(plan: Plan, index: ImageIndex, write: Callable[[str], None]) -> 
     """Decode the data once for all trials, in every size that is used."""
     from autoreid.data.arrays import decode
 
-    for height, width in sorted({(job.recipe.height, job.recipe.width) for job in plan.jobs.values()}):
+    for height, width in sorted({job.size for job in plan.jobs.values() if job.size}):
         write(f"{plan.campaign.name}: {len(index)} images at {height} x {width}")
         decode(index, height, width, default_cache(), plan.fingerprint)
 

@@ -30,7 +30,7 @@ class Progress:
         self.names: dict[str, str] = {}
         for entry in plan.entries:
             self.names.setdefault(entry.job, f"{entry.kind} {entry.arm} repeat {entry.repeat + 1}")
-        self.epochs = {job_id: job.recipe.epochs for job_id, job in plan.jobs.items()}
+        self.epochs = {job_id: job.epochs for job_id, job in plan.jobs.items()}
         self._last_line = -EPOCH_LINE_SECONDS
         self._began: dict[str, float] = {}
 

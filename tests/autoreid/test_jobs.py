@@ -11,14 +11,16 @@ import pytest
 
 import autoreid.jobs
 from autoreid.errors import InputError
-from autoreid.jobs import Job, search_job, train_job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.jobs import Job, search_job, select_job, train_job
+from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, recipe_problems
 from autoreid.values import fields_of, override, plain
 from search_spaces.published import PUBLISHED
 
 DATA = "0" * 64
 SEARCH = search_job(CDNET_SEARCH, DATA, split_seed=0, search_seed=0)
 TRAIN = train_job(CDNET_TRAIN, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
+SELECT = select_job(SELECT_RECIPES["supernet"], DATA, ["a" * 32, "b" * 32])
+RETRAIN = select_job(SELECT_RECIPES["retrain"], DATA, ["a" * 32, "b" * 32], split_seed=1, train_seed=2)
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -35,6 +37,7 @@ def another(name: str, value: object) -> object:
     words = {
         "cosine": "constant",
         "steps": "constant",
+        "constant": "steps",
         "sgd": "adam",
         "adam": "sgd",
         "fblneck": "bnneck",
@@ -43,6 +46,8 @@ def another(name: str, value: object) -> object:
         "top-k": "softmax",
         "fp32": "bf16",
         "cds-v1": "cs-v1",
+        "supernet": "retrain",
+        "retrain": "supernet",
     }
     if isinstance(value, str):
         return words[value]
@@ -54,7 +59,7 @@ def another(name: str, value: object) -> object:
     return value / 2 if value else 0.125
 
 
-@pytest.mark.parametrize("job", [SEARCH, TRAIN])
+@pytest.mark.parametrize("job", [SEARCH, TRAIN, SELECT, RETRAIN])
 def test_every_field_of_a_recipe_enters_the_id(job: Job) -> None:
     ids = {job.id}
     fields = list(leaves(job.recipe))
@@ -79,14 +84,23 @@ def test_data_seeds_inputs_and_revision_enter_the_id(monkeypatch: pytest.MonkeyP
 
 
 # Ids of this engine revision. They may change only together with ENGINE_REVISION.
-GOLDEN = {"search": "fd380d587aa09c0f961fdd9fa3b184f2", "train": "ef7d5bed76ea5f0eeb021df23b5adb89"}
+GOLDEN = {
+    "search": "fd380d587aa09c0f961fdd9fa3b184f2",
+    "train": "ef7d5bed76ea5f0eeb021df23b5adb89",
+    "select": "93d0da0d95641f1e60d18883546d43a9",
+    "retrain": "bd7cdbc11800d8a02ce2eeb8b0c3a0b1",
+}
 
 
 def test_golden_ids() -> None:
-    assert {"search": SEARCH.id, "train": TRAIN.id} == GOLDEN
+    jobs = {"search": SEARCH, "train": TRAIN, "select": SELECT, "retrain": RETRAIN}
+    assert {name: job.id for name, job in jobs.items()} == GOLDEN
 
 
-@pytest.mark.parametrize("job", [SEARCH, TRAIN, train_job(CDNET_TRAIN, DATA, SEARCH.id, train_seed=3)])
+FROM_SEARCH = train_job(CDNET_TRAIN, DATA, SEARCH.id, train_seed=3)
+
+
+@pytest.mark.parametrize("job", [SEARCH, TRAIN, FROM_SEARCH, SELECT, RETRAIN])
 def test_jobs_round_trip_through_json(job: Job) -> None:
     assert Job.from_plain(json.loads(json.dumps(job.plain()))) == job
 
@@ -94,6 +108,38 @@ def test_jobs_round_trip_through_json(job: Job) -> None:
 def test_a_training_needs_its_search() -> None:
     assert train_job(CDNET_TRAIN, DATA, SEARCH.id, train_seed=0).needs == (SEARCH.id,)
     assert TRAIN.needs == SEARCH.needs == ()
+
+
+def test_a_selection_needs_its_searches_in_their_order() -> None:
+    assert SELECT.needs == ("a" * 32, "b" * 32)
+    assert select_job(SELECT_RECIPES["supernet"], DATA, SELECT.needs[::-1]).id != SELECT.id
+    assert train_job(CDNET_TRAIN, DATA, SELECT.id, train_seed=0).needs == (SELECT.id,)
+    for searches in ([], ["a", "a"]):
+        with pytest.raises(InputError, match="Give each search once"):
+            select_job(SELECT_RECIPES["supernet"], DATA, searches)
+
+
+def test_seeds_enter_a_selection_only_where_it_trains() -> None:
+    assert select_job(SELECT_RECIPES["supernet"], DATA, SELECT.needs, split_seed=7, train_seed=8) == SELECT
+    assert RETRAIN.seeds == (("split", 1), ("train", 2))
+    others = ({"split_seed": 1, "train_seed": 3}, {"split_seed": 3, "train_seed": 2})
+    ids = {select_job(SELECT_RECIPES["retrain"], DATA, SELECT.needs, **seeds).id for seeds in others}
+    assert len(ids | {RETRAIN.id}) == 3
+
+
+def test_jobs_say_their_images_and_epochs() -> None:
+    assert (SEARCH.size, SEARCH.epochs, TRAIN.epochs) == ((256, 128), 240, 350)
+    assert (SELECT.size, SELECT.epochs) == (None, 2)
+    assert (RETRAIN.size, RETRAIN.epochs) == ((256, 128), 2 * 35)
+
+
+def test_what_a_selection_would_not_use_is_a_mistake() -> None:
+    recipe = override(SELECT_RECIPES["supernet"], {"fraction": 0.2, "train.epochs": 3})
+    assert [name for name, _ in recipe_problems(recipe)] == ["fraction", "train"]
+    assert not list(recipe_problems(SELECT_RECIPES["supernet"]))
+    silent = {"train.objective.cross_entropy": 0, "train.objective.triplet": 0}
+    (problem,) = recipe_problems(override(SELECT_RECIPES["retrain"], silent))
+    assert problem[0] == "train.objective"
 
 
 def test_an_altered_job_is_refused() -> None:
