@@ -63,6 +63,7 @@ class Attempt:
         self.folder, self.job, self.name = folder, job, name
         self.files: dict[str, dict[str, Any]] = {}
         self._log: list[str] = []
+        self._flushed = 0
 
     @property
     def number(self) -> int:
@@ -99,8 +100,10 @@ class Attempt:
         self._log.append(f"{now()} {line}\n")
 
     def flush_log(self) -> None:
-        if self._log:
+        """Write the log, where it has grown."""
+        if len(self._log) > self._flushed:
             self.folder.write(LOG, "".join(self._log).encode())
+            self._flushed = len(self._log)
 
     def read_log(self) -> str:
         """The log as far as it was written; empty where nothing was."""

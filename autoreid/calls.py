@@ -9,12 +9,13 @@ from typing import Any
 
 from autoreid.attempts import Attempt
 from autoreid.data.source import DataSource
-from autoreid.errors import InputError, RunError
+from autoreid.errors import HeldError, InputError, RunError
 from autoreid.feed import identify, prepare
 from autoreid.folders import Folder, LocalFolder, read_json, to_json
 from autoreid.jobs import Job, search_job, train_job
+from autoreid.leases import read_lease
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
-from autoreid.running import Row, build_run, run_attempt
+from autoreid.running import Row, Stop, build_run, never, run_attempt
 from search_spaces.genotype import Genotype
 
 
@@ -40,6 +41,7 @@ class Settings:
     execution: Execution | None
     cache: Path | None
     on_epoch: Callable[[Row], None] | None
+    stop: Stop
 
 
 def _run(job: Job, settings: Settings) -> Result:
@@ -48,17 +50,20 @@ def _run(job: Job, settings: Settings) -> Result:
     Nothing is written before everything is checked.
     """
     folder = LocalFolder(Path(settings.out).expanduser())
-    attempt = Attempt(folder)
+    attempt = Attempt(folder, job.id)
     new = is_new(job, folder)
     outcome = attempt.outcome()
     if outcome is None or outcome.status != "done" or not attempt.valid(outcome):
+        holder = read_lease(folder)
+        if holder is not None and holder.holds():
+            raise HeldError(f"{folder}: {holder} works on it. Wait for it, or choose a new folder.")
         data = prepare(settings.source, job.recipe.height, job.recipe.width, settings.cache)
         genotype = job.genotype if isinstance(job.genotype, Genotype) else None
         execution = settings.execution or Execution()
         run = build_run(job, genotype, data, execution)
         if new:
             folder.write("job.json", to_json(job.plain()))
-        for row in run_attempt(run, attempt, [attempt], execution):
+        for row in run_attempt(lambda: run, attempt, [attempt], execution, settings.stop):
             if settings.on_epoch is not None:
                 settings.on_epoch(row)
         outcome = attempt.outcome()
@@ -102,12 +107,14 @@ def search(
     execution: Execution | None = None,
     cache: Path | None = None,
     on_epoch: Callable[[Row], None] | None = None,
+    stop: Stop = never,
 ) -> Result:
     """Search a genotype and keep everything in the folder `out`; the same call continues what was
-    interrupted. `split_seed` divides the training set and equals `seed` unless given."""
+    interrupted. `split_seed` divides the training set and equals `seed` unless given. `stop` is asked between
+    steps: once it says so, a checkpoint is written and InterruptionError raised."""
     divided = seed if split_seed is None else split_seed
     job = search_job(recipe, identify(source, cache)[1], split_seed=divided, search_seed=seed)
-    return _run(job, Settings(source, out, execution, cache, on_epoch))
+    return _run(job, Settings(source, out, execution, cache, on_epoch, stop))
 
 
 def train(
@@ -120,7 +127,8 @@ def train(
     execution: Execution | None = None,
     cache: Path | None = None,
     on_epoch: Callable[[Row], None] | None = None,
+    stop: Stop = never,
 ) -> Result:
     """Train and evaluate the network of a genotype, in the folder `out` (see `search`)."""
     job = train_job(recipe, identify(source, cache)[1], genotype, train_seed=seed)
-    return _run(job, Settings(source, out, execution, cache, on_epoch))
+    return _run(job, Settings(source, out, execution, cache, on_epoch, stop))

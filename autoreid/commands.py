@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, run_command, say
 from autoreid.errors import InputError, Problems, unknown
+from autoreid.interruption import stop_on_signals
 from autoreid.models.commands import find_genotype
 
 if TYPE_CHECKING:
@@ -137,16 +138,18 @@ def _run_search(options: argparse.Namespace) -> int:
     from autoreid.searching import check_search
 
     recipe = chosen_recipe(SEARCH_RECIPES, options, check_search)
-    found = search(
-        recipe,
-        data_source(options),
-        options.out,
-        seed=options.seed,
-        split_seed=options.split_seed,
-        execution=execution_of(options),
-        cache=cache_of(options),
-        on_epoch=_progress(options, recipe.epochs),
-    )
+    with stop_on_signals() as stop:
+        found = search(
+            recipe,
+            data_source(options),
+            options.out,
+            seed=options.seed,
+            split_seed=options.split_seed,
+            execution=execution_of(options),
+            cache=cache_of(options),
+            on_epoch=_progress(options, recipe.epochs),
+            stop=stop,
+        )
     text = f"{found.genotype}\n{options.out}/genotype.json"
     answer(found.result | {"out": options.out}, text, options.json)
     return DONE
@@ -164,16 +167,18 @@ def _run_train(options: argparse.Namespace) -> int:
     from autoreid.recipes import TRAIN_RECIPES
 
     recipe = chosen_recipe(TRAIN_RECIPES, options)
-    trained = train(
-        recipe,
-        find_genotype(options.genotype),
-        data_source(options),
-        options.out,
-        seed=options.seed,
-        execution=execution_of(options),
-        cache=cache_of(options),
-        on_epoch=_progress(options, recipe.epochs),
-    )
+    with stop_on_signals() as stop:
+        trained = train(
+            recipe,
+            find_genotype(options.genotype),
+            data_source(options),
+            options.out,
+            seed=options.seed,
+            execution=execution_of(options),
+            cache=cache_of(options),
+            on_epoch=_progress(options, recipe.epochs),
+            stop=stop,
+        )
     before = trained.result["untrained"]
     text = (
         f"{scores_text(trained.result['evaluation'])}\n"

@@ -147,8 +147,8 @@ class SelectRecipe:
 class Execution:
     """How work is run on a machine. Nothing here may change a result.
 
-    A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An attempt
-    that makes no step for `stall_minutes` is ended. 0 minutes turn either off.
+    A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An
+    attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off.
     """
 
     device: str = "auto"

@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
-import datetime
+import os
 import platform
 import resource
 import sys
 import time
-from collections.abc import Generator, Iterable
+import traceback
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from autoreid.attempts import Attempt, Outcome
+from autoreid.attempts import STARTED, Attempt, Outcome, now
+from autoreid.cli import say
 from autoreid.data.source import DataSource
-from autoreid.errors import AutoreidError, InputError, RunError
+from autoreid.epochs import Position
+from autoreid.errors import AutoreidError, HeldError, InputError, InterruptionError, RunError, StorageError
 from autoreid.feed import PreparedData, prepare
 from autoreid.folders import to_json
 from autoreid.jobs import Job
+from autoreid.keeper import Keeper
+from autoreid.leases import Lease
 from autoreid.recipes import Execution, SearchRecipe, recipe_problems
+from autoreid.saving import Saver, resume
 from autoreid.searching import SearchRun
-from autoreid.snapshots import newest_checkpoint, remove_checkpoints, write_checkpoint
 from autoreid.storage import Storage
 from autoreid.training import TrainRun
 from autoreid.version import __version__
 from search_spaces.genotype import Genotype
 
 Row = dict[str, Any]
+# Asked between two steps: whether to save and stop.
+Stop = Callable[[], bool]
+
+INTERRUPTED_FILE = "interrupted.json"
 
 
 class Run(Protocol):
-    """What a job runs: it advances epoch by epoch, and can be carried over an interruption."""
+    """What a job runs: it advances epoch by epoch, and can be carried over an interruption between two steps.
 
-    epochs: int
-    epoch: int
+    `advance` takes the rest of the present epoch; `check` raises RunError where the state is not finite.
+    """
+
+    position: Position
     device: torch.device
 
     def advance(self) -> Row: ...
+
+    def check(self) -> None: ...
 
     def state(self) -> dict[str, Any]: ...
 
@@ -46,13 +59,13 @@ class Run(Protocol):
     def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]: ...
 
 
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
 def build_run(job: Job, genotype: Genotype | None, data: PreparedData, execution: Execution) -> Run:
     """The run of a job; `genotype` is what a training trains."""
-    if data.fingerprint != job.data:
-        raise InputError(
-            f"data: the fingerprint here is {data.fingerprint[:12]}, but the job was planned on "
-            f"{job.data[:12]}. Give the same images, or plan the campaign again on these."
-        )
     problems = [f"{name}: {message}" for name, message in recipe_problems(job.recipe)]
     if problems:
         raise InputError(*problems)
@@ -90,85 +103,109 @@ def facts(started: str, begin: float, run: Run | None) -> dict[str, Any]:
     return {
         "started": started,
         "wall_seconds": time.perf_counter() - begin,
+        "host": platform.node(),
         "device": torch.cuda.get_device_name(device) if cuda else processor_name(),
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if cuda else peak,
         "code_version": __version__,
         "torch_version": torch.__version__,
         "python_version": platform.python_version(),
-        "epochs": run.epoch if run else 0,
+        "epochs": run.position.epoch if run else 0,
     }
 
 
-def resume(run: Run, attempt: Attempt, earlier: Iterable[Attempt]) -> int:
-    """Continue from the newest valid checkpoint of this or an earlier attempt; the parts of records kept.
+def drive(run: Run, saver: Saver, keeper: Keeper, stop: Stop) -> Generator[Row, None, dict[str, Any]]:
+    """Advance to the end, saving on the way, and put the files; the result. Asked to stop, save and stop."""
 
-    Records after the checkpoint are dropped: the epochs they tell of are run again.
-    """
-    found = [(newest_checkpoint(other), other) for other in earlier]
-    usable = [(checkpoint, other) for checkpoint, other in found if checkpoint is not None]
-    if not usable:
-        return 0
-    (part, state), other = max(usable, key=lambda pair: pair[0][1]["epoch"])
-    run.load(state)
-    for name in other.folder.sizes("records/"):
-        if int(Path(name).stem) <= part:
-            attempt.write(name, other.read(name))
-        elif other.folder is attempt.folder:
-            attempt.remove(name)
-    if other.folder is not attempt.folder:
-        write_checkpoint(attempt, state, part)
-    return part
+    def pulse() -> None:
+        keeper.progress()
+        if stop():
+            raise InterruptionError(f"stopped after {run.position}. Run the same command again to continue.")
+        saver.save_if_late()
 
-
-def drive(run: Run, attempt: Attempt, part: int, every: int) -> Generator[Row, None, None]:
-    """Advance to the end; a part of the records and a checkpoint after every `every` epochs."""
-    rows: list[Row] = []
-    kept = run.epoch if part else 0
-    while run.epoch < run.epochs:
-        try:
+    run.position.pulse = pulse
+    try:
+        while run.position.epoch < run.position.epochs:
+            pulse()
             row = run.advance()
-        except RunError as error:
-            left = f"The checkpoint after epoch {kept} is kept." if kept else "There is no checkpoint yet."
-            raise RunError(f"{error} {left}") from error
-        rows.append(row)
-        if run.epoch % every == 0 or run.epoch == run.epochs:
-            part, kept = part + 1, run.epoch
-            attempt.write_records(part, rows)
-            write_checkpoint(attempt, run.state(), part)
-            rows = []
-        yield row
+            saver.add(row)
+            with keeper.resting():
+                yield row
+        result, files = run.finish()
+    except InterruptionError:
+        saver.save()
+        raise
+    except StorageError:
+        raise
+    except RunError as error:
+        raise RunError(f"{error} {saver.kept}") from error
+    for name, content in files.items():
+        saver.attempt.write(name, content)
+    return result
 
 
 def run_attempt(
-    run: Run, attempt: Attempt, earlier: Iterable[Attempt], execution: Execution
+    build: Callable[[], Run],
+    attempt: Attempt,
+    earlier: Iterable[Attempt],
+    execution: Execution,
+    stop: Stop = never,
 ) -> Generator[Row, None, None]:
     """Run one attempt, yielding a row per epoch; the outcome is written last, also when it failed.
 
     An interruption writes no outcome: the next attempt continues from the checkpoint.
     """
     started, begin = now(), time.perf_counter()
+    run: Run | None = None
+
+    def ends(error: str, final: bool) -> None:
+        attempt.finish(Outcome("failed", facts=facts(started, begin, run), error=error, final=final))
+
+    attempt.log(f"begins on {platform.node()}, process {os.getpid()}")
+    # Written at once, so that an attempt that dies early is seen to have begun.
+    attempt.folder.write(STARTED, to_json({"started": started, "host": platform.node()}))
+    with Keeper(attempt, 60 * execution.stall_minutes, lambda reason: ends(reason, final=False)) as keeper:
+        try:
+            run = build()
+            saver = Saver(run, attempt, resume(run, attempt, earlier), execution)
+            attempt.flush_log()
+            result = yield from drive(run, saver, keeper, stop)
+            attempt.log("done")
+            attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run)))
+        except (InterruptionError, GeneratorExit, KeyboardInterrupt) as error:
+            attempt.log(str(error) or "interrupted")
+            _if_possible(lambda: _leave(attempt, facts(started, begin, run)))
+            raise
+        except Exception as error:
+            words, final = in_words(error), is_final(error)
+            attempt.log(words if final else "".join(traceback.format_exception(error)))
+            _if_possible(lambda: ends(words, final))
+            raise
+        _if_possible(saver.clear)
+
+
+def _leave(attempt: Attempt, known: dict[str, Any]) -> None:
+    attempt.flush_log()
+    attempt.folder.write(INTERRUPTED_FILE, to_json(known))
+
+
+def _if_possible(write: Callable[[], None]) -> None:
+    """Write where the storage takes it: what is being ended matters more."""
     try:
-        part = resume(run, attempt, earlier)
-        yield from drive(run, attempt, part, execution.checkpoint_epochs)
-        result, files = run.finish()
-        for name, content in files.items():
-            attempt.write(name, content)
-        remove_checkpoints(attempt)
-    except Exception as error:
-        attempt.finish(Outcome("failed", facts=facts(started, begin, run), error=in_words(error)))
-        raise
-    attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run)))
-
-
-def now() -> str:
-    """This moment in UTC, ISO 8601, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write()
+    except StorageError as error:
+        say(str(error))
 
 
 def in_words(error: Exception) -> str:
     """An error as a record holds it: our own ones by their message, others with their kind."""
     return str(error) if isinstance(error, AutoreidError) else f"{type(error).__name__}: {error}"
+
+
+def is_final(error: Exception) -> bool:
+    """Whether another attempt would fail in the same way: what the job asks for is the reason."""
+    passing = (StorageError, HeldError)
+    return isinstance(error, (InputError, RunError)) and not isinstance(error, passing)
 
 
 def found_genotype(storage: Storage, job_id: str) -> Genotype:
@@ -179,24 +216,50 @@ def found_genotype(storage: Storage, job_id: str) -> Genotype:
     return Genotype.from_plain(finished[1].result["genotype"], f"{storage.folder}/jobs/{job_id}")
 
 
+def job_data(job: Job, source: DataSource, cache: Path | None = None) -> PreparedData:
+    """The data of a job, decoded. StorageError where it is not here, or is other data than was planned."""
+    try:
+        data = prepare(source, job.recipe.height, job.recipe.width, cache)
+    except InputError as error:
+        raise StorageError(f"data: {error}") from error
+    if data.fingerprint != job.data:
+        raise StorageError(
+            f"data: the fingerprint here is {data.fingerprint[:12]}, but the job was planned on "
+            f"{job.data[:12]}. Give the same images, or plan the campaign again on these."
+        )
+    return data
+
+
 def run_job(
-    job: Job, storage: Storage, source: DataSource, execution: Execution, cache: Path | None = None
+    job: Job,
+    storage: Storage,
+    source: DataSource,
+    execution: Execution,
+    cache: Path | None = None,
+    stop: Stop = never,
 ) -> Generator[Row, None, None]:
-    """Run a job in a storage, yielding a row per epoch; nothing where it is already done."""
+    """Run a job in a storage, yielding a row per epoch; nothing where it is already done.
+
+    HeldError where another process works on it. `stop` is asked between steps; once it says so, a checkpoint
+    is written and InterruptionError raised.
+    """
     folder = storage.job(job.id)
     if folder.finished() is not None:
         return
+    holder = folder.holder()
+    if holder is not None:
+        raise HeldError(f"job {job.id}: {holder} works on it.")
+    genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
     folder.describe(job.plain())
     earlier = folder.attempts()
     attempt = folder.new_attempt()
-    started, begin = now(), time.perf_counter()
-    # Written at once, so that an attempt that dies early is seen to have begun.
-    attempt.folder.write("started.json", to_json({"started": started, "host": platform.node()}))
-    try:
-        genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
-        data = prepare(source, job.recipe.height, job.recipe.width, cache)
-        run = build_run(job, genotype, data, execution)
-    except Exception as error:
-        attempt.finish(Outcome("failed", facts=facts(started, begin, None), error=in_words(error)))
-        raise
-    yield from run_attempt(run, attempt, earlier, execution)
+    Lease.of_this_process().write(attempt.folder)
+    rival = folder.holder(beside=attempt)
+    if rival is not None:  # both began at the same moment, and the lower attempt goes on
+        folder.withdraw(attempt)
+        raise HeldError(f"job {job.id}: {rival} works on it.")
+
+    def build() -> Run:
+        return build_run(job, genotype, job_data(job, source, cache), execution)
+
+    yield from run_attempt(build, attempt, earlier, execution, stop)

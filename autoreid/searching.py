@@ -6,8 +6,6 @@ CDNet, Algorithm 1; Auto-ReID, Algorithm 1.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -18,7 +16,8 @@ from torch import Tensor
 from autoreid import losses
 from autoreid.complexity import measure
 from autoreid.data import splits
-from autoreid.errors import InputError, RunError
+from autoreid.epochs import Position, all_finite
+from autoreid.errors import InputError
 from autoreid.feed import Batches, PreparedData
 from autoreid.models.assembly import build_supernet, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
@@ -62,8 +61,7 @@ class SearchRun:
         execution: Execution,
     ) -> None:
         check_search(recipe)
-        self.recipe, self.data = recipe, data
-        self.epochs, self.epoch = recipe.epochs, 0
+        self.recipe, self.data, self.seed = recipe, data, search_seed
         self.space = find_space(recipe.space)
         self.relax = relaxation(recipe.relaxation, recipe.k)
         self.device = set_up(execution, recipe.precision)
@@ -71,7 +69,6 @@ class SearchRun:
         self._build_model(search_seed)
         self.genotype: Genotype | None = None
         self.last_row: dict[str, Any] = {}
-        self.seconds = 0.0
 
     def _build_batches(self, split_seed: int, search_seed: int) -> None:
         recipe, labels = self.recipe, self.data.labels
@@ -85,7 +82,7 @@ class SearchRun:
         )
         self.train = batches(train, seed=stream(search_seed, "train"))
         self.held_out = batches(held_out, seed=stream(search_seed, "held-out"))
-        self.steps = max(len(train) // recipe.batch.size, 1)
+        self.position = Position(recipe.epochs, max(len(train) // recipe.batch.size, 1))
 
     def _build_model(self, seed: int) -> None:
         recipe = self.recipe
@@ -124,36 +121,34 @@ class SearchRun:
         self.alpha_optimizer.step()
         return torch.stack([found.total, _correct(outputs[0].logits, labels)]).detach()
 
+    def _step(self, step: int) -> Tensor:
+        """Move the weights, then the alphas."""
+        torch.manual_seed(stream(self.seed, f"step {step}"))
+        return torch.cat([self._weight_step(step), self._alpha_step(step)])
+
+    def _sound(self) -> Tensor:
+        return all_finite([*self.model.state_dict().values(), *self.alphas.values()])
+
     def advance(self) -> dict[str, Any]:
-        """One epoch; its record."""
-        recipe, begin = self.recipe, time.perf_counter()
-        rate = learning_rate(recipe.optimizer, self.epoch, self.epochs)
-        alpha_rate = learning_rate(recipe.alpha_optimizer, self.epoch, self.epochs)
+        """The rest of the present epoch; its record."""
+        recipe, at = self.recipe, self.position
+        rate = learning_rate(recipe.optimizer, at.epoch, at.epochs)
+        alpha_rate = learning_rate(recipe.alpha_optimizer, at.epoch, at.epochs)
         set_learning_rate(self.optimizer, rate)
         set_learning_rate(self.alpha_optimizer, alpha_rate)
         self.model.train()
-        weight_sums = torch.zeros(4, device=self.device)
-        alpha_sums = torch.zeros(2, device=self.device)
-        for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
-            weight_sums += self._weight_step(step)
-            alpha_sums += self._alpha_step(step)
-        weight_means = (weight_sums / self.steps).tolist()  # the epoch's one wait for the device
-        alpha_means = (alpha_sums / self.steps).tolist()
-        held = [*self.model.state_dict().values(), *self.alphas.values()]
-        check_finite([*weight_means, *alpha_means], held, self.epoch + 1)
-        seconds = time.perf_counter() - begin
-        return self._record(weight_means, alpha_means, (rate, alpha_rate), seconds)
+        means = at.finish_epoch(self._step, self._sound)
+        return self._record(means[:4], means[4:], (rate, alpha_rate))
 
     def _record(
-        self, weights: list[float], alphas: list[float], rates: tuple[float, float], seconds: float
+        self, weights: list[float], alphas: list[float], rates: tuple[float, float]
     ) -> dict[str, Any]:
-        self.epoch += 1
-        self.seconds += seconds
+        seconds = self.position.next_epoch()
         before, self.genotype = self.genotype, self.space.derive(self.alphas)
         changes = len(set(self.genotype.choices) - set(before.choices)) if before else 0
-        images = self.steps * self.recipe.batch.size
+        images = self.position.steps * self.recipe.batch.size
         self.last_row = {
-            "epoch": self.epoch,
+            "epoch": self.position.epoch,
             "loss": weights[0],
             "cross_entropy": weights[1],
             "triplet": weights[2],
@@ -165,18 +160,21 @@ class SearchRun:
             "genotype_changes": changes,
             "learning_rate": rates[0],
             "alpha_learning_rate": rates[1],
-            "steps": self.steps,
+            "steps": self.position.steps,
             "images": images,
             "wall_seconds": seconds,
             "images_per_second": images / seconds,
         }
         return self.last_row
 
+    def check(self) -> None:
+        """RunError when anything that a checkpoint would hold is not finite."""
+        self.position.check(self._sound)
+
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the search depends on."""
         return {
-            "epoch": self.epoch,
-            "seconds": self.seconds,
+            "position": self.position.state(),
             "row": self.last_row,
             "genotype": self.genotype.to_json() if self.genotype else None,
             "model": self.model.state_dict(),
@@ -187,7 +185,8 @@ class SearchRun:
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken."""
-        self.epoch, self.seconds, self.last_row = state["epoch"], state["seconds"], state["row"]
+        self.position.load(state["position"], self.device)
+        self.last_row = state["row"]
         self.genotype = Genotype.from_json(state["genotype"]) if state["genotype"] else None
         self.model.load_state_dict(state["model"], strict=True)
         with torch.no_grad():
@@ -200,7 +199,8 @@ class SearchRun:
         """The result, and the files that go with it: the genotype and the supernet."""
         recipe, row = self.recipe, self.last_row
         genotype = self.space.derive(self.alphas)
-        trained = self.epochs * self.steps * recipe.batch.size
+        trained = recipe.epochs * self.position.steps * recipe.batch.size
+        seconds = self.position.seconds
         counts = measure(
             genotype, Neck(name="blneck"), identities=2, height=recipe.height, width=recipe.width
         )
@@ -215,8 +215,8 @@ class SearchRun:
             "k": str(recipe.k) if recipe.relaxation == "top-k" else "all",
             "params_backbone": counts.params.backbone,
             "images_seen": 2 * trained,
-            "search_seconds": self.seconds,
-            "milliseconds_per_image": 1000 * self.seconds / trained,
+            "search_seconds": seconds,
+            "milliseconds_per_image": 1000 * seconds / trained,
         }
         supernet = {"model": self.model.state_dict(), "alphas": self.state()["alphas"]}
         return result, {"genotype.json": genotype.to_json().encode(), "supernet.pt": to_bytes(supernet)}
@@ -224,16 +224,3 @@ class SearchRun:
 
 def _correct(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(1) == labels).sum().float()
-
-
-def check_finite(means: list[float], held: Iterable[Tensor], epoch: int) -> None:
-    """RunError when a mean of the epoch, or a weight after its last step, is NaN or infinite."""
-    with torch.no_grad():
-        sound = torch.stack([tensor.isfinite().all() for tensor in held]).all().item()
-    if all(np.isfinite(means)) and sound:
-        return
-    what = "weights" if all(np.isfinite(means)) else "loss"
-    raise RunError(
-        f"epoch {epoch}: the {what} became NaN or infinite (means of the epoch: "
-        f"{', '.join(f'{mean:.3g}' for mean in means)}). Lower optimizer.learning_rate."
-    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -37,32 +38,70 @@ def from_bytes(data: bytes, place: str, keys: Iterable[str] = ()) -> dict[str, A
     return content
 
 
-def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int) -> None:
+@dataclass(frozen=True, slots=True, order=True)
+class Label:
+    """A checkpoint beside its bytes: how far the run was, the last part of the records that goes with it, the
+    threads that computed it, and the digest."""
+
+    epoch: int
+    step: int
+    part: int
+    threads: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return f"checkpoints/{self.part:05d}"
+
+
+def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int) -> Label:
     """Put a checkpoint that goes with the records up to `part`; all but the newest two are removed."""
-    data = to_bytes(state)
-    attempt.write(f"checkpoints/{part:05d}.pt", data)
-    attempt.write(f"checkpoints/{part:05d}.json", to_json({"part": part, "sha256": sha256(data)}))
+    data, at = to_bytes(state), state["position"]
+    label = Label(at["epoch"], at["step"], part, torch.get_num_threads(), sha256(data))
+    # Not vouched for: an outcome needs no checkpoint.
+    attempt.folder.write(f"{label.name}.pt", data)
+    attempt.folder.write(f"{label.name}.json", to_json(asdict(label)))
     remove_checkpoints(attempt, keep=KEPT)
+    return label
+
+
+def _label_names(attempt: Attempt) -> list[str]:
+    return [name for name in attempt.folder.sizes("checkpoints/") if name.endswith(".json")]
 
 
 def remove_checkpoints(attempt: Attempt, keep: int = 0) -> None:
     """Remove checkpoints but the newest `keep`."""
-    labels = [name for name in attempt.folder.sizes("checkpoints/") if name.endswith(".json")]
-    for name in labels[: len(labels) - keep]:
-        attempt.remove(name)
-        attempt.remove(name.removesuffix("json") + "pt")
+    names = _label_names(attempt)
+    for name in names[: len(names) - keep]:
+        attempt.folder.remove(name)
+        attempt.folder.remove(name.removesuffix("json") + "pt")
 
 
-def newest_checkpoint(attempt: Attempt) -> tuple[int, dict[str, Any]] | None:
-    """The newest valid checkpoint of an attempt, as (part, state); damaged ones are passed over."""
-    labels = [name for name in attempt.folder.sizes("checkpoints/") if name.endswith(".json")]
-    for name in reversed(labels):
+def _labels(attempt: Attempt) -> Iterator[Label]:
+    for name in _label_names(attempt):
         try:
-            label = json.loads(attempt.read(name))
-            data = attempt.read(name.removesuffix("json") + "pt")
-            if sha256(data) == label["sha256"]:
-                return label["part"], from_bytes(data, f"{attempt.folder}/{name}")
-        except (FileNotFoundError, ValueError, KeyError):
+            yield Label(**json.loads(attempt.read(name)))
+        except FileNotFoundError:
+            continue  # removed by its own attempt, which goes on
+        except (ValueError, TypeError):
+            say(f"{attempt.folder}/{name}: damaged; this checkpoint is passed over.")
+
+
+def newest_checkpoint(attempts: Iterable[Attempt]) -> tuple[Attempt, Label, dict[str, Any]] | None:
+    """The valid checkpoint of these attempts that is farthest on, with its attempt and its state.
+
+    Damaged ones are passed over with a word.
+    """
+    found = [(label, attempt) for attempt in attempts for label in _labels(attempt)]
+    for label, attempt in sorted(found, key=lambda pair: pair[0], reverse=True):
+        place = f"{attempt.folder}/{label.name}.pt"
+        try:
+            data = attempt.read(f"{label.name}.pt")
+            if sha256(data) == label.sha256:
+                return attempt, label, from_bytes(data, place)
+        except FileNotFoundError:
             pass
-        say(f"{attempt.folder}/{name}: this checkpoint is damaged; an older one is tried.")
+        except InputError as error:
+            say(str(error))
+        say(f"{place}: this checkpoint is damaged; an older one is tried.")
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autoreid import losses
 from autoreid.complexity import measure
+from autoreid.epochs import Position, all_finite, no_pulse
 from autoreid.errors import InputError
 from autoreid.evaluation.features import score
 from autoreid.evaluation.ranking import PROTOCOL
@@ -20,7 +21,6 @@ from autoreid.feed import Batches, PreparedData
 from autoreid.models.assembly import ReIDModel, build_network, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
 from autoreid.recipes import Execution, TrainRecipe
-from autoreid.searching import check_finite
 from autoreid.snapshots import from_bytes, to_bytes
 from autoreid.values import from_plain, plain
 from search_spaces.genotype import Genotype
@@ -41,7 +41,7 @@ class TrainRun:
         execution: Execution,
     ) -> None:
         self.recipe, self.genotype, self.data, self.execution = recipe, genotype, data, execution
-        self.epochs, self.epoch = recipe.epochs, 0
+        self.seed = train_seed
         self.complexity = measure(
             genotype,
             recipe.neck,
@@ -59,17 +59,17 @@ class TrainRun:
             seed=stream(train_seed, "train"),
             device=self.device,
         )
-        self.steps = max(len(data.train_rows) // recipe.batch.size, 1)
+        self.position = Position(recipe.epochs, max(len(data.train_rows) // recipe.batch.size, 1))
         model = build_network(
             genotype, recipe.neck, data.identities, width_multiplier=recipe.width_multiplier
         )
         initialise(model, torch.Generator().manual_seed(stream(train_seed, "weights")))
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
-        self.seconds = 0.0
         self.untrained: dict[str, Any] | None = None
 
     def _step(self, step: int) -> Tensor:
+        torch.manual_seed(stream(self.seed, f"step {step}"))
         images, labels = self.batches.batch(step)
         with autocast(self.recipe.precision, self.device):
             outputs = self.model(images)
@@ -80,31 +80,28 @@ class TrainRun:
         correct = (outputs[0].logits.argmax(1) == labels).sum().float()
         return torch.stack([*found, correct]).detach()
 
+    def _sound(self) -> Tensor:
+        return all_finite(self.model.state_dict().values())
+
     def advance(self) -> dict[str, Any]:
-        """One epoch; its record. Before the first one, the untrained network is evaluated."""
+        """The rest of the present epoch; its record. Before the first, the untrained network is evaluated."""
+        at = self.position
         if self.untrained is None:
             self.untrained = self.evaluate()
-        begin = time.perf_counter()
-        rate = learning_rate(self.recipe.optimizer, self.epoch, self.epochs)
+        rate = learning_rate(self.recipe.optimizer, at.epoch, at.epochs)
         set_learning_rate(self.optimizer, rate)
         self.model.train()
-        sums = torch.zeros(4, device=self.device)
-        for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
-            sums += self._step(step)
-        means = (sums / self.steps).tolist()  # the epoch's one wait for the device
-        check_finite(means, self.model.state_dict().values(), self.epoch + 1)
-        seconds = time.perf_counter() - begin
-        self.epoch += 1
-        self.seconds += seconds
-        images = self.steps * self.recipe.batch.size
+        means = at.finish_epoch(self._step, self._sound)
+        seconds = at.next_epoch()
+        images = at.steps * self.recipe.batch.size
         return {
-            "epoch": self.epoch,
+            "epoch": at.epoch,
             "loss": means[0],
             "cross_entropy": means[1],
             "triplet": means[2],
             "accuracy": means[3] / self.recipe.batch.size,
             "learning_rate": rate,
-            "steps": self.steps,
+            "steps": at.steps,
             "images": images,
             "wall_seconds": seconds,
             "images_per_second": images / seconds,
@@ -118,13 +115,17 @@ class TrainRun:
             device=self.device,
             precision=self.recipe.precision,
             batch=self.execution.evaluation_batch,
+            pulse=self.position.pulse,
         )
+
+    def check(self) -> None:
+        """RunError when anything that a checkpoint would hold is not finite."""
+        self.position.check(self._sound)
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on."""
         return {
-            "epoch": self.epoch,
-            "seconds": self.seconds,
+            "position": self.position.state(),
             "untrained": json.dumps(self.untrained),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -132,7 +133,7 @@ class TrainRun:
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken."""
-        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.position.load(state["position"], self.device)
         self.untrained = json.loads(state["untrained"])
         self.model.load_state_dict(state["model"], strict=True)
         self.optimizer.load_state_dict(state["optimizer"])
@@ -148,18 +149,32 @@ class TrainRun:
             "genotype": self.genotype.plain(),
             "genotype_digest": self.genotype.digest,
             "network": str(self.genotype),
-            "train_seconds": self.seconds,
+            "train_seconds": self.position.seconds,
             "evaluation_seconds": time.perf_counter() - begin,
         }
         return result, {"model.pt": pack_model(self.model, self.recipe, self.genotype, self.data.identities)}
 
 
 def evaluate_model(
-    model: ReIDModel, data: PreparedData, *, device: torch.device, precision: str = "fp32", batch: int = 128
+    model: ReIDModel,
+    data: PreparedData,
+    *,
+    device: torch.device,
+    precision: str = "fp32",
+    batch: int = 128,
+    pulse: Callable[[], None] = no_pulse,
 ) -> dict[str, Any]:
-    """mAP, rank-k, mINP, queries and protocol of a model on query and gallery, as plain values."""
+    """mAP, rank-k, mINP, queries and protocol of a model on query and gallery, as plain values.
+
+    `pulse` is called before each batch.
+    """
     model.eval()
-    scores = score(model.embed, data.images, data.index, device=device, batch=batch, precision=precision)
+
+    def embed(images: Tensor) -> Tensor:
+        pulse()
+        return model.embed(images)
+
+    scores = score(embed, data.images, data.index, device=device, batch=batch, precision=precision)
     return scores.plain(PROTOCOL)
 
 

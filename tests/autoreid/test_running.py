@@ -13,7 +13,7 @@ import torch
 from autoreid import losses
 from autoreid.calls import search, train
 from autoreid.data.source import DataSource
-from autoreid.errors import InputError, RunError
+from autoreid.errors import InputError, RunError, StorageError
 from autoreid.feed import PreparedData
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Execution, SearchRecipe, TrainRecipe
@@ -95,10 +95,10 @@ def test_a_damaged_checkpoint_is_passed_over(
     (attempt,) = storage.job(job.id).attempts()
     path = Path(str(attempt.folder)) / "checkpoints/00002.pt"
     path.write_bytes(path.read_bytes()[:-100])
-    found = newest_checkpoint(attempt)
+    found = newest_checkpoint([attempt])
     assert found is not None
-    assert found[0] == 1
-    assert "00002.json: this checkpoint is damaged" in capsys.readouterr().err
+    assert (found[1].part, found[1].epoch, found[1].step) == (1, 1, 0)
+    assert "00002.pt: this checkpoint is damaged" in capsys.readouterr().err
     assert [row["epoch"] for row in run_job(job, storage, small_source, CPU, cache)] == [2, 3]
 
 
@@ -177,7 +177,7 @@ def test_a_loss_that_is_nan_stops_and_keeps_the_last_good_checkpoint(
 ) -> None:
     job = jobs_of(small_data)["train"]
     attempt = Storage(tmp_path).job(job.id).new_attempt()
-    epochs = run_attempt(build_run(job, CDNET, small_data, CPU), attempt, [], CPU)
+    epochs = run_attempt(lambda: build_run(job, CDNET, small_data, CPU), attempt, [], CPU)
     next(epochs)
     intact = losses.compute
     monkeypatch.setattr(losses, "compute", lambda *given: _nan(intact(*given)))
@@ -187,10 +187,11 @@ def test_a_loss_that_is_nan_stops_and_keeps_the_last_good_checkpoint(
     assert outcome is not None
     assert outcome.status == "failed"
     assert "NaN" in str(outcome.error)
-    found = newest_checkpoint(attempt)
+    assert outcome.final
+    found = newest_checkpoint([attempt])
     assert found is not None
-    assert found[1]["epoch"] == 1
-    assert all(tensor.isfinite().all() for tensor in found[1]["model"].values())
+    assert found[1].epoch == 1
+    assert all(tensor.isfinite().all() for tensor in found[2]["model"].values())
 
 
 def _nan(found: losses.Losses) -> losses.Losses:
@@ -247,7 +248,7 @@ def test_weights_that_are_nan_after_the_last_step_are_never_kept(
 ) -> None:
     run = build_run(jobs_of(small_data)["train"], CDNET, small_data, CPU)
     attempt = Storage(tmp_path).job("j").new_attempt()
-    epochs = run_attempt(run, attempt, [], CPU)
+    epochs = run_attempt(lambda: run, attempt, [], CPU)
     next(epochs)
     intact = run.optimizer.step  # type: ignore[attr-defined]
 
@@ -256,13 +257,13 @@ def test_weights_that_are_nan_after_the_last_step_are_never_kept(
         with torch.no_grad():
             next(run.model.parameters()).fill_(torch.nan)  # type: ignore[attr-defined]
 
-    run.steps = 1  # type: ignore[attr-defined]
+    run.position.steps = 1
     run.optimizer.step = poisoned  # type: ignore[attr-defined]
     with pytest.raises(RunError, match=r"epoch 2: the weights became NaN.*after epoch 1 is kept"):
         next(epochs)
-    found = newest_checkpoint(attempt)
+    found = newest_checkpoint([attempt])
     assert found is not None
-    assert all(tensor.isfinite().all() for tensor in found[1]["model"].values())
+    assert all(tensor.isfinite().all() for tensor in found[2]["model"].values())
 
 
 @pytest.mark.parametrize(
@@ -291,10 +292,13 @@ def test_more_stripes_than_rows_are_refused_before_training(small_data: Prepared
         build_run(job, CDNET, small_data, CPU)
 
 
-def test_other_data_than_planned_is_refused(small_data: PreparedData) -> None:
-    job = train_job(TRAIN, "f" * 64, CDNET, train_seed=0)
-    with pytest.raises(InputError, match="planned on ffffffffffff"):
-        build_run(job, CDNET, small_data, CPU)
+def test_other_data_than_planned_is_refused_and_the_job_may_be_tried_again(
+    tmp_path: Path, small_source: DataSource, cache: Path
+) -> None:
+    job, storage = train_job(TRAIN, "f" * 64, CDNET, train_seed=0), Storage(tmp_path)
+    with pytest.raises(StorageError, match="planned on ffffffffffff"):
+        list(run_job(job, storage, small_source, CPU, cache))
+    assert storage.job(job.id).failed_for_good() is None
 
 
 def test_a_training_before_its_search_is_refused(
@@ -303,13 +307,14 @@ def test_a_training_before_its_search_is_refused(
     job = train_job(TRAIN, small_data.fingerprint, "0" * 32, train_seed=0)
     with pytest.raises(InputError, match="the search is not done"):
         list(run_job(job, Storage(tmp_path), small_source, CPU, cache))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_job_that_cannot_begin_leaves_a_failed_attempt_with_the_reason(
     tmp_path: Path, small_data: PreparedData, cache: Path
 ) -> None:
     job, storage = jobs_of(small_data)["train"], Storage(tmp_path)
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(StorageError, match="no such folder"):
         list(run_job(job, storage, DataSource(root=str(tmp_path / "gone")), CPU, cache))
     (attempt,) = storage.job(job.id).attempts()
     outcome = attempt.outcome()

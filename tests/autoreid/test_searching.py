@@ -116,7 +116,7 @@ def test_the_alpha_step_follows_the_gradient_of_its_loss(run: SearchRun) -> None
 
 
 def test_an_epoch_sets_both_learning_rates(run: SearchRun) -> None:
-    run.epoch = 2
+    run.position.epoch = 2
     row = run.advance()
     assert run.optimizer.param_groups[0]["lr"] == row["learning_rate"] == pytest.approx((0.025 + 1e-4) / 2)
     assert run.alpha_optimizer.param_groups[0]["lr"] == row["alpha_learning_rate"] == 3e-4
