@@ -115,9 +115,9 @@ def _unwritable(path: Path, error: OSError) -> StorageError:
 def open_folder(where: Path | str) -> Folder:
     """The folder at a path, or below the address of an object store such as s3://bucket/prefix."""
     if "://" in str(where):
-        from autoreid.remote import RemoteFolder  # deferred: loads pyarrow
+        from autoreid.remote import open_remote  # deferred: most storages are folders
 
-        return RemoteFolder(str(where))
+        return open_remote(str(where))
     # Absolute: a launch leaves the working directory.
     return LocalFolder(Path(where).expanduser().absolute())
 

@@ -1,0 +1,266 @@
+"""Folders below an address: s3://bucket/prefix, gs://bucket/prefix, file:///path. Free of torch.
+
+pyarrow is loaded when an object store is first used, and nowhere else in the engine. What its output streams
+do when a write breaks off is in docs/decisions/0007-remote-storage.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from autoreid.errors import InputError, Problems, StorageError, unknown
+from autoreid.folders import PART, Folder, LocalFolder
+
+OPTIONS = {
+    "s3": ("endpoint_override", "region", "scheme"),
+    "gs": ("endpoint_override", "scheme"),
+    "file": (),
+}
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile of AWS",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, or 'gcloud auth application-default login'",
+}
+# An endpoint that takes a connection and never answers costs ATTEMPTS * ANSWER_SECONDS and some pauses.
+CONNECT_SECONDS, ANSWER_SECONDS, ATTEMPTS = 5, 15, 3
+# pyarrow puts fewer bytes than these in one request, and more in parts of this size.
+PART_BYTES = 10 * 2**20
+READS = 5
+FORBIDDEN = re.compile("ACCESS_DENIED|PERMISSION_DENIED")
+CREDENTIALS_AT_FAULT = re.compile(
+    f"{FORBIDDEN.pattern}|ACCESS_KEY|SIGNATURE|TOKEN|UNAUTHENTICATED|credential", re.I
+)
+# Streams whose writing failed: closing or collecting one would publish the bytes that it has so far.
+_BROKEN: list[Any] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A bucket and how to reach it. Credentials are the environment's, so that none is written anywhere."""
+
+    scheme: str
+    bucket: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """pyarrow's file systems of a store: one that puts a file in one request, one that puts it in parts."""
+
+    whole: Any
+    parts: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFolder:
+    """A folder of an object store. Pickled, it is its address: each process connects by itself, when needed.
+
+    Reading raises FileNotFoundError for what is absent, and StorageError for a network that fails or a right
+    that is missing; all else that fails is a StorageError too. A bucket that does not exist is an InputError.
+    """
+
+    store: Store
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.store}/{self.prefix}".rstrip("/")
+
+    def _path(self, name: str) -> str:
+        return "/".join(part for part in (self.store.bucket, self.prefix, name.rstrip("/")) if part)
+
+    def _client(self) -> Client:
+        return _connect(self.store, os.getpid())
+
+    def read(self, name: str) -> bytes:
+        with self._named(name, "read"):
+            for _ in range(READS):
+                data = _read_once(self._client().whole, self._path(name))
+                if data is not None:
+                    return data
+        raise StorageError(f"{self}/{name}: changed {READS} times while it was read. Try again.")
+
+    def write(self, name: str, data: bytes) -> None:
+        client = self._client()
+        system = client.whole if len(data) < PART_BYTES else client.parts
+        # In a thread of its own, for no signal's exception can come between opening and closing there.
+        with self._named(name, "written"), ThreadPoolExecutor(1) as thread:
+            thread.submit(_put, system, self._path(name), data).result()
+
+    def remove(self, name: str) -> None:
+        with self._named(name, "removed"), contextlib.suppress(FileNotFoundError):
+            self._client().whole.delete_file(self._path(name))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        start = len(self._path("")) + 1
+        found = {}
+        for info in self._listed(prefix.rpartition("/")[0], recursive=True):
+            name = info.path[start:]
+            if info.is_file and name.startswith(prefix) and not info.base_name.startswith(PART):
+                found[name] = info.size
+        return dict(sorted(found.items()))
+
+    def children(self, prefix: str = "") -> list[str]:
+        names = {info.base_name for info in self._listed(prefix, recursive=False)}
+        return sorted(name for name in names if not name.startswith(PART))
+
+    def _listed(self, name: str, recursive: bool) -> list[Any]:
+        from pyarrow.fs import FileSelector  # deferred: slow to load
+
+        selector = FileSelector(self._path(name), allow_not_found=True, recursive=recursive)
+        with self._named(name, "listed"):
+            listed: list[Any] = self._client().whole.get_file_info(selector)
+        return listed
+
+    def child(self, name: str) -> RemoteFolder:
+        return RemoteFolder(self.store, f"{self.prefix}/{name}".strip("/"))
+
+    @contextlib.contextmanager
+    def _named(self, name: str, done: str) -> Iterator[None]:
+        """Errors of the store as errors that name the file."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self}/{name}: no such file") from None
+        except OSError as error:
+            raise _unreachable(self.store, f"{self}/{name}".rstrip("/"), done, error) from error
+
+
+def _unreachable(store: Store, place: str, done: str, error: OSError) -> StorageError:
+    text = " ".join(str(error).split())
+    reason = text[max(text.find("AWS Error"), 0) :].partition(" error_info=")[0].rstrip(". ")
+    if CREDENTIALS_AT_FAULT.search(reason):
+        remedy = f"Check {CREDENTIALS[store.scheme]}, and their rights on the bucket."
+    elif "NO_SUCH_BUCKET" in reason:
+        remedy = "Create the bucket, or correct the address."
+    else:
+        remedy = "Check the network and the endpoint, then run the same command again."
+    return StorageError(f"{place}: cannot be {done}: {reason}. {remedy}")
+
+
+def _put(system: Any, path: str, data: bytes) -> None:
+    stream = system.open_output_stream(path, compression=None)
+    try:
+        stream.write(data)
+    except BaseException:
+        _BROKEN.append(stream)
+        raise
+    stream.close()
+
+
+def _read_once(system: Any, path: str) -> bytes | None:
+    """The bytes, or None when the file was replaced between the two requests that reading takes."""
+    with system.open_input_file(path) as file:
+        size, tag = file.size(), _tag(file)
+        try:
+            data: bytes = file.read_at(size, 0)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) or "NO_SUCH_KEY" in str(error):
+                return None
+            raise
+    # Most tags are MD5 digests. Those of files in parts, or encrypted ones, are asked for once more.
+    if tag is None or tag == hashlib.md5(data, usedforsecurity=False).hexdigest():
+        return data if len(data) == size else None
+    with system.open_input_file(path) as file:
+        return data if len(data) == size and _tag(file) == tag else None
+
+
+def _tag(file: Any) -> str | None:
+    tag = (file.metadata() or {}).get("ETag")
+    return None if tag is None else tag.decode().strip('"')
+
+
+@functools.cache
+def _connect(store: Store, process: int) -> Client:
+    """The client of a store in this process: connections do not survive a fork."""
+    with RemoteFolder(store)._named("", "reached"):
+        try:
+            client = {"s3": _s3, "gs": _gs}[store.scheme](store, dict(store.options))
+            info = client.whole.get_file_info(store.bucket)
+        except ImportError:
+            raise InputError(f"{store}: object stores need pyarrow. Run 'pip install pyarrow'.") from None
+        except OSError as error:
+            if not FORBIDDEN.search(str(error)):
+                raise
+            return client  # it may be that only this question is not allowed
+    if info.type.name == "NotFound":
+        raise InputError(f"{store}: no such bucket at this endpoint. Create it, or correct the address.")
+    return client
+
+
+def _s3(store: Store, options: Mapping[str, str]) -> Client:
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
+
+    known = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint = options.get("endpoint_override") or next(filter(None, map(os.environ.get, known)), None)
+    region = options.get("region")
+    if region is None and endpoint is None:
+        region = resolve_s3_region(store.bucket)
+    given = {
+        "endpoint_override": endpoint,
+        "region": region
+        or os.environ.get("AWS_REGION")
+        or os.environ.get("AWS_DEFAULT_REGION")
+        or "us-east-1",
+        "scheme": options.get("scheme"),
+        "connect_timeout": CONNECT_SECONDS,
+        "request_timeout": ANSWER_SECONDS,
+        "retry_strategy": AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+    }
+    # Parts go in the background, so that it is closing that finds a broken one, and then publishes nothing.
+    return Client(
+        whole=S3FileSystem(allow_delayed_open=True, **given),
+        parts=S3FileSystem(allow_delayed_open=False, background_writes=True, **given),
+    )
+
+
+def _gs(store: Store, options: Mapping[str, str]) -> Client:
+    from pyarrow.fs import GcsFileSystem
+
+    system = GcsFileSystem(retry_time_limit=timedelta(seconds=ANSWER_SECONDS), **options)
+    return Client(whole=system, parts=system)
+
+
+def open_remote(address: str) -> Folder:
+    """The folder at an address; InputError for one that names no place. Nothing is contacted yet.
+
+    >>> str(open_remote("s3://results/reid/?endpoint_override=127.0.0.1:9000&scheme=http"))
+    's3://results/reid'
+    >>> str(open_remote("file:///data/results"))
+    '/data/results'
+    """
+    parts = urlsplit(address, allow_fragments=False)
+    scheme = "gs" if parts.scheme == "gcs" else parts.scheme
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if scheme not in OPTIONS:
+        raise InputError(f"{shown}: {unknown('kind of address', parts.scheme, OPTIONS)}")
+    names = [unquote(name) for name in parts.path.split("/") if name]
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    problems = Problems()
+    if "@" in parts.netloc:
+        problems.add(shown, f"credentials in it would end up in logs. Set {CREDENTIALS.get(scheme, 'none')}.")
+    for name in sorted(options.keys() - set(OPTIONS[scheme])):
+        problems.add(shown, unknown("option", name, OPTIONS[scheme]))
+    if options.get("scheme", "https") not in ("http", "https"):
+        problems.add(shown, f"scheme={options['scheme']}: neither http nor https.")
+    if {".", ".."} & set(names):
+        problems.add(shown, "'.' and '..' have no meaning in an address. Write the place out.")
+    if scheme == "file" and parts.netloc not in ("", "localhost"):
+        problems.add(shown, "file addresses have three slashes, such as file:///data/results.")
+    elif scheme != "file" and not re.fullmatch(r"[\w.-]+", parts.netloc.rpartition("@")[2]):
+        problems.add(shown, f"no bucket in it. Write {scheme}://BUCKET/PREFIX.")
+    problems.raise_if_any()
+    if scheme == "file":
+        return LocalFolder("/" + "/".join(names))
+    return RemoteFolder(Store(scheme, parts.netloc, tuple(sorted(options.items()))), "/".join(names))
