@@ -57,6 +57,7 @@ def _run(job: Job, settings: Settings) -> Result:
         holder = read_lease(folder)
         if holder is not None and holder.holds():
             raise HeldError(f"{folder}: {holder} works on it. Wait for it, or choose a new folder.")
+        assert isinstance(job.recipe, (SearchRecipe, TrainRecipe))
         data = prepare(settings.source, job.recipe.height, job.recipe.width, settings.cache)
         genotype = job.genotype if isinstance(job.genotype, Genotype) else None
         execution = settings.execution or Execution()

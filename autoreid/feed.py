@@ -14,6 +14,7 @@ from autoreid.data.augment import augment, draw
 from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.sampler import IdentityBatches
 from autoreid.data.source import DataSource, open_index
+from autoreid.data.views import Images
 from autoreid.optimisation import stream
 from autoreid.recipes import Augmentation, Batch
 
@@ -23,7 +24,7 @@ class PreparedData:
     """A data set decoded to one size: `images` is a memory map of uint8, (images, 3, height, width)."""
 
     index: ImageIndex
-    images: np.ndarray
+    images: Images
     fingerprint: str
 
     @property

@@ -24,9 +24,10 @@ from autoreid.folders import to_json
 from autoreid.jobs import Job
 from autoreid.keeper import Keeper
 from autoreid.leases import Lease
-from autoreid.recipes import Execution, SearchRecipe, recipe_problems
+from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, TrainRecipe, recipe_problems
 from autoreid.saving import Saver, resume
 from autoreid.searching import SearchRun
+from autoreid.selecting import build_selection, read_candidates
 from autoreid.storage import Storage
 from autoreid.training import TrainRun
 from autoreid.version import __version__
@@ -78,7 +79,7 @@ def build_run(job: Job, genotype: Genotype | None, data: PreparedData, execution
             search_seed=seeds["search"],
             execution=execution,
         )
-    if genotype is None:
+    if genotype is None or not isinstance(job.recipe, TrainRecipe):
         raise InputError(f"job {job.id}: a training needs a genotype. Give one, or the search that finds it.")
     return TrainRun(job.recipe, genotype, data, train_seed=seeds["train"], execution=execution)
 
@@ -216,10 +217,12 @@ def found_genotype(storage: Storage, job_id: str) -> Genotype:
     return Genotype.from_plain(finished[1].result["genotype"], f"{storage.folder}/jobs/{job_id}")
 
 
-def job_data(job: Job, source: DataSource, cache: Path | None = None) -> PreparedData:
+def job_data(
+    job: Job, source: DataSource, height: int, width: int, cache: Path | None = None
+) -> PreparedData:
     """The data of a job, decoded. StorageError where it is not here, or is other data than was planned."""
     try:
-        data = prepare(source, job.recipe.height, job.recipe.width, cache)
+        data = prepare(source, height, width, cache)
     except InputError as error:
         raise StorageError(f"data: {error}") from error
     if data.fingerprint != job.data:
@@ -250,6 +253,7 @@ def run_job(
     if holder is not None:
         raise HeldError(f"job {job.id}: {holder} works on it.")
     genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
+    candidates = read_candidates(job, storage)
     folder.describe(job.plain())
     earlier = folder.attempts()
     attempt = folder.new_attempt()
@@ -259,7 +263,12 @@ def run_job(
         folder.withdraw(attempt)
         raise HeldError(f"job {job.id}: {rival} works on it.")
 
+    def sized(height: int, width: int) -> PreparedData:
+        return job_data(job, source, height, width, cache)
+
     def build() -> Run:
-        return build_run(job, genotype, job_data(job, source, cache), execution)
+        if isinstance(job.recipe, SelectRecipe):
+            return build_selection(job, job.recipe, candidates, sized, execution)
+        return build_run(job, genotype, sized(job.recipe.height, job.recipe.width), execution)
 
     yield from run_attempt(build, attempt, earlier, execution, stop)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from autoreid.data.augment import normalise as normalise_pixels
+from autoreid.data.views import Images
 from autoreid.errors import InputError, RunError, unknown
 from autoreid.evaluation.ranking import RankingScores, rank_features
 
@@ -21,7 +22,7 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 
 def extract(
     embed: Callable[[Tensor], Tensor],
-    images: np.ndarray,
+    images: Images,
     rows: np.ndarray,
     *,
     device: torch.device | str,
@@ -51,7 +52,7 @@ def extract(
 
 def score(
     embed: Callable[[Tensor], Tensor],
-    images: np.ndarray,
+    images: Images,
     index: ImageIndex,
     *,
     device: torch.device | str,

@@ -41,6 +41,10 @@ class SearchModel(nn.Module):
     def forward(self, images: Tensor, branches: Mapping[str, Branches]) -> tuple[Branch, ...]:
         return self.neck.branches(self.supernet(images, branches))
 
+    def embed(self, images: Tensor, branches: Mapping[str, Branches]) -> Tensor:
+        """The feature of every image, (batch, feature_dim), not normalised."""
+        return self.neck.embed(self.supernet(images, branches))
+
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:
     """He's normal initialisation for convolutions, N(0, 0.01) for linear layers, 0 for their biases.
