@@ -9,6 +9,7 @@ holds its default, so that ids of older work do not change.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -28,10 +29,16 @@ def bounded(default: Any, low: float | None = None, high: float | None = None, *
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def fields_of(kind: Any) -> dict[str, tuple[Any, dataclasses.Field[Any]]]:
+def fields_of(kind: Any) -> Mapping[str, tuple[Any, dataclasses.Field[Any]]]:
     """The fields of a value class by name, each with its resolved type."""
+    return _fields_of(kind)
+
+
+@functools.cache  # resolving the types of one class takes longer than hashing a whole recipe
+def _fields_of(kind: Any) -> Mapping[str, tuple[Any, dataclasses.Field[Any]]]:
     hints = typing.get_type_hints(kind)
-    return {field.name: (hints[field.name], field) for field in dataclasses.fields(kind)}
+    found = {field.name: (hints[field.name], field) for field in dataclasses.fields(kind)}
+    return types.MappingProxyType(found)
 
 
 def plain(value: Any) -> Any:
@@ -55,6 +62,23 @@ def canonical(value: Any) -> Any:
     if isinstance(value, tuple):
         return [canonical(item) for item in value]
     return value
+
+
+def canonical_plain(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The canonical form of the value whose plain form is given, without reading it as one.
+
+    What another release wrote, or a hand altered, stays as it is: fields that `kind` does not know, values
+    out of bounds.
+    """
+    known = fields_of(kind)
+    result = {}
+    for name, item in given.items():
+        inner, field = known.get(name, (None, None))
+        if field is not None and field.metadata.get("added") and item == plain(_default(field)):
+            continue
+        below = dataclasses.is_dataclass(inner) and isinstance(item, Mapping)
+        result[name] = canonical_plain(inner, item) if below else item
+    return result
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from autoreid.errors import InputError
 from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SearchRecipe, TrainRecipe
-from autoreid.values import bounded, canonical, canonical_json, digest, from_plain, override, plain
+from autoreid.values import (
+    bounded,
+    canonical,
+    canonical_json,
+    canonical_plain,
+    digest,
+    from_plain,
+    override,
+    plain,
+)
 
 
 def test_values_of_yaml_and_of_the_command_line_become_the_fields_types() -> None:
@@ -34,7 +43,7 @@ def test_values_of_yaml_and_of_the_command_line_become_the_fields_types() -> Non
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
+    ("name", "value", "message"),
     [
         ("epoch", 2, "no field 'epoch'. Did you mean 'epochs'?"),
         ("objective.margn", 1, "no field 'margn'. Did you mean 'margin'?"),
@@ -50,10 +59,10 @@ def test_values_of_yaml_and_of_the_command_line_become_the_fields_types() -> Non
         ("epochs.x", 4, "epochs has no fields of its own."),
     ],
 )
-def test_a_mistake_names_place_value_and_remedy(field: str, value: object, message: str) -> None:
+def test_a_mistake_names_place_value_and_remedy(name: str, value: object, message: str) -> None:
     with pytest.raises(InputError) as error:
-        override(CDNET_SEARCH, {field: value}, "search.")
-    assert str(error.value).startswith(f"search.{field}: ")
+        override(CDNET_SEARCH, {name: value}, "search.")
+    assert str(error.value).startswith(f"search.{name}: ")
     assert message in str(error.value)
 
 
@@ -84,6 +93,32 @@ def test_a_field_added_later_leaves_old_identities_alone() -> None:
     assert canonical(After()) == canonical(Before())
     assert canonical(After(colour="red")) == {"size": 3, "colour": "red"}
     assert plain(After()) == {"size": 3, "colour": "grey"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outer:
+    first: After = After()
+    second: After = field(default=After(), metadata={"added": True})
+    sizes: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Outer(),
+        Outer(first=After(colour="red")),
+        Outer(second=After(size=4), sizes=(1, 2)),
+        CDNET_SEARCH,
+        CDNET_TRAIN,
+    ],
+)
+def test_the_canonical_form_of_plain_values_is_that_of_the_value(value: object) -> None:
+    assert canonical_plain(type(value), plain(value)) == canonical(value)
+
+
+def test_the_canonical_form_of_plain_values_keeps_what_it_does_not_know() -> None:
+    unknown = {"first": {"size": -1, "shape": "round"}, "second": 7}
+    assert canonical_plain(Outer, unknown) == unknown
 
 
 @given(
