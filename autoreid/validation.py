@@ -39,8 +39,8 @@ def check_ranking(labels: np.ndarray, cameras: np.ndarray, what: str, remedy: st
     known, under = np.unique(seen, return_counts=True)
     if len(known) < 2 or under.max() < 2:
         raise InputError(
-            f"{what}: no mAP from {len(labels)} images of {len(known)} identities, {(under > 1).sum()} of which "
-            f"were seen by several cameras. {remedy}"
+            f"{what}: no mAP from {len(labels)} images of {len(known)} identities, {(under > 1).sum()} of "
+            f"which were seen by several cameras. {remedy}"
         )
 
 
