@@ -152,7 +152,8 @@ def run_plan(
             storage, plan.campaign.source, allotment.execution, engine, default_cache().absolute()
         )
         progress = Progress(plan, done=len(done), write=write)
-        tune_jobs(releases, context, allotment, progress)
+        reuse = plan.campaign.placement.reuse_processes
+        tune_jobs(releases, context, allotment, progress, reuse_processes=reuse)
     return Summary(
         campaign=plan.campaign.name,
         jobs=len(needs),

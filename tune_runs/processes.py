@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -54,6 +55,41 @@ def no_descendants_left() -> Iterator[None]:
             end_descendants(spared=before)
         finally:
             _adopt_orphans(False)
+
+
+@contextlib.contextmanager
+def ended_when_terminated() -> Iterator[None]:
+    """Processes below this one that hold SIGTERM back are killed as soon as it is sent to them.
+
+    Who ends them would else wait for each in vain. Those to which it was sent before are left alone.
+    """
+    before = {number for number in descendants() if _holds_back(number, signal.SIGTERM)}
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            for number in descendants():
+                if number not in before and _holds_back(number, signal.SIGTERM):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(number, signal.SIGKILL)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _holds_back(number: int, wanted: signal.Signals) -> bool:
+    """Whether a signal was sent to a process that blocks it."""
+    try:
+        lines = Path(f"/proc/{number}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd:")]
+    return any(mask >> (wanted - 1) & 1 for mask in masks)
 
 
 def _adopt_orphans(wanted: bool) -> None:

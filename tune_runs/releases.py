@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping
 
 
@@ -9,58 +10,90 @@ class Releases:
     """Jobs in launch order, each released as soon as all jobs that it needs are done.
 
     `needs` maps every job to the jobs that it needs, in launch order; `done` are those that are done
-    already. A job that needs a failed one is skipped, with the reason.
+    already. A job that needs a failed or skipped one is skipped, with the reason. No step looks at more
+    than one job and those that need it.
     """
 
     def __init__(self, needs: Mapping[str, Iterable[str]], done: Iterable[str] = ()) -> None:
-        self.needs = {job: tuple(needed) for job, needed in needs.items()}
+        self.needs = {job: tuple(dict.fromkeys(needed)) for job, needed in needs.items()}
         self.done = set(done)
-        self.waiting = {job: None for job in self.needs if job not in self.done}
+        self.waiting = {job for job in self.needs if job not in self.done}
         self.running: set[str] = set()
         self.failed: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
-        for job in list(self.waiting):
-            alien = [needed for needed in self.needs[job] if needed not in self.needs]
-            if alien and alien[0] not in self.done:
-                self._skip(job, f"needs job {alien[0]}, which is not planned")
+        self._order = {job: place for place, job in enumerate(self.needs)}
+        self._dependants: dict[str, list[str]] = {}
+        self._missing: dict[str, int] = {}
+        self._ready: list[tuple[int, str]] = []
+        self._held_back: list[tuple[float, int, str]] = []
+        for job, needed in self.needs.items():
+            for other in needed:
+                self._dependants.setdefault(other, []).append(job)
+            self._missing[job] = sum(other not in self.done for other in needed)
+            if job in self.waiting and not self._missing[job]:
+                self._ready.append((self._order[job], job))
+        for job in [job for job in self.needs if job in self.waiting]:
+            alien = [other for other in self.needs[job] if other not in self.needs and other not in self.done]
+            if alien and job in self.waiting:
+                self.skip(job, f"needs job {alien[0]}, which is not planned")
 
     @property
     def unfinished(self) -> list[str]:
         """Jobs that neither ended nor were skipped: what an interruption leaves."""
         return [job for job in self.needs if job in self.waiting or job in self.running]
 
-    def release(self) -> str | None:
-        """The next job whose inputs exist, now counted as running; None while there is no such job."""
-        for job in self.waiting:
-            if all(needed in self.done for needed in self.needs[job]):
-                del self.waiting[job]
+    @property
+    def holds_back(self) -> bool:
+        """Whether a job waits for its time alone."""
+        return any(job in self.waiting for _, _, job in self._held_back)
+
+    def release(self, now: float = 0.0) -> str | None:
+        """The next job whose inputs exist and whose time has come, now counted as running; else None."""
+        while self._held_back and self._held_back[0][0] <= now:
+            _, place, job = heapq.heappop(self._held_back)
+            heapq.heappush(self._ready, (place, job))
+        while self._ready:
+            _, job = heapq.heappop(self._ready)
+            if job in self.waiting:  # else it was skipped meanwhile
+                self.waiting.remove(job)
                 self.running.add(job)
                 return job
         return None
 
     def finish(self, job: str) -> None:
+        """The job is done: what needs nothing else can be released."""
         self.running.discard(job)
         self.done.add(job)
+        for other in self._dependants.get(job, ()):
+            self._missing[other] -= 1
+            if not self._missing[other] and other in self.waiting:
+                heapq.heappush(self._ready, (self._order[other], other))
 
-    def put_back(self, job: str) -> None:
-        """A job that stopped without an end waits again."""
-        self.running.discard(job)
-        self.waiting[job] = None
+    def put_back(self, job: str, due: float = 0.0) -> None:
+        """A running job waits again, and is not released before the time `due`."""
+        self.running.remove(job)
+        self.waiting.add(job)
+        heapq.heappush(self._held_back, (due, self._order[job], job))
 
     def fail(self, job: str, error: str) -> list[str]:
         """The job failed for good; returns the jobs that are skipped because of it."""
-        self.running.discard(job)
+        self._leave(job)
         self.failed[job] = error
         return self._skip_dependants(job, "failed")
 
-    def _skip_dependants(self, job: str, how: str) -> list[str]:
-        skipped = []
-        for other in [other for other in self.waiting if job in self.needs[other]]:
-            if other in self.waiting:
-                skipped += self._skip(other, f"needs job {job}, which {how}")
-        return skipped
-
-    def _skip(self, job: str, reason: str) -> list[str]:
-        del self.waiting[job]
+    def skip(self, job: str, reason: str) -> list[str]:
+        """The job is not to be run; returns it and the jobs that are skipped because of it."""
+        self._leave(job)
         self.skipped[job] = reason
         return [job, *self._skip_dependants(job, "was skipped")]
+
+    def _leave(self, job: str) -> None:
+        self.running.discard(job)
+        self.waiting.discard(job)
+
+    def _skip_dependants(self, job: str, how: str) -> list[str]:
+        skipped = []
+        for other in self._dependants.get(job, ()):
+            if other in self.waiting:
+                skipped += self.skip(other, f"needs job {job}, which {how}")
+        return skipped

@@ -19,7 +19,14 @@ class JobTrial(Trainable):
     """Runs the job that its configuration names, one epoch a step."""
 
     def setup(self, config: dict[str, Any], context: Context) -> None:
+        self.context = context
         self.rows = _rows(config["job"], context)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next job in the same process, where processes are reused."""
+        self.rows.close()
+        self.rows = _rows(new_config["job"], self.context)
+        return True
 
     def step(self) -> dict[str, Any]:
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autoreid.cli import INTERRUPTED, say
 from tune_runs.context import Context
-from tune_runs.processes import descendants, end_descendants, no_descendants_left
+from tune_runs.processes import descendants, end_descendants, ended_when_terminated, no_descendants_left
 from tune_runs.progress import Progress
 from tune_runs.releases import Releases
 from tune_runs.resources import Allotment, this_machine
@@ -30,10 +30,18 @@ ENVIRONMENT = {
 }
 
 
-def tune_jobs(releases: Releases, context: Context, allotment: Allotment, progress: Progress) -> None:
+def tune_jobs(
+    releases: Releases,
+    context: Context,
+    allotment: Allotment,
+    progress: Progress,
+    *,
+    reuse_processes: bool = False,
+) -> None:
     """Run jobs as they are released, until none is left or a signal asks to stop.
 
-    Afterwards `releases` says what became of each; those that a signal stopped are unfinished.
+    Afterwards `releases` says what became of each; those that a signal stopped are unfinished. A job has a
+    process of its own, with a memory and state of its own, unless `reuse_processes`.
     """
     # Without this Tune lets one trial wait for its resources at a time.
     os.environ.update(ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots))
@@ -54,7 +62,7 @@ def tune_jobs(releases: Releases, context: Context, allotment: Allotment, progre
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
-                reuse_actors=False,  # a fresh process a job: its memory and state are its own
+                reuse_actors=reuse_processes,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
             ),
@@ -62,6 +70,8 @@ def tune_jobs(releases: Releases, context: Context, allotment: Allotment, progre
                 name="jobs",
                 storage_path=str(folder / "tune"),
                 failure_config=tune.FailureConfig(max_failures=0),
+                # Else Tune asks a trial for a checkpoint at its end, has none, and takes that for an error.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         )
@@ -131,4 +141,5 @@ def _ray(stop: Stop) -> Iterator[None]:
                 )
             yield
         finally:
-            ray.shutdown()
+            with ended_when_terminated():
+                ray.shutdown()

@@ -29,7 +29,7 @@ def small(*settings: str, text: str = SMALL) -> Campaign:
     return read_campaign(text, "small.yaml", None, settings)
 
 
-def fake_engine(raising: str, dying: str) -> Any:
+def fake_engine(raising: str = "", dying: str = "") -> Any:
     """An engine that writes attempts like the real one, at once. The job of the id `raising` fails, that of
     the id `dying` ends its process.
 
@@ -44,6 +44,7 @@ def fake_engine(raising: str, dying: str) -> Any:
 
         attempt = storage.job(job.id).new_attempt()
         facts = {"epochs": job.recipe.epochs, "threads": execution.threads, "device": execution.device}
+        facts["process"] = os.getpid()
         if any(storage.job(needed).finished() is None for needed in job.needs):
             raise RuntimeError("released before its input was there")
         yield {"epoch": 1, "loss": 2.5, "accuracy": None}

@@ -17,6 +17,7 @@ from autoreid.storage import Storage
 from tune_runs import launch
 from tune_runs.launch import Summary, decode_data, run_plan
 from tune_runs.planning import make_plan, read_data
+from tune_runs.progress import silent
 from tune_runs.resources import Allotment
 from tune_runs.states import states_of
 
@@ -62,6 +63,19 @@ def test_one_run_releases_the_jobs_and_survives_those_that_fail(tmp_path):
     assert lines[0] == "small: 6 of 6 jobs to run; 1 CPU a trial, 2 at once"
     assert sum("starts" in line for line in lines) == 4
     assert lines[-1].startswith("[6/6]")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize(("reuse", "fewest", "most"), [("true", 1, 2), ("false", 8, 8)])
+def test_a_process_runs_one_job_unless_processes_are_reused(tmp_path, reuse, fewest, most):
+    plan = make_plan(small(f"execution.reuse_processes={reuse}"), FINGERPRINT)
+    storage = Storage(tmp_path)
+    allotment = Allotment(1, 0, 2, Execution(device="cpu", threads=1))
+    summary = run_plan(plan, storage, allotment, fake_engine(), silent)
+    assert (summary.ran, summary.exit_code) == (8, 0)
+    processes = {storage.job(job_id).finished()[1].facts["process"] for job_id in plan.jobs}
+    assert fewest <= len(processes) <= most
 
 
 def test_what_is_done_is_not_run_again_and_starts_no_ray(tmp_path, monkeypatch):

@@ -8,7 +8,12 @@ import time
 
 import pytest
 
-from tune_runs.processes import descendants, end_descendants, no_descendants_left
+from tune_runs.processes import (
+    descendants,
+    end_descendants,
+    ended_when_terminated,
+    no_descendants_left,
+)
 from tune_runs.signals import Stop, interruptible
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -82,6 +87,19 @@ def test_held_processes_do_not_feel_sigterm():
     assert child.poll() is None
     child.kill()
     assert child.wait(30) == -signal.SIGKILL
+
+
+def test_who_holds_sigterm_back_is_killed_when_it_is_sent():
+    stop, _ = stop_of()
+    with stop.watched(), stop.held():
+        asked_before, asked, left_alone = (subprocess.Popen(SLEEPER) for _ in range(3))
+    asked_before.terminate()
+    with ended_when_terminated():
+        asked.terminate()
+        assert asked.wait(30) == -signal.SIGKILL
+    assert asked_before.poll() is left_alone.poll() is None
+    end_descendants()
+    assert left_alone.wait(30) == asked_before.wait(30) == -signal.SIGKILL
 
 
 def test_no_process_is_left_not_even_an_orphan_but_those_from_before():
