@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autoreid.errors import InputError, Problems, unknown
-from autoreid.recipes import SEARCH_RECIPES, TRAIN_RECIPES, SearchRecipe, TrainRecipe, recipe_problems
+from autoreid.recipes import (
+    SEARCH_RECIPES,
+    TRAIN_RECIPES,
+    SearchRecipe,
+    SelectRecipe,
+    TrainRecipe,
+    recipe_problems,
+)
 from autoreid.values import override
 from search_spaces.genotype import Genotype
+from tune_runs.protocol import read_select
 from tune_runs.yaml_places import Document, Leaf
 
 Recipe = TypeVar("Recipe", SearchRecipe, TrainRecipe)
@@ -25,13 +33,15 @@ LONGEST_NAME = 80
 class Arm:
     """One line of a comparison: a search or a given genotype, and the training of its network, if any.
 
-    `network` is what the file calls the genotype; `batch_places` says where the batch of a kind was given.
+    `select` says how the best of its searches is selected, if it is. `network` is what the file calls the
+    genotype; `batch_places` says where the batch of a kind was given.
     """
 
     name: str
     search: SearchRecipe | None = None
     genotype: Genotype | None = None
     train: TrainRecipe | None = None
+    select: SelectRecipe | None = None
     network: str | None = None
     batch_places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -141,7 +151,14 @@ def _arms_of(
         recipes = {"search": search, "train": train}
         label = [name, *(f"{axis.label}={_words(leaf, recipes[axis.kind])}" for axis, leaf in chosen)]
         network = None if genotype is None else str(given)
-        yield Arm(", ".join(label), search, genotype, train, network, places)
+        select = None
+        if search is not None:
+            select = read_select(document, train, problems)
+            batch = document.leaves(("select",)).get("train.batch.identities")
+            places["select"] = (
+                batch.place if batch else f"{document.place(('select',))}.train.batch.identities"
+            )
+        yield Arm(", ".join(label), search, genotype, train, select, network, places)
 
 
 def _kinds(document: Document, name: str, problems: Problems) -> list[str]:

@@ -16,20 +16,23 @@ from autoreid.errors import InputError, Problems, unknown
 from autoreid.recipes import Execution
 from autoreid.values import fields_of, override
 from tune_runs.arms import Arm, read_arms
+from tune_runs.protocol import Protocol, read_protocol, selects
 from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form
 from tune_runs.yaml_places import SETTING, Document, read_document, with_settings
 
 EXECUTION = Execution()
 PLACEMENT = Placement()
+PROTOCOL = Protocol()
+# Keys that may hold a text alone: it stands for this field of their group.
+SHORT_FORMS = {"data": "set", "select": "rule"}
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
     """What is compared, on which data, and how often.
 
-    `text` is the file as it was read, `settings` what `--set` laid over it. Repeat r of an arm takes
-    `seed` + r for every seed it needs.
+    `text` is the file as it was read, `settings` what `--set` laid over it.
     """
 
     name: str
@@ -38,11 +41,15 @@ class Campaign:
     settings: tuple[str, ...]
     source: DataSource
     arms: tuple[Arm, ...]
-    repeats: int = 4
-    seed: int = 0
+    protocol: Protocol = PROTOCOL
     baseline: str | None = None
     execution: Execution = EXECUTION
     placement: Placement = PLACEMENT
+
+    @property
+    def repeats(self) -> int:
+        """How often every arm is run."""
+        return self.protocol.repeats
 
 
 def shipped_campaigns() -> list[str]:
@@ -77,14 +84,18 @@ def read_campaign(
     InputError holds every mistake.
     """
     document = read_document(text, file)
-    if isinstance(document.values.get("data"), str):
-        document.values["data"] = {"set": document.values["data"]}
+    for key, name in SHORT_FORMS.items():
+        if isinstance(document.values.get(key), str):
+            document.values[key] = {name: document.values[key]}
     document = with_settings(document, settings)
     problems = Problems()
     form = read_form(document, problems)
     source = _source(document, folder, problems)
     execution, placement = _execution(document, problems)
+    protocol = read_protocol(document, form, problems)
     arms = read_arms(document, folder, problems)
+    if arms and selects(document) and not any(arm.select for arm in arms):
+        problems.add(document.place(("select",)), "no arm has a search. Remove it.")
     baseline = document.at(("baseline",))
     if baseline is not None and arms and str(baseline) not in {arm.name for arm in arms}:
         names = (arm.name for arm in arms)
@@ -98,8 +109,7 @@ def read_campaign(
         settings=settings,
         source=source,
         arms=arms,
-        repeats=form.repeats,
-        seed=form.seed,
+        protocol=protocol,
         baseline=form.baseline,
         execution=execution,
         placement=placement,

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from autoreid.data.index import ImageIndex, fingerprint
-from autoreid.errors import InputError
-from autoreid.jobs import Job, JobKind, search_job, train_job
+from autoreid.data.splits import share
+from autoreid.errors import InputError, Problems
+from autoreid.jobs import Job, JobKind, search_job, select_job, train_job
+from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
 
@@ -17,7 +21,11 @@ NO_DATA = ""
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One cell of the campaign: which job answers for this repeat of this arm."""
+    """One cell of the campaign: which job answers for this repeat of this arm.
+
+    An arm has one selection, which is of repeat 0; where the best genotype alone is trained, the repeats of
+    the trainings count these.
+    """
 
     job: str
     arm: str
@@ -56,17 +64,47 @@ class Plan:
 def make_plan(campaign: Campaign, fingerprint: str) -> Plan:
     """The jobs of a campaign on data of this fingerprint.
 
-    Seed-major: repeat 0 of every arm comes first, so that a half-finished campaign is balanced.
+    Seed-major: repeat 0 of every arm comes first, so that a half-finished campaign is balanced. Repeats of an
+    arm that ask the same question, as their seeds do not differ, are planned once.
     """
-    entries: list[Entry] = []
+    entries: dict[tuple[str, str], Entry] = {}
     jobs: dict[str, Job] = {}
-    for repeat in range(campaign.repeats):
+    for arm, repeat, job in _jobs(campaign, fingerprint):
+        job_id = job.id
+        jobs.setdefault(job_id, job)
+        entries.setdefault((arm.name, job_id), Entry(job_id, arm.name, repeat, job.kind, arm.network))
+    return Plan(campaign, fingerprint, tuple(entries.values()), jobs)
+
+
+def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, Job]]:
+    """Every job with its arm and repeat, in launch order: searches and trainings, then what is selected."""
+    protocol = campaign.protocol
+    searches: dict[str, dict[str, None]] = {arm.name: {} for arm in campaign.arms}
+    for repeat in range(protocol.repeats):
+        seeds = protocol.seeds_of(repeat)
         for arm in campaign.arms:
-            for job in _jobs_of(arm, fingerprint, campaign.seed + repeat):
-                job_id = job.id
-                jobs.setdefault(job_id, job)
-                entries.append(Entry(job_id, arm.name, repeat, job.kind, arm.network))
-    return Plan(campaign, fingerprint, tuple(entries), jobs)
+            given: Genotype | str | None = arm.genotype
+            if arm.search is not None:
+                job = search_job(arm.search, fingerprint, split_seed=seeds.split, search_seed=seeds.search)
+                given = job.id
+                searches[arm.name][given] = None
+                yield arm, repeat, job
+            if protocol.trained == "each" and arm.train is not None and given is not None:
+                yield arm, repeat, train_job(arm.train, fingerprint, given, train_seed=seeds.train)
+    selected: dict[str, str] = {}
+    for arm in campaign.arms:
+        if arm.select is not None:
+            first = protocol.seeds
+            found = tuple(searches[arm.name])
+            job = select_job(arm.select, fingerprint, found, split_seed=first.split, train_seed=first.train)
+            selected[arm.name] = job.id
+            yield arm, 0, job
+    for training in range(protocol.trainings if protocol.trained == "best" else 0):
+        for arm in campaign.arms:
+            given = selected.get(arm.name, arm.genotype)
+            if arm.train is not None and given is not None:
+                seed = protocol.seeds.train + training
+                yield arm, training, train_job(arm.train, fingerprint, given, train_seed=seed)
 
 
 def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
@@ -79,26 +117,25 @@ def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
 
 
 def check_batches(campaign: Campaign, index: ImageIndex) -> None:
-    """InputError where a batch has more identities than the training set."""
-    known = len(set(index.identities[index.rows("train")].tolist()))
-    found: dict[tuple[str, str], None] = {}
+    """InputError where a batch has more identities than it is drawn from, or a selection can take no mAP."""
+    rows = index.rows("train")
+    known = len(np.unique(index.identities[rows]))
+    problems = Problems()
     for arm in campaign.arms:
         for kind, recipe in (("search", arm.search), ("train", arm.train)):
-            wanted = 0 if recipe is None else recipe.batch.identities
-            if wanted > known:
-                message = f"{wanted}, but the training set has {known}. Use at most {known}."
-                found[arm.batch_places.get(kind, f"{kind}.batch.identities"), message] = None
-    if found:
-        raise InputError(*(f"{place}: {message}" for place, message in found))
-
-
-def _jobs_of(arm: Arm, fingerprint: str, seed: int) -> Iterator[Job]:
-    genotype = arm.genotype
-    found: str | None = None
-    if arm.search is not None:
-        job = search_job(arm.search, fingerprint, split_seed=seed, search_seed=seed)
-        found = job.id
-        yield job
-    given = found if genotype is None else genotype
-    if arm.train is not None and given is not None:
-        yield train_job(arm.train, fingerprint, given, train_seed=seed)
+            if recipe is not None and recipe.batch.identities > known:
+                place = arm.batch_places.get(kind, f"{kind}.batch.identities")
+                message = f"{recipe.batch.identities}, but the training set has {known}. Use at most {known}."
+                problems.add(place, message)
+        if arm.select is not None and arm.select.rule == "retrain":
+            kept = known - share(known, arm.select.fraction, "identities")
+            wanted = arm.select.train.batch.identities
+            if wanted > kept:
+                message = f"{wanted}, but a selection trains on {kept} of {known}. Use at most {kept}."
+                problems.add(arm.batch_places.get("select", "select.train.batch.identities"), message)
+    if any(arm.select for arm in campaign.arms):
+        seen = np.unique(np.stack([index.identities[rows], index.cameras[rows]], axis=1), axis=0)[:, 0]
+        if len(seen) == known:
+            problems.add("data", "no training identity was seen by two cameras: leave 'select' out.")
+    if problems.found:
+        raise InputError(*dict.fromkeys(problems.found))

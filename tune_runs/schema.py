@@ -31,9 +31,17 @@ def _text(value: Any) -> Any:
     return None if value is None else str(value)
 
 
+def _rule(value: Any) -> Any:
+    return value if isinstance(value, str) or value is False else _group(value)
+
+
 Group = Annotated[Any, AfterValidator(_group)]
 GroupOrFalse = Annotated[Any, AfterValidator(_group_or_false)]
 Text = Annotated[Any, AfterValidator(_text)]
+Rule = Annotated[Any, AfterValidator(_rule)]
+
+MOST_REPEATS = 1000
+LARGEST_SEED = 2**63 - 1
 
 
 class ArmFile(BaseModel):
@@ -47,7 +55,8 @@ class ArmFile(BaseModel):
 
 
 class CampaignFile(BaseModel):
-    """A campaign file. `search` and `train` hold the defaults of every arm."""
+    """A campaign file. `search` and `train` hold the defaults of every arm; protocol.py reads `seeds` to
+    `trainings`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,8 +65,13 @@ class CampaignFile(BaseModel):
         description="Give a name of letters, digits, '.', '_' and '-': it names a folder of the storage.",
     )
     data: Any = Field(description="Write 'data: rendered', or 'data: {set: market1501, root: DIR}'.")
-    repeats: int = Field(4, ge=1, le=1000, strict=True)
-    seed: int = Field(0, ge=0, lt=2**63, strict=True)
+    repeats: int = Field(4, ge=1, le=MOST_REPEATS, strict=True)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, strict=True)
+    seeds: Group = None
+    vary: Any = None
+    select: Rule = None
+    trained: Any = None
+    trainings: Any = None
     search: Group = None
     train: GroupOrFalse = None
     execution: Group = None
@@ -114,9 +128,8 @@ def _messages(document: Document, error: ValidationError) -> Iterator[tuple[str,
             message = str(context["error"])
         elif kind == "greater_than_equal":
             message = f"{given} is too small. Use {context['ge']} or more."
-        elif kind in ("less_than_equal", "less_than"):
-            most = context["le"] if "le" in context else context["lt"] - 1
-            message = f"{given} is too large. Use {most} or less."
+        elif kind == "less_than_equal":
+            message = f"{given} is too large. Use {context['le']} or less."
         elif kind == "string_pattern_mismatch":
             message = f"{given!r} is not a name. {_remedy(path)}"
         elif kind == "too_short":

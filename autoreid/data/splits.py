@@ -21,7 +21,7 @@ def by_image(identities: np.ndarray, fraction: float = 0.5, *, seed: int) -> Spl
     >>> len(train), len(held_out)
     (3, 3)
     """
-    held_out = permutation(seed, "split", len(identities))[: _share(len(identities), fraction, "images")]
+    held_out = permutation(seed, "split", len(identities))[: share(len(identities), fraction, "images")]
     return _parts(len(identities), held_out)
 
 
@@ -54,12 +54,16 @@ def by_identity(identities: np.ndarray, fraction: float = 0.5, *, seed: int) -> 
     (3, 3)
     """
     known = np.unique(identities)
-    chosen = known[permutation(seed, "split", len(known))[: _share(len(known), fraction, "identities")]]
+    chosen = known[permutation(seed, "split", len(known))[: share(len(known), fraction, "identities")]]
     return _parts(len(identities), np.flatnonzero(np.isin(identities, chosen)))
 
 
-def _share(count: int, fraction: float, what: str) -> int:
-    """How many of `count` to hold out: rounded down, at least one, never all."""
+def share(count: int, fraction: float, what: str) -> int:
+    """How many of `count` to hold out: rounded down, at least one, never all.
+
+    >>> share(75, 0.1, "identities")
+    7
+    """
     if not 0 < fraction < 1:
         raise InputError(f"split: a held-out fraction of {fraction} leaves one part empty. Use 0 < f < 1.")
     if count < 2:

@@ -7,6 +7,7 @@ from autoreid.errors import InputError
 from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN
 from search_spaces.published import PUBLISHED
 from tune_runs.campaign import load_campaign, read_campaign, shipped_campaigns
+from tune_runs.protocol import Protocol
 
 HEAD = """\
 # What it shows.
@@ -36,7 +37,7 @@ def test_defaults_and_arms_become_recipes():
     campaign = read_campaign(text, "c.yaml")
     a, b, c = campaign.arms
     assert campaign.claim == "What it shows.\n\nCost: little."
-    assert (campaign.name, campaign.repeats, campaign.seed) == ("small", 4, 0)
+    assert (campaign.name, campaign.protocol) == ("small", Protocol())
     assert campaign.text == text
     assert a.search is not None and a.search.space == "cs-v1" and a.search.epochs == 3
     assert (a.search.optimizer.learning_rate, a.search.optimizer.momentum) == (1e-3, 0.5)

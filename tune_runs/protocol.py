@@ -1,0 +1,116 @@
+"""How often an arm is run, what its repeats vary, and which of its networks are trained and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from autoreid.errors import Problems
+from autoreid.recipes import SELECT_RECIPES, SelectRecipe, TrainRecipe, recipe_problems, shortened
+from autoreid.values import bounded, override
+from tune_runs.schema import LARGEST_SEED, MOST_REPEATS, CampaignFile
+from tune_runs.yaml_places import Document
+
+Stage = Literal["split", "search", "train"]
+STAGES: tuple[Stage, ...] = ("split", "search", "train")
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """Seeds of the division of the training set, of the search and of the training."""
+
+    split: int = bounded(0, 0, LARGEST_SEED)
+    search: int = bounded(0, 0, LARGEST_SEED)
+    train: int = bounded(0, 0, LARGEST_SEED)
+
+
+ZEROS = Seeds()
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """`repeats` searches of every arm; repeat r adds r to the seeds of the stages in `vary`.
+
+    `trained: each` trains what each search found. `best` trains what was selected alone, `trainings` times,
+    and networks that an arm gives as often; training t adds t to the training's seed.
+    """
+
+    repeats: int = bounded(4, 1, MOST_REPEATS)
+    seeds: Seeds = ZEROS
+    vary: tuple[Stage, ...] = STAGES
+    trained: Literal["each", "best"] = "each"
+    trainings: int = bounded(4, 1, MOST_REPEATS)
+
+    def seeds_of(self, repeat: int) -> Seeds:
+        """The seeds of a repeat, counted from 0.
+
+        >>> Protocol(vary=("search",)).seeds_of(2)
+        Seeds(split=0, search=2, train=0)
+        """
+        return Seeds(
+            **{stage: getattr(self.seeds, stage) + repeat * (stage in self.vary) for stage in STAGES}
+        )
+
+
+def read_protocol(document: Document, form: CampaignFile | None, problems: Problems) -> Protocol:
+    """The repeats, seeds and trainings of a campaign file; mistakes go into `problems`."""
+    repeats, seed = (4, 0) if form is None else (form.repeats, form.seed)
+    protocol = Protocol(repeats=repeats, trainings=repeats, seeds=Seeds(seed, seed, seed))
+    for name in ("vary", "trained", "trainings"):
+        if name in document.values:
+            protocol = override(protocol, {name: document.at((name,))}, document.prefix((name,)), problems)
+    seeds = protocol.seeds
+    for leaf in document.leaves(("seeds",), problems).values():
+        seeds = override(seeds, {leaf.name: leaf.value}, leaf.prefix, problems)
+    protocol = replace(protocol, seeds=seeds, vary=tuple(stage for stage in STAGES if stage in protocol.vary))
+    for name, message in _contradictions(document, protocol):
+        problems.add(document.place((name,)), message)
+    return protocol
+
+
+def selects(document: Document) -> bool:
+    """Whether the best search of every arm is selected."""
+    return document.at(("select",)) not in (None, False)
+
+
+def _contradictions(document: Document, protocol: Protocol) -> Iterator[tuple[str, str]]:
+    """Keys that do not go together, as (key, message)."""
+    given = document.values
+    if "seed" in given and "seeds" in given:
+        yield "seeds", "'seed' is given too. Remove one of the two."
+    if "vary" in given and protocol.repeats > 1 and not protocol.vary:
+        yield (
+            "vary",
+            f"nothing varies, so {protocol.repeats} repeats are one. Use repeats: 1, or vary a seed.",
+        )
+    elif selects(document) and protocol.repeats > 1 and set(protocol.vary) <= {"train"}:
+        yield "select", "all repeats are one search, as 'vary' has neither split nor search. Add one of them."
+    if protocol.trained == "best" and not selects(document):
+        yield "trained", "nothing says which one is the best. Write for example 'select: supernet'."
+    if protocol.trained == "each" and "trainings" in given:
+        yield "trainings", "each search is followed by one training. Write 'trained: best', or leave it out."
+
+
+def read_select(document: Document, train: TrainRecipe | None, problems: Problems) -> SelectRecipe | None:
+    """How the best search of an arm is selected, if it is.
+
+    The short training of the rule `retrain` is the arm's own in a tenth of its epochs, with the fields of
+    `select.train` over it.
+    """
+    if not selects(document):
+        return None
+    leaves = document.leaves(("select",), problems)
+    rule = leaves.pop("rule", None)
+    named = {} if rule is None else {"rule": rule.value}
+    chosen = override(SelectRecipe(), named, rule.prefix if rule else "", problems)
+    recipe = SELECT_RECIPES[chosen.rule]
+    if recipe.rule == "retrain" and train is not None:
+        recipe = replace(recipe, train=shortened(train))
+    for leaf in leaves.values():
+        recipe = override(recipe, {leaf.name: leaf.value}, leaf.prefix, problems)
+    for name, message in recipe_problems(recipe):
+        below = (leaf for leaf in leaves.values() if f"{leaf.name}.".startswith(f"{name}."))
+        source = next(below, None)
+        problems.add(source.place if source else f"{document.place(('select',))}.{name}", message)
+    return recipe
