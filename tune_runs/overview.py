@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autoreid.errors import InputError
-from autoreid.recipes import SearchRecipe, TrainRecipe
+from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe
+from autoreid.records import needs_of
 from autoreid.storage import Storage
+from autoreid.values import plain as plain_value
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
 from tune_runs.planning import NO_DATA, Plan, check_batches, make_plan
@@ -16,6 +18,12 @@ from tune_runs.resources import allot, counted, this_machine
 from tune_runs.states import STATES, State, states_of
 
 Plain = dict[str, Any]
+# Kinds of jobs in the order of the work, with the words for one and for several.
+KINDS = {
+    "search": ("search", "searches"),
+    "select": ("selection", "selections"),
+    "train": ("training", "trainings"),
+}
 
 
 def plan_without_running(campaign: Campaign) -> tuple[Plan, str | None]:
@@ -54,11 +62,12 @@ def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with
         "data_fingerprint": plan.fingerprint or None,
         "data_problem": missing,
         "repeats": campaign.repeats,
+        "protocol": plain_value(campaign.protocol),
         "baseline": campaign.baseline,
         "arms": [_arm(arm) for arm in campaign.arms],
         "entries": len(plan.entries),
-        "jobs": {kind: plan.count(kind) for kind in ("search", "train")},
-        "done": {kind: done.count(kind) for kind in ("search", "train")} if states else None,
+        "jobs": {kind: [job.kind for job in plan.jobs.values()].count(kind) for kind in KINDS},
+        "done": {kind: done.count(kind) for kind in KINDS} if states else None,
         "resources": resources or None,
         "resources_problem": impossible,
     }
@@ -79,6 +88,7 @@ def _arm(arm: Arm) -> Plain:
         "arm": arm.name,
         "search": None if arm.search is None else _search_words(arm.search),
         "genotype": arm.network,
+        "select": None if arm.select is None else _select_words(arm.select),
         "train": None if arm.train is None else _train_words(arm.train),
     }
 
@@ -92,6 +102,15 @@ def _train_words(recipe: TrainRecipe) -> str:
     return f"{recipe.neck.name}, {_shared_words(recipe)}"
 
 
+def _select_words(recipe: SelectRecipe) -> str:
+    if recipe.rule == "supernet":
+        return "by the mAP of each genotype in its supernet, on the images that its search held out"
+    return (
+        f"by the mAP of a short training ({_train_words(recipe.train)}) without {recipe.fraction:.0%} of the "
+        "training identities, on the images of these"
+    )
+
+
 def _shared_words(recipe: SearchRecipe | TrainRecipe) -> str:
     width = f"width {recipe.width_multiplier:g}, " if recipe.width_multiplier != 1 else ""
     batch = f"{recipe.batch.identities} x {recipe.batch.images}"
@@ -99,7 +118,24 @@ def _shared_words(recipe: SearchRecipe | TrainRecipe) -> str:
 
 
 def _work(counts: dict[str, int]) -> str:
-    return f"{counted(counts['search'], 'search', 'searches')}, {counted(counts['train'], 'training')}"
+    """
+    >>> _work({"search": 1, "select": 0, "train": 2})
+    '1 search, 2 trainings'
+    """
+    shown = [kind for kind in KINDS if counts[kind] or kind != "select"]
+    return ", ".join(counted(counts[kind], *KINDS[kind]) for kind in shown)
+
+
+def _protocol_lines(plain: Plain) -> list[str]:
+    """What the repeats are, as far as it is not what it always is."""
+    protocol, lines = plain["protocol"], []
+    for words in dict.fromkeys(arm["select"] for arm in plain["arms"] if arm["select"]):
+        lines += [f"the best search of an arm is selected {words}"]
+    if protocol["trained"] == "best":
+        lines += [f"the selected genotype alone is trained: {counted(protocol['trainings'], 'time')}"]
+    if len(protocol["vary"]) < 3:
+        lines += [f"repeats vary the seeds of: {', '.join(protocol['vary']) or 'nothing'}"]
+    return lines
 
 
 def plan_text(plain: Plain) -> str:
@@ -113,7 +149,7 @@ def plan_text(plain: Plain) -> str:
     ]
     if plain["data_problem"]:
         lines += [f"  not readable here, so that it cannot run yet: {plain['data_problem']}"]
-    lines += [f"repeats: {plain['repeats']}; arms: {len(plain['arms'])}"]
+    lines += [f"repeats: {plain['repeats']}; arms: {len(plain['arms'])}", *_protocol_lines(plain)]
     rows = [(arm["arm"], arm["search"] or arm["genotype"], arm["train"] or "-") for arm in plain["arms"]]
     lines += table(("arm", "search or genotype", "training"), rows)
     jobs, done = plain["jobs"], plain["done"]
@@ -158,7 +194,7 @@ def _campaign_status(storage: Storage, name: str) -> Plain:
     # In launch order, which the file's sorted keys have lost.
     order = dict.fromkeys(entry["job"] for entry in manifest["entries"])
     jobs: dict[str, Plain] = {job_id: manifest["jobs"][job_id] for job_id in order}
-    needs = {job_id: [job["inputs"]["job"]] if "job" in job["inputs"] else [] for job_id, job in jobs.items()}
+    needs = {job_id: needs_of(job["inputs"]) for job_id, job in jobs.items()}
     states = states_of(storage, needs)
     arms: dict[tuple[str, str], list[str]] = {}
     for entry in manifest["entries"]:
@@ -172,7 +208,7 @@ def _campaign_status(storage: Storage, name: str) -> Plain:
                 "kind": kind,
                 "jobs": _counts(states[job_id] for job_id in members),
                 "epochs_done": sum(states[job_id].epochs for job_id in members),
-                "epochs": sum(jobs[job_id]["recipe"]["epochs"] for job_id in members),
+                "epochs": sum(_epochs(jobs[job_id], states[job_id]) for job_id in members),
             }
             for (arm, kind), members in arms.items()
         ],
@@ -182,6 +218,15 @@ def _campaign_status(storage: Storage, name: str) -> Plain:
             if state.error
         ],
     }
+
+
+def _epochs(job: Plain, state: State) -> int:
+    """How many epochs a job takes. A selection that trains takes fewer where searches found the same."""
+    recipe = job["recipe"]
+    if job["kind"] != "select":
+        return int(recipe["epochs"])
+    each = recipe["train"]["epochs"] if recipe["rule"] == "retrain" else 1
+    return state.epochs if state.status == "done" else int(each) * len(job["inputs"]["jobs"])
 
 
 def _counts(states: Iterable[State]) -> dict[str, int]:

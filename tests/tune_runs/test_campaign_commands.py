@@ -29,22 +29,66 @@ def planned(capsys, *arguments):
 
 def test_plan_counts_jobs_and_what_is_reused(file, tmp_path, capsys):
     plain = planned(capsys, file, "--jobs", *FITTING)
-    assert plain["jobs"] == {"search": 4, "train": 4} and plain["done"] is None
+    assert plain["jobs"] == {"search": 4, "select": 0, "train": 4} and plain["done"] is None
     assert [arm["arm"] for arm in plain["arms"]] == ["a", "b"]
     assert plain["arms"][0]["search"] == "cs-v1, k=2, 256 x 128, batch 4 x 4, 2 epochs"
     storage = Storage(tmp_path / "storage")
     storage.job(plain["job_list"][0]["job"]).new_attempt().finish(Outcome("done"))
     again = planned(capsys, file, "--storage", str(tmp_path / "storage"), *FITTING)
-    assert again["done"] == {"search": 1, "train": 0}
+    assert again["done"] == {"search": 1, "select": 0, "train": 0}
     assert main(["campaign", "plan", file, "--storage", str(tmp_path / "storage"), "--jobs", *FITTING]) == 0
     text = capsys.readouterr().out
     assert "What it shows." in text and "done already and reused: 1 search, 0 trainings" in text
     assert text.count("waiting") == 7
 
 
+SELECTING = [*FITTING, "--set", "select=supernet", "--set", "trained=best", "--set", "trainings=3"]
+
+
+def test_plan_says_what_is_selected_and_trained(file, capsys):
+    plain = planned(capsys, file, "--jobs", *SELECTING)
+    assert plain["jobs"] == {"search": 4, "select": 2, "train": 6}
+    assert plain["protocol"]["trained"] == "best" and plain["protocol"]["trainings"] == 3
+    assert [job["kind"] for job in plain["job_list"]][4:6] == ["select", "select"]
+    assert main(["campaign", "plan", file, *SELECTING, "--set", "vary=[search]"]) == 0
+    text = capsys.readouterr().out
+    assert "the best search of an arm is selected by the mAP of each genotype in its supernet" in text
+    assert "the selected genotype alone is trained: 3 times\nrepeats vary the seeds of: search\n" in text
+    assert "jobs: 4 searches, 2 selections, 6 trainings" in text
+    retrain = ["--set", "select={rule: retrain, fraction: 0.4, train: {batch.identities: 3}}"]
+    assert planned(capsys, file, *FITTING, *retrain)["arms"][0]["select"] == (
+        "by the mAP of a short training (fblneck, 256 x 128, batch 3 x 4, 1 epoch) without 40% of the "
+        "training identities, on the images of these"
+    )
+
+
+def test_status_counts_selections_and_what_they_wait_for(file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(launch, "run_plan", lambda plan, *_: launch.Summary("small", len(plan.jobs), 0, 0))
+    folder = tmp_path / "storage"
+    assert main(["campaign", "run", file, "--storage", str(folder), *SELECTING]) == 0
+    storage = Storage(folder)
+    entries = storage.read_manifest("small")["entries"]
+    searches = {arm: [e["job"] for e in entries if (e["arm"], e["kind"]) == (arm, "search")] for arm in "ab"}
+    for job in searches["a"]:
+        storage.job(job).new_attempt().finish(Outcome("done", job=job, facts={"epochs": 2}))
+    storage.job(searches["b"][1]).new_attempt().finish(Outcome("failed", error="the loss is nan"))
+    select = next(e["job"] for e in entries if (e["arm"], e["kind"]) == ("a", "select"))
+    storage.job(select).new_attempt().finish(Outcome("done", facts={"epochs": 2}))
+    capsys.readouterr()
+    assert main(["campaign", "status", str(folder), "--json"]) == 0
+    (campaign,) = json.loads(capsys.readouterr().out)["campaigns"]
+    arms = {(arm["arm"], arm["kind"]): arm for arm in campaign["arms"]}
+    assert [(arms[arm, "select"]["epochs_done"], arms[arm, "select"]["epochs"]) for arm in "ab"] == [
+        (2, 2),
+        (0, 2),
+    ]
+    assert arms["a", "select"]["jobs"]["done"] == arms["b", "select"]["jobs"]["skipped"] == 1
+    assert arms["a", "train"]["jobs"]["waiting"] == arms["b", "train"]["jobs"]["skipped"] == 3
+
+
 def test_plan_works_before_the_data_is_there(tmp_path, capsys):
     plain = planned(capsys, "cdnet_table1", "--set", f"data.root={tmp_path / 'nowhere'}")
-    assert plain["jobs"] == {"search": 40, "train": 40}
+    assert plain["jobs"] == {"search": 40, "select": 0, "train": 40}
     assert "no such folder" in plain["data_problem"] and plain["data_fingerprint"] is None
 
 
