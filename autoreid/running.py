@@ -27,7 +27,7 @@ from autoreid.leases import Lease
 from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, TrainRecipe, recipe_problems
 from autoreid.saving import Saver, resume
 from autoreid.searching import SearchRun
-from autoreid.selecting import build_selection, read_candidates
+from autoreid.selecting import Sized, build_selection, read_candidates
 from autoreid.storage import Storage
 from autoreid.training import TrainRun
 from autoreid.version import __version__
@@ -233,6 +233,19 @@ def job_data(
     return data
 
 
+def builder(job: Job, storage: Storage, sized: Sized, execution: Execution) -> Callable[[], Run]:
+    """How to build the run of a job; InputError where a job that it needs is not done."""
+    genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
+    candidates = read_candidates(job, storage)
+
+    def build() -> Run:
+        if isinstance(job.recipe, SelectRecipe):
+            return build_selection(job, job.recipe, candidates, sized, execution)
+        return build_run(job, genotype, sized(job.recipe.height, job.recipe.width), execution)
+
+    return build
+
+
 def run_job(
     job: Job,
     storage: Storage,
@@ -252,8 +265,7 @@ def run_job(
     holder = folder.holder()
     if holder is not None:
         raise HeldError(f"job {job.id}: {holder} works on it.")
-    genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
-    candidates = read_candidates(job, storage)
+    build = builder(job, storage, lambda *size: job_data(job, source, *size, cache), execution)
     folder.describe(job.plain())
     earlier = folder.attempts()
     attempt = folder.new_attempt()
@@ -262,13 +274,4 @@ def run_job(
     if rival is not None:  # both began at the same moment, and the lower attempt goes on
         folder.withdraw(attempt)
         raise HeldError(f"job {job.id}: {rival} works on it.")
-
-    def sized(height: int, width: int) -> PreparedData:
-        return job_data(job, source, height, width, cache)
-
-    def build() -> Run:
-        if isinstance(job.recipe, SelectRecipe):
-            return build_selection(job, job.recipe, candidates, sized, execution)
-        return build_run(job, genotype, sized(job.recipe.height, job.recipe.width), execution)
-
     yield from run_attempt(build, attempt, earlier, execution, stop)

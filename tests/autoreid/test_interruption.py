@@ -108,7 +108,7 @@ def test_the_farthest_checkpoint_of_all_attempts_is_used(
     tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path
 ) -> None:
     job, storage = job_of("search", "fp32", small_data.fingerprint), Storage(tmp_path)
-    for call in (9, 3):
+    for call in (7, 3):
         with pytest.raises(InterruptionError):
             list(run_job(job, storage, small_source, EXECUTION, cache, stop_at(call)))
     first, second = storage.job(job.id).attempts()

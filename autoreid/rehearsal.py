@@ -1,0 +1,179 @@
+"""Rehearsals: a job in small, through everything that the real one does, and what the real one will cost.
+
+Two steps on a sample of the data, a checkpoint, a new start from it, two more steps, and an evaluation. What
+would fail after hours fails within seconds: memory, precision, data, storage, a space of a plug-in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from autoreid.data.index import ImageIndex
+from autoreid.data.source import DataSource
+from autoreid.data.views import Picked
+from autoreid.epochs import Position
+from autoreid.errors import InterruptionError
+from autoreid.feed import PreparedData
+from autoreid.folders import read_json
+from autoreid.jobs import Job
+from autoreid.optimisation import stream
+from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, TrainRecipe
+from autoreid.running import Row, Run, Stop, builder, job_data, never, run_attempt
+from autoreid.searching import split_positions
+from autoreid.storage import Storage
+from autoreid.values import override
+
+STEPS_BEFORE, STEPS = 2, 4
+QUERIED = 16  # identities
+
+
+def sample(data: PreparedData, identities: int) -> PreparedData:
+    """The images of the first training identities, and of the first ones that are asked for."""
+    index = data.index
+    trained = np.unique(index.identities[index.rows("train")])[:identities]
+    asked = np.unique(index.identities[index.rows("query")])[:QUERIED]
+    wanted = np.where(index.splits == "train", np.isin(index.identities, trained), False)
+    wanted |= np.where(index.splits != "train", np.isin(index.identities, asked), False)
+    rows = np.flatnonzero(wanted)
+    part = ImageIndex(
+        index.root,
+        tuple(index.names[row] for row in rows),
+        index.identities[rows],
+        index.cameras[rows],
+        index.splits[rows],
+    )
+    return PreparedData(part, Picked(data.images, rows), data.fingerprint)
+
+
+def in_small(job: Job) -> Job:
+    """The job with one epoch."""
+    if not isinstance(job.recipe, SelectRecipe):
+        return dataclasses.replace(job, recipe=override(job.recipe, {"epochs": 1}))
+    if job.recipe.rule == "supernet":
+        return job
+    return dataclasses.replace(job, recipe=override(job.recipe, {"train.epochs": 1}))
+
+
+def enough_identities(job: Job, storage: Storage) -> int:
+    """How many training identities a rehearsal takes: enough for the batches of a half. A selection in
+    supernets takes as many as their searches did."""
+    recipe = job.recipe
+    if isinstance(recipe, SelectRecipe):
+        if recipe.rule == "supernet":
+            folder = storage.job(job.searches[0]).folder
+            return enough_identities(Job.from_plain(read_json(folder, "job.json"), str(folder)), storage)
+        recipe = recipe.train
+    return 4 * recipe.batch.identities
+
+
+class Rehearsed:
+    """A run of few steps that takes the time of the last one, and of the evaluation."""
+
+    def __init__(self, run: Run, whole: dict[str, Any]) -> None:
+        self.run, self.whole = run, whole
+        self.position, self.device = run.position, run.device
+        if whole:
+            self.position.steps = min(STEPS, self.position.steps)
+        self.step_seconds = 0.0
+
+    def advance(self) -> Row:
+        """The epoch, timed."""
+        pulse, before = self.position.pulse, time.perf_counter()
+
+        def timed() -> None:
+            nonlocal before
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            now = time.perf_counter()
+            self.step_seconds, before = now - before, now
+            pulse()
+
+        self.position.pulse = timed
+        row = self.run.advance()
+        self.position.pulse = pulse
+        return row
+
+    def check(self) -> None:
+        self.run.check()
+
+    def state(self) -> dict[str, Any]:
+        return self.run.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.run.load(state)
+
+    def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """The run's own result, and beside it what the real job will take."""
+        begin = time.perf_counter()
+        result, files = self.run.finish()
+        took = {"step_seconds": self.step_seconds, "evaluation_seconds": time.perf_counter() - begin}
+        return result | {"rehearsal": self.whole | took | self._predicted(took)}, files
+
+    def _predicted(self, took: dict[str, float]) -> dict[str, float | None]:
+        if not self.whole:
+            return {"predicted_seconds": None}
+        steps = self.whole["epochs"] * self.whole["steps"] * took["step_seconds"]
+        # A training evaluates the untrained network as well.
+        return {"predicted_seconds": steps + 2 * self.whole["evaluations"] * took["evaluation_seconds"]}
+
+
+def extent(job: Job, whole: PreparedData, part: PreparedData) -> dict[str, Any]:
+    """How much the real job has to do: epochs, steps of one, and its evaluation in multiples of the
+    rehearsal's."""
+    recipe = job.recipe
+    if isinstance(recipe, SearchRecipe):
+        train, _ = split_positions(recipe.split, whole.labels, stream(dict(job.seeds)["split"], "split"))
+        return {"epochs": recipe.epochs, "steps": max(len(train) // recipe.batch.size, 1), "evaluations": 0}
+    assert isinstance(recipe, TrainRecipe)
+    ranked, here = (
+        sum(len(data.index.rows(split)) for split in ("query", "gallery")) for data in (whole, part)
+    )
+    steps = max(len(whole.train_rows) // recipe.batch.size, 1)
+    return {"epochs": recipe.epochs, "steps": steps, "evaluations": ranked / here}
+
+
+def rehearse_job(
+    job: Job,
+    storage: Storage,
+    source: DataSource,
+    execution: Execution,
+    cache: Path | None = None,
+    stop: Stop = never,
+) -> Generator[Row, None, None]:
+    """Rehearse a job in a storage of its own, as `run_job` runs it; the result holds `rehearsal`.
+
+    Jobs that it needs must have been rehearsed there before.
+    """
+    parts: list[tuple[PreparedData, PreparedData]] = []
+
+    def sized(height: int, width: int) -> PreparedData:
+        whole = job_data(job, source, height, width, cache)
+        parts.append((whole, sample(whole, enough_identities(job, storage))))
+        return parts[-1][1]
+
+    small = builder(in_small(job), storage, sized, execution)
+    position: list[Position] = []
+
+    def build() -> Run:
+        run = small()
+        position[:] = [run.position]
+        return Rehearsed(run, {} if isinstance(job.recipe, SelectRecipe) else extent(job, *parts[-1]))
+
+    def half_way() -> bool:
+        return stop() or (bool(position) and position[0].step >= STEPS_BEFORE)
+
+    folder = storage.job(job.id)
+    first = folder.new_attempt()
+    try:
+        yield from run_attempt(build, first, [], execution, half_way)
+    except InterruptionError:
+        if stop():
+            raise
+        yield from run_attempt(build, folder.new_attempt(), [first], execution, stop)
