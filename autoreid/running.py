@@ -265,7 +265,7 @@ def run_job(
     holder = folder.holder()
     if holder is not None:
         raise HeldError(f"job {job.id}: {holder} works on it.")
-    build = builder(job, storage, lambda *size: job_data(job, source, *size, cache), execution)
+    build = builder(job, storage, lambda h, w: job_data(job, source, h, w, cache), execution)
     folder.describe(job.plain())
     earlier = folder.attempts()
     attempt = folder.new_attempt()

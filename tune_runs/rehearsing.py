@@ -1,0 +1,125 @@
+"""A rehearsal of a campaign: one job of every arm and kind in small, and what the campaign will cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from autoreid.errors import InterruptionError, RunError
+from autoreid.storage import Storage
+from tune_runs.launch import run_plan
+from tune_runs.overview import table
+from tune_runs.planning import Plan
+from tune_runs.resources import Allotment, counted
+from tune_runs.states import states_of
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the jobs of one arm and kind take: how many are left, seconds of a step and of a whole job (None
+    where it cannot be told), and the peak memory of the rehearsal."""
+
+    arm: str
+    kind: str
+    left: int
+    step_seconds: float
+    job_seconds: float | None
+    peak_memory_bytes: int
+
+    def plain(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def rehearsal_plan(plan: Plan) -> Plan:
+    """The first job of every arm and kind, and the jobs that these need; nothing is tried again."""
+    wanted: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    for entry in plan.entries:
+        if (entry.arm, entry.kind) not in seen:
+            seen.add((entry.arm, entry.kind))
+            wanted.add(entry.job)
+    for job_id, job in reversed(plan.jobs.items()):  # a job stands after those that it needs
+        if job_id in wanted:
+            wanted.update(job.needs)
+    campaign = plan.campaign
+    once = dataclasses.replace(campaign, placement=dataclasses.replace(campaign.placement, retries=0))
+    entries = tuple(entry for entry in plan.entries if entry.job in wanted)
+    return Plan(once, plan.fingerprint, entries, {i: job for i, job in plan.jobs.items() if i in wanted})
+
+
+def rehearse(
+    plan: Plan, storage: Storage, allotment: Allotment, write: Callable[[str], None]
+) -> list[Forecast]:
+    """Rehearse a campaign on this machine, in a folder of the storage that is removed afterwards.
+
+    RunError with every arm that failed; InterruptionError where a signal ended it.
+    """
+    from autoreid.rehearsal import rehearse_job  # deferred: loads torch
+
+    small = rehearsal_plan(plan)
+    with _scratch(storage, plan.campaign.name) as scratch:
+        summary = run_plan(small, scratch, allotment, rehearse_job, lambda line: write(f"rehearsal: {line}"))
+        if summary.unfinished:
+            raise InterruptionError("the rehearsal was stopped; nothing of the campaign was run.")
+        if summary.failed:
+            arms = {entry.job: f"{entry.kind} {entry.arm}" for entry in reversed(small.entries)}
+            failed = (f"rehearsal: {arms[job]}: {error}" for job, error in summary.failed.items())
+            raise RunError("\n".join([*failed, "Nothing of the campaign was run."]))
+        return list(_forecasts(plan, storage, scratch))
+
+
+@contextmanager
+def _scratch(storage: Storage, name: str) -> Iterator[Storage]:
+    place = f"rehearsals/{name}-{uuid.uuid4().hex[:8]}"
+    folder = storage.folder.child(place)
+    try:
+        yield Storage(folder)
+    finally:
+        for file in folder.sizes():
+            storage.folder.remove(f"{place}/{file}")
+
+
+def _forecasts(plan: Plan, storage: Storage, scratch: Storage) -> Iterator[Forecast]:
+    states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
+    groups: dict[tuple[str, str], list[str]] = {}
+    for entry in plan.entries:
+        groups.setdefault((entry.arm, entry.kind), []).append(entry.job)
+    counted_jobs: set[str] = set()
+    for (arm, kind), jobs in groups.items():
+        finished = scratch.job(jobs[0]).finished()
+        assert finished is not None
+        found = finished[1].result["rehearsal"]
+        # A job that several arms share is counted with the first of them.
+        left = [job for job in jobs if states[job].status != "done" and job not in counted_jobs]
+        counted_jobs.update(jobs)
+        peak = finished[1].facts["peak_memory_bytes"]
+        yield Forecast(arm, kind, len(left), found["step_seconds"], found["predicted_seconds"], peak)
+
+
+def total_hours(forecasts: list[Forecast]) -> float:
+    """Hours of all jobs that are left, one after the other; those that cannot be told count as nothing."""
+    return sum(found.left * (found.job_seconds or 0.0) for found in forecasts) / 3600
+
+
+def forecast_text(forecasts: list[Forecast], allotment: Allotment) -> str:
+    """A forecast for people."""
+    rows = [
+        (
+            found.arm,
+            found.kind,
+            str(found.left),
+            f"{found.step_seconds:.3f}",
+            "-" if found.job_seconds is None else f"{found.job_seconds / 3600:.2f}",
+            f"{found.peak_memory_bytes / 2**30:.1f}",
+        )
+        for found in forecasts
+    ]
+    head = ("arm", "kind", "jobs left", "s a step", "h a job", "GiB")
+    hours = total_hours(forecasts)
+    together = f"about {hours:.1f} hours of jobs; {hours / allotment.slots:.1f} hours with {allotment}"
+    jobs = counted(sum(found.left for found in forecasts), "job")
+    return "\n".join([*table(head, rows), f"{jobs} left: {together}"])
