@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.jobs import Seen, look, part
-from analysis.rows import ROWS, Entry, Row, checked, compact
+from analysis.rows import ROWS, Choice, Entry, Row, checked, compact
 from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, file_of, output_folder, schema
 from analysis.tables import campaigns as with_tables
 from autoreid.errors import InputError
@@ -46,6 +46,8 @@ class Campaign:
         self.storage, self.name, self.known, self.warnings = storage, name, known, warnings
         self.manifest = storage.read_manifest(name)
         self.jobs = part(self.manifest, "jobs")
+        entries = self.manifest.get("entries")
+        self.planned = entries if isinstance(entries, list) else []
 
     def describe(self, job_id: str) -> Mapping[str, Any]:
         """The job's recipe, seeds and inputs: of the manifest, else of job.json."""
@@ -67,22 +69,42 @@ class Campaign:
             seen, found = look(self.storage.job(job_id), f"job {job_id}")
             self.warnings += found
             self.known[job_id] = seen
-            source = part(self.describe(job_id), "inputs").get("job")
-            if seen.status == "waiting" and isinstance(source, str):
-                self.known[job_id] = seen.after(source, self.see(source))
+            for source in self.needs(job_id):
+                if self.known[job_id].status == "waiting":
+                    self.known[job_id] = seen.after(source, self.see(source))
         return self.known[job_id]
 
+    def needs(self, job_id: str) -> list[str]:
+        """The jobs that a job starts from."""
+        inputs = part(self.describe(job_id), "inputs")
+        several = inputs.get("jobs")
+        found = several if isinstance(several, list) else [inputs.get("job")]
+        return [source for source in found if isinstance(source, str)]
+
+    def choices(self) -> dict[str, Choice]:
+        """What was selected, by arm."""
+        found = {}
+        for given in self.planned:
+            if isinstance(given, Mapping) and given.get("kind") == "select":
+                job_id = str(given.get("job"))
+                found[str(given.get("arm"))] = Choice.read(job_id, self.see(job_id).result)
+        return found
+
     def entries(self) -> Iterable[Entry]:
-        planned = self.manifest.get("entries")
-        for number, given in enumerate(planned if isinstance(planned, list) else []):
+        choices = self.choices()
+        for number, given in enumerate(self.planned):
             try:
                 keys = {name: given[name] for name in ("job", "kind", "arm", "repeat")}
                 keys = {"campaign": self.name, **keys}
                 job = self.describe(keys["job"])
+                choice = choices.get(keys["arm"])
                 source = part(job, "inputs").get("job")
+                if choice is not None and source == choice.job:
+                    source = choice.search
                 data_set = part(self.manifest, "data").get("set")
                 search = self.describe(source) if source else {}
-                yield Entry({**keys, "data_set": data_set}, job, self.see(keys["job"]), search)
+                seen = self.see(keys["job"])
+                yield Entry({**keys, "data_set": data_set}, job, seen, search, source, choice)
             except (KeyError, TypeError) as error:
                 self.warnings.append(f"{self.name}: manifest.json: entry {number} is damaged ({error!r}).")
 

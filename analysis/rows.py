@@ -21,13 +21,45 @@ PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What the selection of an arm says: what each search scored, and the search that it chose, once done."""
+
+    job: str
+    scores: Mapping[str, Any]
+    search: str | None
+
+    @classmethod
+    def read(cls, job: str, result: Mapping[str, Any]) -> Choice:
+        """Of the result of a select job, which is empty before it is done."""
+        scores = result.get("scores")
+        known = [one for one in scores if isinstance(one, Mapping)] if isinstance(scores, list) else []
+        search = result.get("search")
+        return cls(
+            job,
+            {str(one.get("search")): one.get("mAP") for one in known},
+            search if isinstance(search, str) else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """One planned job of a campaign beside what the storage holds of it."""
+    """One planned job of a campaign beside what the storage holds of it.
+
+    `search` describes the search whose genotype a training takes, and `search_job` is its id; `choice` is the
+    selection of the arm, if it has one.
+    """
 
     keys: Row
     job: Mapping[str, Any]
     seen: Seen
     search: Mapping[str, Any]
+    search_job: str | None = None
+    choice: Choice | None = None
+
+    def selected(self, search: str | None) -> bool | None:
+        """Whether a search is the one that was selected; None where nothing was, or not yet."""
+        chosen = self.choice.search if self.choice else None
+        return None if chosen is None else search == chosen
 
     @property
     def place(self) -> str:
@@ -97,7 +129,9 @@ def trial_rows(entry: Entry) -> list[Row]:
 
 
 def epoch_rows(entry: Entry) -> list[Row]:
-    """The epochs of the attempt that counts, else of the newest attempt."""
+    """The epochs of the attempt that counts, else of the newest one; those of a selection are left there."""
+    if entry.keys["kind"] == "select":
+        return []
     return [{**row, **entry.keys} for row in entry.seen.epochs]
 
 
@@ -111,6 +145,8 @@ def genotype_rows(entry: Entry) -> list[Row]:
         "genotype": result.get("genotype_digest"),
         "space": genotype.get("space"),
         "choices": compact(part(genotype, "choices")),
+        "validation_mAP": entry.choice.scores.get(entry.keys["job"]) if entry.choice else None,
+        "selected": entry.selected(entry.keys["job"]),
     }
     return [{**result, **entry.keys, **_seeds(entry.job), **found}]
 
@@ -138,8 +174,9 @@ def retrain_rows(entry: Entry) -> list[Row]:
             "feature_dim": complexity.get("feature_dim"),
             "genotype": result.get("genotype_digest"),
             "space": part(result, "genotype").get("space"),
-            "search_job": part(entry.job, "inputs").get("job"),
+            "search_job": entry.search_job,
             "seed_search": part(entry.search, "seeds").get("search"),
+            "selected": entry.selected(entry.search_job) if entry.search_job else None,
         }
     ]
 

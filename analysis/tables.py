@@ -133,9 +133,9 @@ def _files(directory: Path | str, table: str, campaign: str | None) -> list[Path
 
 
 def _frame(read: pa.Table, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """Whole numbers stay whole numbers: `Int64` where a column may be empty, else `int64`."""
-    integers = {pa.int64(): pd.Int64Dtype()}
-    frame: pd.DataFrame = read.to_pandas(types_mapper=integers.get)
+    """Whole numbers stay whole numbers: `Int64` where a column may be empty, else `int64`; so do booleans."""
+    types = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame: pd.DataFrame = read.to_pandas(types_mapper=types.get)
     return frame.astype({c.name: "int64" for c in columns if c.kind == "int64" and not c.nullable})
 
 

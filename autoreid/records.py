@@ -31,15 +31,21 @@ class Column:
 KEYS = (
     Column("campaign", "string", "", "name of the campaign", nullable=False),
     Column("job", "string", "", "id of the job: what was computed, by content", nullable=False),
-    Column("kind", "string", "", "search or train", nullable=False),
+    Column("kind", "string", "", "search, select or train", nullable=False),
     Column("arm", "string", "", "arm of the campaign, grid values included", nullable=False),
-    Column("repeat", "int64", "", "repeat of the arm, counted from 0", nullable=False),
+    Column(
+        "repeat",
+        "int64",
+        "",
+        "repeat of the arm, or training of the selected genotype, counted from 0",
+        nullable=False,
+    ),
 )
 
 SEEDS = (
-    Column("seed_split", "int64", "", "seed that divided the training set (search)"),
+    Column("seed_split", "int64", "", "seed that divided the training set (search, select)"),
     Column("seed_search", "int64", "", "seed of the search"),
-    Column("seed_train", "int64", "", "seed of the training"),
+    Column("seed_train", "int64", "", "seed of the training (select: of its trainings)"),
 )
 
 EPOCH_COLUMNS = (
@@ -98,6 +104,13 @@ GENOTYPE_COLUMNS = (
     Column("alpha_entropy", "float64", "nats", "mean entropy of softmax(alpha) at the end"),
     Column("validation_loss", "float64", "", "held-out loss of the last epoch"),
     Column("validation_accuracy", "float64", "fraction", "held-out accuracy of the last epoch"),
+    Column(
+        "validation_mAP",
+        "float64",
+        "fraction",
+        "mAP of the genotype on images that are no test images, by which the best search is selected",
+    ),
+    Column("selected", "bool", "", "whether it is the search that was selected; empty without a selection"),
     Column("relaxation", "string", "", "how alphas weigh the branches: top-k or softmax"),
     Column("k", "string", "", "branches computed per place: a number, or all"),
     Column("params_backbone", "int64", "", "parameters of the derived backbone at width 1"),
@@ -110,6 +123,9 @@ RETRAIN_COLUMNS = (
     Column("seed_train", "int64", "", "seed of the training"),
     Column("search_job", "string", "", "id of the search whose genotype was trained, if one was"),
     Column("seed_search", "int64", "", "seed of that search"),
+    Column(
+        "selected", "bool", "", "whether that search was selected among its arm's; empty without a selection"
+    ),
     Column("space", "string", "", "id of the search space"),
     Column("genotype", "string", "", "12-digit digest of the genotype"),
     Column("network", "string", "", "name of the network, or the genotype in words", nullable=False),
