@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 some work failed for good; 2 bad input; 75 interrupted, ru
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -132,8 +133,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("autoreid: interrupted. Run the same command again to continue.")
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         return DONE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _leave_stdout()
+        say(f"autoreid: the answer could not be written: {error.strerror}. What was computed is kept.")
+        return FAILED
+
+
+def _leave_stdout() -> None:
+    """Nobody takes what is still to be written: without this, Python complains when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ def no_pulse() -> None:
 class Position:
     """The place of a run among its epochs, each of `steps` steps.
 
-    `pulse` is called between steps, and between the batches of an evaluation. It may raise: the run's state is
-    whole at that moment, so that the run can be continued from there.
+    `pulse` is called between steps, and between the batches of an evaluation. It may raise: the run's state
+    is whole at that moment, so that the run can be continued from there.
     """
 
     def __init__(self, epochs: int, steps: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -112,6 +113,23 @@ def test_mistakes_end_with_two_and_without_traceback(
     assert words in captured.err
     assert "Traceback" not in captured.err
     assert not list(tmp_path.iterdir())  # nothing was begun
+
+
+@pytest.mark.parametrize(("pipe", "code", "words"), [("full", 1, "No space left"), ("closed", 0, "")])
+def test_an_answer_that_nobody_can_take_ends_without_traceback(pipe: str, code: int, words: str) -> None:
+    line = [sys.executable, "-m", "autoreid.cli", "tables", "describe"]
+    if pipe == "full":
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    else:
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(line, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(write)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 def test_a_genotype_file_of_another_space_is_refused(

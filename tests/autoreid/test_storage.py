@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from autoreid.attempts import Outcome
-from autoreid.errors import InputError, RunError
+from autoreid.attempts import SMALL_BYTES, Outcome
+from autoreid.errors import InputError, RunError, StorageError
 from autoreid.folders import LocalFolder
 from autoreid.storage import Storage
 
@@ -127,3 +128,113 @@ def test_others_may_read_what_is_written(tmp_path: Path) -> None:
     usual = tmp_path / "usual"
     usual.write_text("")
     assert (tmp_path / "a").stat().st_mode == usual.stat().st_mode
+
+
+def test_a_disk_that_is_full_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel itself says so: what is opened for writing is /dev/full."""
+    folder = LocalFolder(tmp_path)
+    folder.write("a", b"old")
+    intact = Path.open
+
+    def full(path: Path, mode: str = "r", **more: object) -> object:
+        return intact(Path("/dev/full"), "wb") if mode == "xb" else intact(path, mode, **more)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        folder.write("a", b"new")
+    assert folder.read("a") == b"old"
+
+
+def test_folders_are_gone_with_their_last_file(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path / "root")
+    folder.write("a/b/c", b"")
+    folder.write("a/d", b"")
+    folder.remove("a/b/c")
+    assert folder.children("a") == ["d"]
+    folder.remove("a/d")
+    assert folder.children() == []
+    folder.remove("never/was")
+    assert (tmp_path / "root").is_dir()
+
+
+def test_an_outcome_of_another_job_does_not_count(tmp_path: Path) -> None:
+    """An attempt that was copied by hand into another job's folder."""
+    storage = Storage(tmp_path)
+    attempt = storage.job("one").new_attempt()
+    attempt.finish(Outcome("done"))
+    shutil.copytree(tmp_path / "jobs/one", tmp_path / "jobs/two")
+    assert storage.job("one").finished() is not None
+    assert storage.job("two").finished() is None
+
+
+def test_a_large_file_is_looked_at_by_its_size_and_read_by_its_digest(tmp_path: Path) -> None:
+    job = Storage(tmp_path).job("j")
+    attempt = job.new_attempt()
+    attempt.write("model.pt", bytes(SMALL_BYTES + 1))
+    attempt.finish(Outcome("done"))
+    path = Path(str(attempt.folder)) / "model.pt"
+    assert attempt.vouched("model.pt", job.finished()[1]) == path.read_bytes()
+    path.write_bytes(b"1" + path.read_bytes()[1:])
+    finished = job.finished()
+    assert finished is not None
+    with pytest.raises(RunError, match=r"model\.pt: damaged: its digest is not the one"):
+        finished[0].vouched("model.pt", finished[1])
+    path.write_bytes(path.read_bytes()[:-1])
+    assert job.finished() is None
+
+
+def test_a_final_failure_stays_until_somebody_asks_again(tmp_path: Path) -> None:
+    job = Storage(tmp_path).job("j")
+    assert job.failed_for_good() is None
+    job.new_attempt().finish(Outcome("failed", error="lost"))
+    assert job.failed_for_good() is None
+    job.new_attempt().finish(Outcome("failed", error="NaN", final=True))
+    assert job.failed_for_good().error == "NaN"
+    job.ask_again()
+    assert job.failed_for_good() is None
+    job.new_attempt().finish(Outcome("failed", error="NaN", final=True))
+    assert job.failed_for_good() is not None
+
+
+def test_cancelled_jobs_are_kept_for_each_campaign(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    assert storage.cancelled("one") == frozenset()
+    storage.cancel("one", ["a", "b"])
+    storage.cancel("one", ["c"])
+    storage.resume("one", ["b"])
+    assert storage.cancelled("one") == {"a", "c"}
+    assert storage.cancelled("two") == frozenset()
+    storage.folder.write("campaigns/one/cancelled.json", b"[]")
+    with pytest.raises(InputError, match="no list of jobs"):
+        storage.cancelled("one")
+
+
+def test_an_altered_manifest_is_refused(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    storage.write_manifest("m", {"version": 1, "entries": [], "jobs": {}, "claim": "much"})
+    assert storage.read_manifest("m")["claim"] == "much"
+    path = tmp_path / "campaigns/m/manifest.json"
+    path.write_text(path.read_text().replace("much", "more"))
+    with pytest.raises(InputError, match="altered since it was written"):
+        storage.read_manifest("m")
+
+
+def test_a_storage_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    storage.check()
+    storage.write_manifest("m", {"version": 1, "entries": [], "jobs": {}})
+    storage.check()
+    storage.folder.write("storage.json", b'{"version": 2}')
+    for look in (storage.check, lambda: storage.read_manifest("m")):
+        with pytest.raises(InputError, match=r"storage\.json: version 2; this release reads 1"):
+            look()
+
+
+def test_a_log_is_written_when_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = Storage(tmp_path).job("j").new_attempt()
+    attempt.log("begins")
+    assert attempt.read_log() == ""
+    attempt.flush_log()
+    assert attempt.read_log().endswith(" begins\n")
+    monkeypatch.setattr(LocalFolder, "write", lambda *_: pytest.fail("nothing new was written"))
+    attempt.flush_log()
