@@ -4,10 +4,11 @@
 others come from floating-point sums, whose order is the processor's and torch's to choose.
 
 The tolerances lie between two measurements. With torch held to the instructions of older processors
-(`ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41`, and `avx2` of both), losses differ by up to 5e-6, norms
-by 1e-9, how far weights moved by 3e-4 (all relative), alphas by 1e-5, and scores not at all. On the other side,
-the tests show which mistakes are noticed, a learning rate that is wrong by 2% among them. The rates are smaller
-than the published ones for that: with those, three steps make differences of 1e-3 out of roundings.
+(`ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41`, and `avx2` of both), losses differ by up to 5e-6,
+norms by 1e-9, how far weights moved by 3e-4 (all relative), alphas by 1e-5, and scores not at all. On the
+other side, the tests show which mistakes are noticed, a learning rate that is wrong by 2% among them. The
+rates are smaller than the published ones for that: with those, three steps make differences of 1e-3 out of
+roundings.
 """
 
 from __future__ import annotations
