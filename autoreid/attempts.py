@@ -105,6 +105,11 @@ class Attempt:
             self.folder.write(LOG, "".join(self._log).encode())
             self._flushed = len(self._log)
 
+    def continue_log(self) -> None:
+        """Go on below the log that is there: a folder of its own holds one attempt for ever."""
+        self._log = self.read_log().splitlines(keepends=True)
+        self._flushed = len(self._log)
+
     def read_log(self) -> str:
         """The log as far as it was written; empty where nothing was."""
         try:

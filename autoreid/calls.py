@@ -64,6 +64,7 @@ def _run(job: Job, settings: Settings) -> Result:
         run = build_run(job, genotype, data, execution)
         if new:
             folder.write("job.json", to_json(job.plain()))
+        attempt.continue_log()
         for row in run_attempt(lambda: run, attempt, [attempt], execution, settings.stop):
             if settings.on_epoch is not None:
                 settings.on_epoch(row)

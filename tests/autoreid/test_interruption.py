@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -14,12 +15,14 @@ from typing import Any
 
 import pytest
 import torch
-from killed_runs import EXECUTION, job_of
+from killed_runs import EXECUTION, TRAIN, job_of
 from states import equal, repeatable, same_job
 
+from autoreid.calls import train
 from autoreid.data.source import DataSource
 from autoreid.errors import HeldError, InterruptionError
 from autoreid.feed import PreparedData
+from autoreid.folders import LocalFolder
 from autoreid.interruption import stop_on_signals
 from autoreid.leases import FILE, Lease
 from autoreid.running import build_run, run_job
@@ -122,6 +125,28 @@ def test_the_farthest_checkpoint_of_all_attempts_is_used(
     found = newest_checkpoint([first, second])
     assert found is not None
     assert found[0] is first
+
+
+def test_a_folder_of_its_own_is_continued_and_its_log_goes_on(
+    tmp_path: Path, small_source: DataSource, cache: Path
+) -> None:
+    with pytest.raises(InterruptionError):
+        train(TRAIN, CDNET, small_source, tmp_path / "a", cache=cache, execution=CPU, stop=stop_at(5))
+    continued = train(TRAIN, CDNET, small_source, tmp_path / "a", cache=cache, execution=CPU)
+    whole = train(TRAIN, CDNET, small_source, tmp_path / "b", cache=cache, execution=CPU)
+    assert repeatable(continued.rows) == repeatable(whole.rows)
+    log = (tmp_path / "a/log.txt").read_text().splitlines()
+    words = ("begins", "stopped after epoch 0", "begins", "continues this attempt after epoch 0", "done")
+    assert all(word in line for word, line in zip(words, log, strict=True))
+
+
+def test_a_folder_of_its_own_is_held_as_well(tmp_path: Path, small_source: DataSource, cache: Path) -> None:
+    call = functools.partial(train, TRAIN, CDNET, small_source, tmp_path / "a", cache=cache, execution=CPU)
+    with pytest.raises(InterruptionError):
+        call(stop=stop_at(5))
+    Lease.of_this_process().write(LocalFolder(tmp_path / "a"))
+    with pytest.raises(HeldError, match=f"process {os.getpid()} works on it"):
+        call()
 
 
 def test_a_job_that_another_process_holds_is_left_alone(
