@@ -25,6 +25,7 @@ from analysis.results import (
     summaries,
     total_seconds,
 )
+from analysis.selections import selections
 from analysis.words import NOTHING
 
 # How a line of a claim begins that starts a paragraph: a command, or `Cost:`.
@@ -115,14 +116,16 @@ def _data(facts: Mapping[str, Any]) -> str:
 
 def _seed_grid(records: Records) -> Grid:
     rows = []
+    kinds = [kind for kind in KINDS if kind != "select" or records.arms_with("select")]
     for key, found in records.by_arm(records.trials).groupby(["arm", "repeat"], sort=False):
         arm, repeat = str(key[0]), words.numbers(found["repeat"].unique())
         seeds = (_held(found, name) for name in ("seed_split", "seed_search", "seed_train"))
-        by_kind = {kind: found[found["kind"] == kind]["job"] for kind in KINDS}
+        by_kind = {kind: found[found["kind"] == kind]["job"] for kind in kinds}
         ids = (", ".join(job[: words.SHORT] for job in jobs) or NOTHING for jobs in by_kind.values())
         rows.append((arm, repeat, *seeds, *ids))
-    headings = ("arm", "repeat", "split", "search", "train", "search job", "train job")
-    return Grid("Seeds and jobs", headings, "lrrrrll", tuple(rows), folded=True)
+    jobs = (f"{kind} job" for kind in kinds)
+    headings = ("arm", "repeat", "split", "search", "train", *jobs)
+    return Grid("Seeds and jobs", headings, f"lrrrr{'l' * len(kinds)}", tuple(rows), folded=True)
 
 
 def _file(records: Records) -> str:
@@ -193,6 +196,7 @@ def page(records: Records, prefix: str) -> Page:
     """The page of one campaign. Names of figures begin with `prefix`."""
     sections = (
         scores(records, prefix),
+        selections(records),
         cautions(records),
         differences(records),
         status(records),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import words
 from analysis.pages import Records, Section, values
+from analysis.selections import best_alone
 
 # Columns that should hold one value over all finished jobs of a comparison, in words.
 SHARED = {
@@ -27,6 +28,23 @@ NO_RANDOM_ARM = (
 PAIRED = (
     "Repeat r takes the same seeds in every arm: the repeats are paired, while Welch's interval of a "
     "difference treats them as independent."
+)
+
+SEARCH_AND_TRAINING = (
+    "a repeat is a search and a training of what it found; its spread covers search and training."
+)
+ONE_SEARCH = "a repeat is a training of what one search found; its spread covers training only."
+GIVEN = "a repeat is a training of a given network; its spread covers training only."
+DIFFERENT_SPREADS = "The two spreads are not the same quantity."
+
+SELECTED = (
+    "The selected repeat is the best of several by validation, and its test score that of one training: it "
+    "stands beside the mean of all repeats, and is not to be compared with a mean. Differences between arms "
+    "are differences of means over all repeats."
+)
+BEST = (
+    "Such a figure lies above what one search gives: compare it with the best of as many, never with a mean "
+    "over searches."
 )
 
 
@@ -84,22 +102,42 @@ def _repeats(records: Records) -> list[str]:
 
 def spreads(records: Records) -> list[str]:
     """What the spread of each arm covers: an arm that trains a given network has no search in it."""
-    training = records.arms_with("train")
-    searched = [arm for arm in training if records.planned(arm, "search")]
-    given = [arm for arm in training if arm not in searched]
-    points = []
-    if searched:
-        points.append(
-            f"{'; '.join(searched)}: a repeat is a search and a training of what it found; its spread covers "
-            "search and training."
-        )
-    if given:
-        points.append(
-            f"{'; '.join(given)}: a repeat is a training of a given network; its spread covers training only."
-        )
-    if searched and given:
-        points.append("The two spreads are not the same quantity.")
+    arms: dict[str, list[str]] = {}
+    for arm in records.arms_with("train"):
+        arms.setdefault(_repeat_words(records, arm), []).append(arm)
+    points = [f"{'; '.join(named)}: {what}" for what, named in arms.items()]
+    if SEARCH_AND_TRAINING in arms and len(arms) > 1:
+        points.append("These spreads are not the same quantity." if len(arms) > 2 else DIFFERENT_SPREADS)
     return [" ".join(points)] if points else []
+
+
+def _repeat_words(records: Records, arm: str) -> str:
+    searches = records.planned(arm, "search")
+    if not searches:
+        return GIVEN
+    if best_alone(records, arm):
+        return (
+            f"a repeat is a training of the one genotype that was selected among {searches} searches; its "
+            "spread covers training only."
+        )
+    return SEARCH_AND_TRAINING if searches >= records.planned(arm, "train") else ONE_SEARCH
+
+
+def selected(records: Records) -> list[str]:
+    """The best of several is not to be compared with a mean over several."""
+    arms = records.arms_with("select")
+    best = [arm for arm in arms if best_alone(records, arm)]
+    found = []
+    if [arm for arm in arms if arm not in best]:
+        found.append(SELECTED)
+    if best:
+        counts = " or ".join(str(count) for count in sorted({records.planned(arm, "search") for arm in best}))
+        text = f"{'; '.join(best)}: the best of {counts} searches alone was trained. {BEST}"
+        others = [arm for arm in records.arms_with("train") if arm not in best]
+        if others:
+            text += f" In {'; '.join(others)} nothing was selected: a difference to them holds the selection."
+        found.append(text)
+    return found
 
 
 def _paired(records: Records) -> bool:
@@ -111,7 +149,7 @@ def _paired(records: Records) -> bool:
 
 def cautions(records: Records) -> Section:
     """What limits the conclusions, most serious first."""
-    points = mixtures(records) + _repeats(records) + spreads(records)
+    points = mixtures(records) + _repeats(records) + spreads(records) + selected(records)
     if _paired(records):
         points.append(PAIRED)
     if records.arms_with("search"):

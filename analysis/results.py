@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import figures, words
 from analysis.pages import Grid, Picture, Records, Section, values
+from analysis.selections import of_selected
 from analysis.statistics import Summary, compare, summarise
 from analysis.words import NOTHING
 from search_spaces.published import PUBLISHED
@@ -17,11 +18,16 @@ from search_spaces.published import PUBLISHED
 STATUSES = ("done", "failed", "skipped", "started", "waiting")
 MEASURES = {"mAP": "mAP", "rank_1": "rank-1"}
 FURTHER = {"rank_5": "rank-5", "rank_10": "rank-10", "mINP": "mINP"}
-KINDS = {"search": ("search", "searches"), "train": ("training", "trainings")}
+KINDS = {
+    "search": ("search", "searches"),
+    "select": ("selection", "selections"),
+    "train": ("training", "trainings"),
+}
 ERROR_LIMIT = 400
 CUT_NOTE = (
     "No score lies below 0 or above 100: of an interval that reaches further, the part within is shown."
 )
+SELECTED_NOTE = "Selected is the repeat that was chosen on validation, one of those that make up the mean."
 
 
 def summaries(frame: pd.DataFrame, arms: Iterable[str], column: str) -> dict[str, Summary]:
@@ -71,7 +77,9 @@ def _score_grid(records: Records, column: str, label: str) -> Grid:
     rows = []
     found = summaries(records.retrains, records.arms, column)
     untrained = summaries(records.retrains, records.arms, f"untrained_{column}")
-    for arm in records.arms_with("train"):
+    chosen = {arm: of_selected(records, arm, column) for arm in records.arms_with("train")}
+    selects = ("selected",) if any(chosen.values()) else ()
+    for arm in chosen:
         summary, before = found.get(arm), untrained.get(arm)
         count = f"{summary.n if summary else 0} of {records.planned(arm, 'train')}"
         cells = (
@@ -79,11 +87,13 @@ def _score_grid(records: Records, column: str, label: str) -> Grid:
             if summary
             else (NOTHING,) * 3
         )
-        rows.append((arm, count, *cells, words.percent(before.mean) if before else NOTHING))
-    headings = ("arm", "repeats", "mean ± sd", "95% interval", "each repeat", "untrained")
+        beside = (words.each(chosen[arm]) or NOTHING,) if selects else ()
+        rows.append((arm, count, *cells, *beside, words.percent(before.mean) if before else NOTHING))
+    headings = ("arm", "repeats", "mean ± sd", "95% interval", "each repeat", *selects, "untrained")
     intervals = [summary.interval for summary in found.values() if summary.interval]
     cut = any(words.within(interval, 0, 1) != interval for interval in intervals)
-    return Grid(f"{label}, %", headings, "lrrrlr", tuple(rows), CUT_NOTE if cut else "")
+    note = " ".join([CUT_NOTE] * cut + [SELECTED_NOTE] * len(selects))
+    return Grid(f"{label}, %", headings, f"lrrrl{'r' * len(selects)}r", tuple(rows), note)
 
 
 def _further_grid(records: Records) -> Grid:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from autoreid.attempts import Attempt, Outcome
-from autoreid.jobs import Job, search_job, train_job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.jobs import Job, search_job, select_job, train_job
+from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SelectRecipe
 from autoreid.storage import Storage
 from search_spaces.genotype import Genotype
 
@@ -116,8 +116,16 @@ class FakeCampaign:
     """Plans the jobs of two arms and writes what a run would have left of each."""
 
     def __init__(
-        self, root: Path, name: str = "two-arms", arms: dict[str, Any] | None = None, repeats: int = REPEATS
+        self,
+        root: Path,
+        name: str = "two-arms",
+        arms: dict[str, Any] | None = None,
+        repeats: int = REPEATS,
+        select: SelectRecipe | None = None,
+        trainings: int = 0,
     ) -> None:
+        """With `select` the best search of every arm is selected; with `trainings` its genotype alone is
+        trained, so often."""
         self.storage, self.name, self.repeats = Storage(root), name, repeats
         self.arms = ARMS if arms is None else arms
         self.jobs: dict[tuple[str, int, str], Job] = {}
@@ -127,8 +135,17 @@ class FakeCampaign:
                 search = search_job(recipe, FINGERPRINT, split_seed=repeat, search_seed=10 + repeat)
                 self.jobs[arm, repeat, "search"] = search
                 training = dataclasses.replace(CDNET_TRAIN, epochs=8, height=128, width=64)
-                self.jobs[arm, repeat, "train"] = train_job(
-                    training, FINGERPRINT, search.id, train_seed=20 + repeat
+                if not trainings:
+                    self.jobs[arm, repeat, "train"] = train_job(
+                        training, FINGERPRINT, search.id, train_seed=20 + repeat
+                    )
+        for arm in self.arms if select else ():
+            ids = [self.jobs[arm, repeat, "search"].id for repeat in range(repeats)]
+            selection = select_job(select or SelectRecipe(), FINGERPRINT, ids)
+            self.jobs[arm, 0, "select"] = selection
+            for number in range(trainings):
+                self.jobs[arm, number, "train"] = train_job(
+                    training, FINGERPRINT, selection.id, train_seed=20 + number
                 )
 
     def manifest(self, **changes: Any) -> dict[str, Any]:
@@ -169,6 +186,26 @@ class FakeCampaign:
     def fail(self, arm: str, repeat: int, kind: str, error: str, seconds: float = 7.0) -> None:
         attempt = self.attempt(arm, repeat, kind, 2)
         attempt.finish(Outcome("failed", facts=facts(seconds, 2), error=error))
+
+    def select(self, arm: str, *scores: float) -> None:
+        """A finished selection: what each search scored, in percent, and the best of them."""
+        job = self.jobs[arm, 0, "select"]
+        folder = self.storage.job(job.id)
+        folder.describe(job.plain())
+        attempt = folder.new_attempt()
+        attempt.write_records(1, [{"epoch": n, "wall_seconds": 1.0} for n in range(1, len(scores) + 1)])
+        chosen = scores.index(max(scores))
+        result = {
+            "search": job.searches[chosen],
+            "validation_mAP": scores[chosen] / 100,
+            "genotype": genotype(chosen).plain(),
+            "genotype_digest": genotype(chosen).digest,
+            "scores": [
+                {"search": search, "genotype_digest": genotype(n).digest, "mAP": score / 100}
+                for n, (search, score) in enumerate(zip(job.searches, scores, strict=True))
+            ],
+        }
+        attempt.finish(Outcome("done", result=result, facts=facts(12.0, len(scores))))
 
     def finish(self, arm: str, repeat: int, kind: str, **changes: Any) -> Attempt:
         """A finished attempt; `changes` go over its result, those named like a fact over its facts."""
