@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from autoreid.errors import InputError
+from autoreid.jobs import JobKind
 from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe
 from autoreid.records import needs_of
 from autoreid.storage import Storage
@@ -19,7 +20,7 @@ from tune_runs.states import STATES, State, states_of
 
 Plain = dict[str, Any]
 # Kinds of jobs in the order of the work, with the words for one and for several.
-KINDS = {
+KINDS: dict[JobKind, tuple[str, str]] = {
     "search": ("search", "searches"),
     "select": ("selection", "selections"),
     "train": ("training", "trainings"),
@@ -66,7 +67,7 @@ def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with
         "baseline": campaign.baseline,
         "arms": [_arm(arm) for arm in campaign.arms],
         "entries": len(plan.entries),
-        "jobs": {kind: [job.kind for job in plan.jobs.values()].count(kind) for kind in KINDS},
+        "jobs": {kind: plan.count(kind) for kind in KINDS},
         "done": {kind: done.count(kind) for kind in KINDS} if states else None,
         "resources": resources or None,
         "resources_problem": impossible,
@@ -117,7 +118,7 @@ def _shared_words(recipe: SearchRecipe | TrainRecipe) -> str:
     return f"{recipe.height} x {recipe.width}, {width}batch {batch}, {counted(recipe.epochs, 'epoch')}"
 
 
-def _work(counts: dict[str, int]) -> str:
+def _work(counts: Mapping[JobKind, int]) -> str:
     """
     >>> _work({"search": 1, "select": 0, "train": 2})
     '1 search, 2 trainings'
