@@ -11,16 +11,25 @@ from autoreid.data.source import DataSource
 from autoreid.jobs import Job
 from autoreid.recipes import Execution
 from autoreid.storage import Storage
+from tune_runs.packages import Packages
 
-# The same call as `autoreid.running.run_job`.
-Engine = Callable[[Job, Storage, DataSource, Execution, Path | None], Generator[dict[str, Any], None, None]]
+# How a trial ended whose job is not done: another process works on it; it was asked to stop; it must not
+# run at all; anything else.
+HELD, INTERRUPTED, REFUSED, FAILED = "held", "interrupted", "refused", "failed"
+
+# The same call as `autoreid.running.run_job`; the last argument is asked between steps whether to stop.
+Engine = Callable[
+    [Job, Storage, DataSource, Execution, "Path | None", Callable[[], bool]],
+    Generator[dict[str, Any], None, None],
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """What all trials of a launch share; nothing of it changes a result.
 
-    `cache` is the absolute folder of decoded arrays: trials run in another working directory.
+    `cache` is the absolute folder of decoded arrays: trials run in another working directory. `packages` is
+    the code that the launch imports.
     """
 
     storage: Storage
@@ -28,3 +37,4 @@ class Context:
     execution: Execution
     engine: Engine
     cache: Path
+    packages: Packages

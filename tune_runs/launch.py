@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,23 +17,29 @@ from autoreid.jobs import Job
 from autoreid.storage import Storage
 from tune_runs.campaign import Campaign
 from tune_runs.context import Context, Engine
+from tune_runs.dispatch import Dispatch
 from tune_runs.manifest import save_manifest
+from tune_runs.packages import imported_packages
 from tune_runs.planning import Plan, read_data
+from tune_runs.processes import descendants
 from tune_runs.progress import Progress, silent
 from tune_runs.releases import Releases
 from tune_runs.resources import Allotment, allot, this_machine
-from tune_runs.signals import interruptible
-from tune_runs.states import state_of
+from tune_runs.signals import Stop, end_by_force, interruptible, time_limit
+from tune_runs.site import StorageSite
+from tune_runs.states import states_of
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a launch ended. `ran` jobs were finished by it, `reused` were done before."""
+    """How a launch ended. `ran` jobs were finished by it, `reused` were done before, `elsewhere` meanwhile by
+    another launch."""
 
     campaign: str
     jobs: int
     ran: int
     reused: int
+    elsewhere: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
@@ -51,6 +58,7 @@ class Summary:
             "jobs": self.jobs,
             "ran": self.ran,
             "reused": self.reused,
+            "elsewhere": self.elsewhere,
             "failed": self.failed,
             "skipped": self.skipped,
             "unfinished": list(self.unfinished),
@@ -60,24 +68,28 @@ class Summary:
 
     def text(self) -> str:
         parts = [f"{self.ran} finished now", f"{self.reused} done before"]
+        parts += [f"{self.elsewhere} done by another launch"] if self.elsewhere else []
         for count, word in (
             (self.failed, "failed"),
             (self.skipped, "skipped"),
             (self.unfinished, "unfinished"),
         ):
             parts += [f"{len(count)} {word}"] if count else []
-        if not self.ran and self.exit_code == DONE:
+        if self.reused == self.jobs:
             return f"{self.campaign}: all {self.jobs} jobs are done already; nothing was run."
         again = "" if self.exit_code == DONE else " Run the same command again to continue."
         return f"{self.campaign}: {self.jobs} jobs, {', '.join(parts)}, {self.wall_seconds:.0f} s.{again}"
 
 
-def launch(campaign: Campaign, storage: Storage, *, quiet: bool = False) -> Summary:
+def launch(
+    campaign: Campaign, storage: Storage, *, quiet: bool = False, max_hours: float | None = None
+) -> Summary:
     """Run the campaign's unfinished jobs on this machine; InputError before anything starts."""
     from autoreid.running import run_job  # deferred: loads torch
 
     write = silent if quiet else say
-    with interruptible():
+    storage.check()
+    with interruptible(), time_limit(max_hours, write):
         allotment, plan, index = _check(campaign, write)
         decode_data(plan, index, write)
         change = str(save_manifest(storage, plan))
@@ -114,15 +126,16 @@ def decode_data(plan: Plan, index: ImageIndex, write: Callable[[str], None]) -> 
         decode(index, height, width, default_cache(), plan.fingerprint)
 
 
-def _describe(plan: Plan, storage: Storage, jobs: Iterable[str]) -> None:
-    """Write the description of every job that has none; InputError where one is damaged."""
+def check_descriptions(plan: Plan, storage: Storage, jobs: Container[str]) -> None:
+    """InputError where one of these jobs has a damaged description; one without gets it when it is run."""
     problems = Problems()
-    for job_id in jobs:
-        job = storage.job(job_id)
-        job.describe(plan.jobs[job_id].plain())
-        place = f"{job.folder}/job.json"
+    for job_id in [job_id for job_id in plan.jobs if job_id in jobs]:
+        folder = storage.job(job_id).folder
+        place = f"{folder}/job.json"
         try:
-            found = Job.from_plain(read_json(job.folder, "job.json"), place).id
+            found = Job.from_plain(read_json(folder, "job.json"), place).id
+        except FileNotFoundError:
+            continue
         except InputError as error:
             problems.extend(error.problems)
             continue
@@ -140,25 +153,37 @@ def run_plan(
 ) -> Summary:
     """Run the unfinished jobs of a plan; no Ray is started where there are none."""
     begin = time.monotonic()
+    name, placement = plan.campaign.name, plan.campaign.placement
     needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
-    done = {job_id for job_id in needs if state_of(storage.job(job_id)).status == "done"}
-    releases = Releases(needs, done)
+    states = states_of(storage, needs)
+    done = {job_id for job_id, state in states.items() if state.status == "done"}
+    check_descriptions(plan, storage, set(storage.jobs()) - done)
+    stop = Stop(functools.partial(end_by_force, set(descendants())))
+    dispatch = Dispatch(
+        Releases(needs, done),
+        StorageSite(storage, plan),
+        Progress(plan, done=len(done), write=write),
+        slots=allotment.slots,
+        retries=placement.retries,
+        stopping=lambda: stop.asked > 0,
+    )
+    dispatch.take(states, storage.cancelled(name))
+    releases = dispatch.releases
     if releases.unfinished:
         from tune_runs.tuning import tune_jobs  # deferred: loads Ray
 
-        _describe(plan, storage, releases.unfinished)
-        write(f"{plan.campaign.name}: {len(releases.unfinished)} of {len(needs)} jobs to run; {allotment}")
+        write(f"{name}: {len(releases.unfinished)} of {len(needs)} jobs to run; {allotment}")
+        cache = default_cache().absolute()
         context = Context(
-            storage, plan.campaign.source, allotment.execution, engine, default_cache().absolute()
+            storage, plan.campaign.source, allotment.execution, engine, cache, imported_packages()
         )
-        progress = Progress(plan, done=len(done), write=write)
-        reuse = plan.campaign.placement.reuse_processes
-        tune_jobs(releases, context, allotment, progress, reuse_processes=reuse)
+        tune_jobs(dispatch, context, allotment, stop, reuse_processes=placement.reuse_processes)
     return Summary(
-        campaign=plan.campaign.name,
+        campaign=name,
         jobs=len(needs),
-        ran=len(releases.done) - len(done),
+        ran=len(releases.done) - len(done) - len(dispatch.elsewhere),
         reused=len(done),
+        elsewhere=len(dispatch.elsewhere),
         failed=releases.failed,
         skipped=releases.skipped,
         unfinished=tuple(releases.unfinished),

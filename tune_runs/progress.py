@@ -49,6 +49,16 @@ class Progress:
         self.ended += 1
         self._say(job, f"done in {self.clock() - self._began[job]:.0f} s")
 
+    def done_elsewhere(self, job: str) -> None:
+        self.ended += 1
+        self._say(job, "done by another launch")
+
+    def waits(self, job: str, where: str) -> None:
+        self._say(job, f"waits: {where} works on it")
+
+    def tried_again(self, job: str, attempt: int, attempts: int, seconds: float, error: str) -> None:
+        self._say(job, f"attempt {attempt} of {attempts} in {seconds:.0f} s: {error}")
+
     def failed(self, job: str, error: str) -> None:
         self.ended += 1
         self._say(job, f"FAILED: {error}")

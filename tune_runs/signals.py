@@ -1,19 +1,22 @@
-"""Ctrl-C and SIGTERM during a launch."""
+"""Ctrl-C, SIGTERM and SIGUSR1 during a launch, and the end of its time."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from types import FrameType
 from typing import Any
 
-from autoreid.cli import say
+from autoreid.cli import INTERRUPTED, say
+from tune_runs.processes import end_descendants
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-C; what schedulers send at the end of the time; what they can be asked to send before it.
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 # How long an orderly stop may take. Without its daemons Ray would wait for a minute or more.
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 20.0
 
 
 def _in_main_thread() -> bool:
@@ -27,16 +30,16 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM interrupts like Ctrl-C; afterwards the handlers from before are back.
+    """SIGTERM and SIGUSR1 interrupt like Ctrl-C; afterwards the handlers from before are back.
 
     Ray and Tune install handlers of their own and leave them behind.
     """
     if not _in_main_thread():
         yield
         return
-    numbers = (*NUMBERS, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in NUMBERS}
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGUSR1, _interrupt)
     try:
         yield
     finally:
@@ -45,8 +48,38 @@ def interruptible() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def time_limit(hours: float | None, write: Callable[[str], None]) -> Iterator[None]:
+    """After so many hours this process gets SIGUSR1, as if it had been sent from outside.
+
+    Within `interruptible` alone, and as there in the main thread alone.
+    """
+    if hours is None or not _in_main_thread():
+        yield
+        return
+
+    def end() -> None:
+        write(f"the {hours:g} hours are over")
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    timer = threading.Timer(3600 * hours, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def end_by_force(spared: Container[int]) -> None:
+    """The end of a launch that does not stop in time: what is on disk is whole, and can be continued."""
+    say("stopped by force. Run the same command again to continue.")
+    end_descendants(spared)
+    os._exit(INTERRUPTED)
+
+
 class Stop:
-    """Asks to stop a Tune run: the first is followed in order, the second at once.
+    """Counts the requests to stop a Tune run: the first is followed in order, the second at once.
 
     `force` ends everything when the order takes longer than `deadline` seconds.
     """
@@ -60,7 +93,7 @@ class Stop:
     def _note(self) -> None:
         self.asked += 1
         if self.asked == 1:
-            say("stopping: running jobs keep their last checkpoint (once more: stop at once)")
+            say("stopping: running jobs write a checkpoint (once more: stop at once)")
             self._timer.start()
 
     @contextlib.contextmanager
@@ -80,8 +113,8 @@ class Stop:
         """A signal within is followed at the end: what is imported or started here cannot be cut in two.
 
         Handlers that others set within are ignored: Ray's exit from wherever the process is. Processes
-        that are started within do not feel SIGTERM: one that goes to the whole process group must leave
-        Ray's daemons alive, without which no trial can be stopped in order.
+        that are started within do not feel SIGTERM and SIGUSR1: one that goes to the whole process group
+        must leave Ray's daemons alive, without which no trial can be stopped in order.
         """
         if not _in_main_thread():
             yield
@@ -92,7 +125,7 @@ class Stop:
         def keep_ours(number: int, handler: Any) -> Any:
             return signal.getsignal(number) if number in before else set_handler(number, handler)
 
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
         signal.signal = keep_ours  # type: ignore[assignment]
         try:
             yield
@@ -113,16 +146,12 @@ class Stop:
             self.force()
 
     def follow(self) -> None:
-        """From now on the first signal ends the Tune run in order, the second one at once.
-
-        Tune ends in order on SIGUSR1, whose handler it installs itself.
-        """
+        """From now on the first signal is counted, and the second one ends the Tune run at once."""
         if _in_main_thread():
             for number in NUMBERS:
                 signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._note()
-        if self.asked > 1 or not callable(signal.getsignal(signal.SIGUSR1)):
+        if self.asked > 1:
             raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGUSR1)

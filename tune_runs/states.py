@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from autoreid.attempts import Attempt
 from autoreid.storage import JobFolder, Storage
 
-STATES = ("done", "started", "waiting", "failed", "skipped")
+STATES = ("done", "running", "started", "waiting", "failed", "skipped")
+CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """How far a job is: its status, the epochs done, and why it failed or was skipped.
 
-    `started` has an attempt without an outcome: it runs at this moment, or was interrupted.
+    `running` is held by a living process, which `where` names; `started` has an attempt that was
+    interrupted. `final` says of a failed job that it is not run again unless somebody asks.
     """
 
     status: str
     epochs: int = 0
     attempts: int = 0
     error: str | None = None
+    final: bool = False
+    where: str | None = None
 
 
 def state_of(folder: JobFolder) -> State:
@@ -32,9 +36,13 @@ def state_of(folder: JobFolder) -> State:
     finished = folder.finished()
     if finished is not None:
         return State("done", int(finished[1].facts.get("epochs", 0)), len(attempts))
+    holder = folder.holder()
+    if holder is not None:
+        return State("running", _recorded(attempts[-1]), len(attempts), where=str(holder))
     outcome = attempts[-1].outcome()
     if outcome is not None and outcome.status == "failed":
-        return State("failed", int(outcome.facts.get("epochs", 0)), len(attempts), outcome.error)
+        final = folder.failed_for_good() is not None
+        return State("failed", int(outcome.facts.get("epochs", 0)), len(attempts), outcome.error, final)
     if outcome is not None and outcome.status == "done":
         return State("failed", 0, len(attempts), "files that the outcome vouches for are missing or damaged")
     return State("started", _recorded(attempts[-1]), len(attempts))
@@ -48,35 +56,31 @@ def _recorded(attempt: Attempt) -> int:
         return 0
 
 
-def states_of(storage: Storage, needs: Mapping[str, Iterable[str]]) -> dict[str, State]:
+def states_of(
+    storage: Storage, needs: Mapping[str, Iterable[str]], cancelled: Container[str] = ()
+) -> dict[str, State]:
     """The states of jobs, given which jobs each one needs, in any order.
 
-    A job that waits is skipped while one that it needs has failed or is skipped.
+    A job that is cancelled and not done is skipped; one that waits is skipped while one that it needs has
+    failed or is skipped.
     """
-    own = {job_id: state_of(storage.job(job_id)) for job_id in needs}
-    broken = {job_id: "failed" for job_id, state in own.items() if state.status == "failed"}
+    begun = set(storage.jobs())
+    own = {job_id: state_of(storage.job(job_id)) if job_id in begun else State("waiting") for job_id in needs}
+    for job_id, state in own.items():
+        if job_id in cancelled and state.status not in ("done", "running"):
+            own[job_id] = State("skipped", state.epochs, state.attempts, CANCELLED)
+    broken = {job_id: state.status for job_id, state in own.items() if state.status in ("failed", "skipped")}
     changed = True
     while changed:
         changed = False
         for job_id, needed in needs.items():
             because = next((other for other in needed if other in broken), None)
             if because is not None and own[job_id].status == "waiting":
-                own[job_id] = State("skipped", error=f"needs job {because}, which is {broken[because]}")
+                own[job_id] = State("skipped", error=f"needs job {because}, which {_how(broken[because])}")
                 broken[job_id] = "skipped"
                 changed = True
     return own
 
 
-def settle(storage: Storage, before: Mapping[str, int], job_id: str, problem: str | None) -> str | None:
-    """None where a job is done; else why it is not, in the words of its newest outcome.
-
-    `before` counts the attempts that a job had before it was released: they say nothing of this one.
-    `problem` is what the trial itself said, which stands where it left no outcome.
-    """
-    folder = storage.job(job_id)
-    state = state_of(folder)
-    if state.status == "done":
-        return None
-    if state.error and len(folder.attempts()) > before.get(job_id, 0):
-        return state.error
-    return problem or "the worker process ended without an outcome: it was killed, or out of memory"
+def _how(status: str) -> str:
+    return "failed" if status == "failed" else "was skipped"

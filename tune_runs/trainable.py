@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import inspect
+import signal
+from collections.abc import Callable, Generator
+from types import FrameType
 from typing import Any
 
 from ray.tune import Trainable
 
-from autoreid.errors import AutoreidError
+from autoreid.errors import AutoreidError, HeldError, InterruptionError
 from autoreid.folders import read_json
 from autoreid.jobs import Job
-from tune_runs.context import Context
+from tune_runs.context import FAILED, HELD, INTERRUPTED, REFUSED, Context
+from tune_runs.packages import difference
 
 REPORTED = ("epoch", "loss", "accuracy", "validation_accuracy", "images_per_second")
+NUMBERS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class JobTrial(Trainable):
-    """Runs the job that its configuration names, one epoch a step."""
+    """Runs the job that its configuration names, one epoch a step.
+
+    SIGTERM and SIGUSR1 ask it to stop: the engine writes a checkpoint between two of its steps.
+    """
 
     def setup(self, config: dict[str, Any], context: Context) -> None:
         self.context = context
-        self.rows = _rows(config["job"], context)
+        self.refusal = difference(context.packages)
+        self._begin(config["job"])
+        for number in NUMBERS:
+            signal.signal(number, self._ask)
+        # Held back while Ray was started: one that came since then is followed now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The next job in the same process, where processes are reused."""
         self.rows.close()
-        self.rows = _rows(new_config["job"], self.context)
+        self._begin(new_config["job"])
         return True
 
+    def _begin(self, job_id: str) -> None:
+        self.asked = False
+        self.rows = _rows(job_id, self.context, lambda: self.asked)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
     def step(self) -> dict[str, Any]:
+        if self.refusal is not None:
+            return _end(REFUSED, self.refusal)
+        if self.asked and inspect.getgeneratorstate(self.rows) == inspect.GEN_CREATED:
+            return _end(INTERRUPTED, "stopped before it began")
         try:
             row = next(self.rows, None)
         except Exception as error:  # said as a result: Tune keeps the text of an error to itself
-            known = isinstance(error, AutoreidError)
-            return {"done": True, "problem": str(error) if known else f"{type(error).__name__}: {error}"}
+            return _end(_kind(error), _words(error))
         if row is None:
             return {"done": True}
         return {name: row[name] for name in REPORTED if row.get(name) is not None}
@@ -42,8 +65,22 @@ class JobTrial(Trainable):
         self.rows.close()
 
 
-def _rows(job_id: str, context: Context) -> Generator[dict[str, Any], None, None]:
+def _end(how: str, problem: str) -> dict[str, Any]:
+    return {"done": True, "ended": how, "problem": problem}
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, HeldError):
+        return HELD
+    return INTERRUPTED if isinstance(error, InterruptionError) else FAILED
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, AutoreidError) else f"{type(error).__name__}: {error}"
+
+
+def _rows(job_id: str, context: Context, stop: Callable[[], bool]) -> Generator[dict[str, Any], None, None]:
     """The engine's rows of a job; nothing is read before the first one is asked for."""
     folder = context.storage.job(job_id).folder
     job = Job.from_plain(read_json(folder, "job.json"), f"{folder}/job.json")
-    yield from context.engine(job, context.storage, context.source, context.execution, context.cache)
+    yield from context.engine(job, context.storage, context.source, context.execution, context.cache, stop)

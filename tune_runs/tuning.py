@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from autoreid.cli import INTERRUPTED, say
 from tune_runs.context import Context
-from tune_runs.processes import descendants, end_descendants, ended_when_terminated, no_descendants_left
-from tune_runs.progress import Progress
-from tune_runs.releases import Releases
+from tune_runs.dispatch import Dispatch
+from tune_runs.processes import ended_when_terminated, no_descendants_left
 from tune_runs.resources import Allotment, this_machine
 from tune_runs.signals import Stop, interruptible
-from tune_runs.states import settle
 
 # Read by Ray when it is imported or started: they silence it and keep it on loopback. None changes a result.
 ENVIRONMENT = {
@@ -31,24 +27,20 @@ ENVIRONMENT = {
 
 
 def tune_jobs(
-    releases: Releases,
+    dispatch: Dispatch,
     context: Context,
     allotment: Allotment,
-    progress: Progress,
+    stop: Stop,
     *,
     reuse_processes: bool = False,
 ) -> None:
-    """Run jobs as they are released, until none is left or a signal asks to stop.
+    """Run jobs as they are handed out, until none is left or a signal asks to stop.
 
-    Afterwards `releases` says what became of each; those that a signal stopped are unfinished. A job has a
-    process of its own, with a memory and state of its own, unless `reuse_processes`.
+    Afterwards the releases of `dispatch` say what became of each; those that a signal stopped are
+    unfinished. A job has a process of its own, with a memory and state of its own, unless `reuse_processes`.
     """
     # Without this Tune lets one trial wait for its resources at a time.
     os.environ.update(ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots))
-    spared = set(descendants())
-    before = {job: len(context.storage.job(job).attempts()) for job in releases.unfinished}
-    settled = functools.partial(settle, context.storage, before)
-    stop = Stop(functools.partial(_end_by_force, spared))
     with interruptible(), stop.watched(), _quiet_stdout(), _empty_folder() as folder, _ray(stop):
         from ray import tune
 
@@ -56,11 +48,11 @@ def tune_jobs(
         from tune_runs.trainable import JobTrial
 
         resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
-        searcher = JobSearcher(releases, allotment.slots, settled, progress)
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(JobTrial, context=context), resources),
             tune_config=tune.TuneConfig(
-                search_alg=searcher,
+                # Tune sets a handler of SIGUSR1 when it begins: ours follow from the first suggestion on.
+                search_alg=JobSearcher(dispatch, stop.follow),
                 num_samples=-1,
                 reuse_actors=reuse_processes,
                 trial_name_creator=_trial_name,
@@ -80,8 +72,8 @@ def tune_jobs(
 
 
 def _trial_name(trial: object) -> str:
-    name: str = trial.config["job"]  # type: ignore[attr-defined]
-    return name
+    """The job and the trial: a job that is tried again has several."""
+    return f"{trial.config['job']}-{trial.trial_id}"  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
@@ -107,13 +99,6 @@ def _quiet_stdout() -> Iterator[None]:
     """Ray prints the end of every killed worker to stdout, which belongs to the command's answer."""
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
-
-
-def _end_by_force(spared: set[int]) -> None:
-    """The end of a launch that does not stop in time: what is on disk is whole, and can be continued."""
-    say("stopped by force. Run the same command again to continue.")
-    end_descendants(spared)
-    os._exit(INTERRUPTED)
 
 
 @contextlib.contextmanager

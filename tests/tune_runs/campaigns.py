@@ -37,7 +37,7 @@ def fake_engine(raising: str = "", dying: str = "") -> Any:
     """
 
     def run(
-        job: Job, storage: Storage, source: Any, execution: Execution, cache: Any = None
+        job: Job, storage: Storage, source: Any, execution: Execution, cache: Any, stop: Any
     ) -> Generator[dict[str, Any], None, None]:
         import os
         import signal

@@ -104,11 +104,13 @@ def test_status_counts_jobs_by_state_for_each_arm(file, tmp_path, capsys, monkey
     capsys.readouterr()
     assert main(["campaign", "status", str(folder), "--json"]) == 0
     (campaign,) = json.loads(capsys.readouterr().out)["campaigns"]
-    assert campaign["jobs"] == {"done": 1, "started": 1, "waiting": 4, "failed": 1, "skipped": 1}
+    counts = {"done": 1, "running": 0, "started": 1, "waiting": 4, "failed": 1, "skipped": 1}
+    assert campaign["jobs"] == counts
     arms = {(arm["arm"], arm["kind"]): arm for arm in campaign["arms"]}
     assert arms["a", "search"]["jobs"]["started"] == 1
     assert (arms["a", "search"]["epochs_done"], arms["a", "search"]["epochs"]) == (3, 4)
-    assert arms["b", "train"]["jobs"] == {"done": 0, "started": 0, "waiting": 1, "failed": 0, "skipped": 1}
+    counts = {"done": 0, "running": 0, "started": 0, "waiting": 1, "failed": 0, "skipped": 1}
+    assert arms["b", "train"]["jobs"] == counts
     assert [failure["status"] for failure in campaign["failures"]] == ["failed", "skipped"]
     assert main(["campaign", "status", str(folder)]) == 0
     assert "failed: the loss is nan" in capsys.readouterr().out

@@ -35,7 +35,7 @@ TINY = [
 
 @pytest.mark.ray
 def test_one_run_releases_the_jobs_and_survives_those_that_fail(tmp_path):
-    plan = make_plan(small("repeats=1", text=THREE_ARMS), FINGERPRINT)
+    plan = make_plan(small("repeats=1", "execution.retries=0", text=THREE_ARMS), FINGERPRINT)
     search_a, train_a, search_b, train_b, search_c, train_c = plan.jobs
     storage, lines, before = Storage(tmp_path / "storage"), [], Path.cwd()
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]

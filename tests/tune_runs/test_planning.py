@@ -1,13 +1,11 @@
 import pytest
 from campaigns import FINGERPRINT, SMALL, seed_of, small
 
-from autoreid.attempts import Outcome
 from autoreid.errors import InputError
 from autoreid.jobs import Job
 from autoreid.storage import Storage
 from tune_runs.manifest import save_manifest
 from tune_runs.planning import make_plan
-from tune_runs.states import settle, state_of, states_of
 
 SHARED = SMALL.replace("  b: {search: {space: cds-v1}}", "  b: {search: {space: cs-v1}, train: {epochs: 9}}")
 
@@ -83,54 +81,6 @@ def test_a_manifest_of_a_newer_release_is_refused(tmp_path):
     storage.write_manifest("small", {"version": 99})
     with pytest.raises(InputError, match="version 99"):
         save_manifest(storage, make_plan(small(), FINGERPRINT))
-
-
-def test_states_are_read_from_the_files(tmp_path):
-    storage = Storage(tmp_path)
-    for job in ("done", "failed", "torn"):
-        attempt = storage.job(job).new_attempt()
-        attempt.write("model.pt", b"weights")
-        status = "failed" if job == "failed" else "done"
-        attempt.finish(Outcome(status, facts={"epochs": 3}, error="nan" if job == "failed" else None))
-    attempt.folder.write("model.pt", b"other")
-    storage.job("begun").new_attempt().write_records(1, [{"epoch": 1}, {"epoch": 2}])
-    needs = {
-        "grandchild": ("child",),
-        "child": ("failed",),
-        "done": (),
-        "failed": (),
-        "torn": (),
-        "begun": (),
-        "new": ("done",),
-    }
-    states = states_of(storage, needs)
-    assert {job: state.status for job, state in states.items()} == {
-        "done": "done",
-        "failed": "failed",
-        "torn": "failed",
-        "begun": "started",
-        "new": "waiting",
-        "child": "skipped",
-        "grandchild": "skipped",
-    }
-    assert (states["done"].epochs, states["begun"].epochs, states["failed"].error) == (3, 2, "nan")
-    assert states["child"].error == "needs job failed, which is failed"
-    assert "damaged" in str(states["torn"].error)
-
-
-def test_a_job_is_settled_by_its_newest_outcome_of_this_launch(tmp_path):
-    storage = Storage(tmp_path)
-    killed = "ended without an outcome"
-    assert killed in str(settle(storage, {}, "a", None))
-    assert settle(storage, {}, "a", "no memory") == "no memory"
-    storage.job("a").new_attempt().finish(Outcome("failed", error="the loss is nan"))
-    assert settle(storage, {}, "a", "RunError: x") == "the loss is nan"
-    assert killed in str(settle(storage, {"a": 1}, "a", None))
-    storage.job("a").new_attempt().folder.write("started.json", b"{}")
-    assert killed in str(settle(storage, {"a": 1}, "a", None))
-    assert state_of(storage.job("a")).status == "started"
-    storage.job("a").new_attempt().finish(Outcome("done"))
-    assert settle(storage, {"a": 2}, "a", None) is None
 
 
 def test_entries_name_the_published_network_that_is_trained():

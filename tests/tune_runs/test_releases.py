@@ -6,7 +6,6 @@ from campaigns import FINGERPRINT, small
 from tune_runs.planning import make_plan
 from tune_runs.progress import Progress
 from tune_runs.releases import Releases
-from tune_runs.searcher import JobSearcher
 
 CHAINS = {"s0": (), "t0": ("s0",), "s1": (), "t1": ("s1",)}
 
@@ -79,62 +78,47 @@ def test_on_random_graphs_every_job_ends_once_and_after_its_inputs(seed):
     assert set(releases.failed) | set(releases.skipped) == set(jobs) - ended
 
 
-def searcher(problems, slots=2):
-    plan = make_plan(small("repeats=1"), FINGERPRINT)
-    lines: list[str] = []
-    progress = Progress(plan, write=lines.append, clock=lambda: 0.0)
-    needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
-    return JobSearcher(Releases(needs), slots, lambda job, _: problems.get(job), progress), list(needs), lines
+def test_a_job_that_is_put_back_waits_for_its_time_and_keeps_its_place():
+    releases = Releases({"a": (), "b": (), "c": ()})
+    assert [releases.release(), releases.release()] == ["a", "b"]
+    releases.put_back("b", due=20.0)
+    releases.put_back("a", due=10.0)
+    assert releases.holds_back and releases.unfinished == ["a", "b", "c"]
+    assert releases.release(9.0) == "c"
+    assert releases.release(9.0) is None
+    releases.put_back("c", due=15.0)
+    assert [releases.release(20.0) for _ in range(4)] == ["a", "b", "c", None]
+    assert not releases.holds_back
 
 
-def test_the_searcher_waits_only_while_something_runs_and_then_finishes():
-    tune, jobs, _ = searcher({})
-    search_a, train_a, search_b, train_b = jobs
-    assert tune.suggest("1") == {"job": search_a}
-    assert tune.suggest("2") == {"job": search_b}
-    assert tune.suggest("3") is None
-    tune.on_trial_complete("2", {"done": True})
-    assert tune.suggest("3") == {"job": train_b}
-    tune.on_trial_complete("3", {"done": True})
-    assert tune.suggest("4") is None
-    tune.on_trial_complete("1", {"done": True})
-    assert tune.suggest("4") == {"job": train_a}
-    tune.on_trial_complete("4", {"done": True})
-    assert tune.suggest("5") == tune.FINISHED
-    assert tune.releases.unfinished == []
+def test_a_job_that_is_skipped_while_it_waits_is_not_released():
+    releases = Releases({"a": (), "b": ("a",)})
+    releases.release()
+    releases.put_back("a", due=5.0)
+    assert releases.skip("a", "cancelled") == ["a", "b"]
+    assert not releases.holds_back and releases.release(10.0) is None and releases.unfinished == []
 
 
-def test_the_searcher_skips_what_needs_a_failed_job():
-    problems = {}
-    tune, jobs, lines = searcher(problems)
-    problems[jobs[0]] = "epoch 1: the loss is nan"
-    tune.suggest("1")
-    tune.on_trial_result("1", {"epoch": 1, "loss": 6.125})
-    tune.on_trial_complete("1", error=True)
-    assert tune.suggest("2") == {"job": jobs[2]}
-    tune.on_trial_complete("2", {"done": True})
-    tune.suggest("3")
-    tune.on_trial_complete("3", {"done": True})
-    assert tune.suggest("4") == tune.FINISHED
-    assert lines == [
-        "[0/4] search a repeat 1: starts",
-        "[0/4] search a repeat 1: epoch 1/2 loss 6.12",
-        "[1/4] search a repeat 1: FAILED: epoch 1: the loss is nan",
-        f"[2/4] train a repeat 1: skipped: needs job {jobs[0]}, which failed",
-        "[2/4] search b repeat 1: starts",
-        "[3/4] search b repeat 1: done in 0 s",
-        "[3/4] train b repeat 1: starts",
-        "[4/4] train b repeat 1: done in 0 s",
-    ]
+def test_a_release_looks_at_the_jobs_concerned_alone():
+    looked = []
 
+    class Counted(str):
+        def __hash__(self):
+            looked.append(self)
+            return str.__hash__(self)
 
-def test_a_trial_that_was_stopped_is_unfinished_and_not_failed():
-    problems = {}
-    tune, jobs, _ = searcher(problems)
-    tune.suggest("1")
-    problems[jobs[0]] = "no outcome"
-    tune.on_trial_complete("1", {"epoch": 1, "done": False})
-    assert tune.releases.unfinished == jobs and tune.releases.failed == {}
+        def __eq__(self, other):
+            return str.__eq__(self, other)
+
+    def steps(count):
+        needs = {Counted(f"s{n}"): () for n in range(count)}
+        needs |= {Counted(f"t{n}"): (f"s{n}",) for n in range(count)}
+        releases = Releases(needs)
+        looked.clear()
+        releases.finish(releases.release())
+        return len(looked)
+
+    assert steps(10) == steps(1000)
 
 
 def test_epochs_are_said_every_few_seconds_at_most():

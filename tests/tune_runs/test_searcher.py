@@ -1,0 +1,43 @@
+from ray.tune.search import Searcher
+
+from tune_runs.searcher import JobSearcher
+
+
+class Script:
+    """A dispatch that hands out what it is told to, and notes what it is told."""
+
+    def __init__(self, *jobs):
+        self.jobs, self.told, self.over = list(jobs), [], False
+
+    def next(self):
+        return self.jobs.pop(0)
+
+    def reported(self, job, row):
+        self.told.append((job, row["epoch"]))
+
+    def ended(self, *how):
+        self.told.append(how)
+
+
+def test_jobs_are_suggested_until_the_dispatch_is_over():
+    dispatch, begun = Script("a", None, "b", None), []
+    searcher = JobSearcher(dispatch, lambda: begun.append(True))
+    assert searcher.suggest("1") == {"job": "a"}
+    assert searcher.suggest("2") is None
+    assert searcher.suggest("2") == {"job": "b"}
+    dispatch.over = True
+    assert searcher.suggest("3") == Searcher.FINISHED
+    assert begun == [True]
+
+
+def test_what_trials_say_reaches_the_dispatch_under_their_jobs():
+    dispatch = Script("a", "b", "c")
+    searcher = JobSearcher(dispatch, lambda: None)
+    for trial in "123":
+        searcher.suggest(trial)
+    searcher.on_trial_result("2", {"epoch": 1, "loss": 2.0})
+    searcher.on_trial_result("2", {"done": True})
+    searcher.on_trial_complete("2", {"done": True})
+    searcher.on_trial_complete("1", {"done": True, "ended": "held", "problem": "elsewhere"})
+    searcher.on_trial_complete("3", None, error=True)
+    assert dispatch.told == [("b", 1), ("b", None, None), ("a", "held", "elsewhere"), ("c", None, None)]

@@ -1,0 +1,214 @@
+"""Which job is run when: jobs that fail are tried again, others wait for other launches, or are cancelled.
+
+Free of Ray.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from autoreid.errors import AutoreidError
+from tune_runs.context import HELD, INTERRUPTED, REFUSED
+from tune_runs.progress import Progress
+from tune_runs.releases import Releases
+from tune_runs.retries import Retries
+from tune_runs.states import CANCELLED, State
+
+# How often it is looked at what other processes do, and how often running jobs are asked to stop.
+LOOK_SECONDS = 3.0
+ASK_SECONDS = 0.5
+KILLED = "the worker process ended without an outcome: it was killed, or out of memory"
+STOPPED = "the worker process was asked to stop"
+# What a storage raises that cannot be reached, or holds something else than it should.
+UNREADABLE = (OSError, AutoreidError)
+
+
+class Site(Protocol):
+    """The surroundings of a launch: the files of its jobs and the processes that run them.
+
+    Every call may raise UNREADABLE.
+    """
+
+    def state(self, job: str) -> State:
+        """What the files of a job say."""
+        ...
+
+    def describe(self, job: str) -> None:
+        """Write what a worker must know of a job."""
+        ...
+
+    def cancelled(self) -> frozenset[str]:
+        """Jobs that are not to be run."""
+        ...
+
+    def interrupt(self, jobs: Iterable[str]) -> None:
+        """Ask the workers of running jobs to stop."""
+        ...
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
+class Dispatch:
+    """Hands out jobs, at most `slots` at a time, and takes what became of them.
+
+    A job that ended is settled by its files, not by what Tune saw. One that can be tried again waits a while
+    first. `stopping` says whether the launch is to end; `clock` gives seconds.
+    """
+
+    def __init__(
+        self,
+        releases: Releases,
+        site: Site,
+        progress: Progress,
+        *,
+        slots: int,
+        retries: int = 0,
+        stopping: Callable[[], bool] = never,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.releases, self.site, self.progress = releases, site, progress
+        self.slots, self.retries = slots, Retries(retries)
+        self.stopping, self.clock = stopping, clock
+        self.elsewhere: set[str] = set()
+        self._cancelled: frozenset[str] = frozenset()
+        self._waits: set[str] = set()
+        self._attempts: dict[str, int] = {}
+        self._next_look = self._next_ask = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether no job runs and none will."""
+        if self.releases.running:
+            return False
+        return self.stopping() or not self.releases.holds_back
+
+    def next(self) -> str | None:
+        """The next job to run; None where there is none at this moment."""
+        self._look_around()
+        while not self.stopping() and len(self.releases.running) < self.slots:
+            job = self.releases.release(self.clock())
+            if job is None or self._begins(job):
+                return job
+        return None
+
+    def reported(self, job: str, row: Mapping[str, Any]) -> None:
+        """A running job has done an epoch."""
+        self.retries.progressed(job, row["epoch"])
+        if "loss" in row:
+            self.progress.epoch(job, row)
+
+    def ended(self, job: str, how: str | None, problem: str | None) -> None:
+        """A job's trial is over; `how` and `problem` are what it said, None where it died without a word."""
+        try:
+            state = self.site.state(job)
+        except UNREADABLE as error:
+            state, problem = State("unknown"), str(error)
+        if state.status == "done":
+            self._done(job, here=how != HELD)
+        elif job in self._cancelled:
+            self._skip(job, CANCELLED)
+        elif how == HELD:
+            self._wait(job, state)
+        elif how == REFUSED:
+            self._fail(job, str(problem))
+        else:
+            said = state.error is not None and state.attempts > self._attempts.get(job, 0)
+            words = state.error if said else STOPPED if how == INTERRUPTED else problem
+            self._failed(job, words or KILLED, final=said and state.final)
+
+    def take(self, states: Mapping[str, State], cancelled: Iterable[str]) -> None:
+        """Before anything is run: jobs whose failure is final stay failed, cancelled ones are skipped."""
+        for job, state in states.items():
+            if state.status == "failed" and state.final and job in self.releases.waiting:
+                self._refuse(job, state)
+        self._cancel(cancelled)
+
+    def _refuse(self, job: str, state: State) -> None:
+        self._fail(job, f"{state.error} ('autoreid campaign retry' tries it again)")
+
+    def _cancel(self, jobs: Iterable[str]) -> None:
+        """Jobs are not to be run: those that run are asked to stop, the others are skipped."""
+        self._cancelled = frozenset(jobs)
+        for job in [job for job in self._cancelled if job in self.releases.waiting]:
+            if job in self.releases.waiting:  # else skipped meanwhile
+                self._skip(job, CANCELLED)
+        running = self._cancelled & self.releases.running
+        if running:
+            self.site.interrupt(running)
+
+    def _look_around(self) -> None:
+        now = self.clock()
+        try:
+            if self.stopping() and now >= self._next_ask:
+                self._next_ask = now + ASK_SECONDS
+                self.site.interrupt(self.releases.running)
+            elif now >= self._next_look:
+                self._next_look = now + LOOK_SECONDS
+                self._cancel(self.site.cancelled())
+        except UNREADABLE:
+            pass  # it is looked again in a while
+
+    def _begins(self, job: str) -> bool:
+        """Whether a released job is to be run now."""
+        try:
+            state = self.site.state(job)
+            if state.status == "done":
+                self._done(job, here=False)
+            elif state.status == "running":
+                self._wait(job, state)
+            elif state.status == "failed" and state.final:
+                self._refuse(job, state)
+            else:
+                self.site.describe(job)
+                self._attempts[job] = state.attempts
+                self._waits.discard(job)
+                self.progress.started(job)
+                return True
+        except UNREADABLE as error:
+            self._failed(job, str(error), final=False)
+        return False
+
+    def _done(self, job: str, *, here: bool) -> None:
+        self.releases.finish(job)
+        if here:
+            self.progress.finished(job)
+        else:
+            self.elsewhere.add(job)
+            self.progress.done_elsewhere(job)
+
+    def _wait(self, job: str, state: State) -> None:
+        """Another process works on the job: it is looked at again in a while."""
+        if job not in self._waits:
+            self._waits.add(job)
+            self.progress.waits(job, state.where or "another process")
+        self.releases.put_back(job, self.clock() + LOOK_SECONDS)
+
+    def _failed(self, job: str, error: str, *, final: bool) -> None:
+        if self.stopping() and not final:
+            self.releases.put_back(job)
+            return
+        delay = None if final else self.retries.failed(job)
+        if delay is None:
+            tried = "" if final or not self.retries.limit else f" (tried {self.retries.limit + 1} times)"
+            self._fail(job, f"{error}{tried}")
+            return
+        attempts = self.retries.limit + 1
+        self.progress.tried_again(job, self.retries.attempt(job), attempts, delay, error)
+        self.releases.put_back(job, self.clock() + delay)
+
+    def _fail(self, job: str, error: str) -> None:
+        skipped = self.releases.fail(job, error)
+        self.progress.failed(job, error)
+        self._say_skipped(skipped)
+
+    def _skip(self, job: str, reason: str) -> None:
+        self._say_skipped(self.releases.skip(job, reason))
+
+    def _say_skipped(self, jobs: Iterable[str]) -> None:
+        for job in jobs:
+            self.progress.skipped(job, self.releases.skipped[job])

@@ -1,0 +1,40 @@
+"""The files of a launch's jobs, and the processes that run them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autoreid.storage import Storage
+from tune_runs.planning import Plan
+from tune_runs.processes import descendants
+from tune_runs.states import State, state_of
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSite:
+    """The surroundings of a launch as they are: its storage, and the workers below this process."""
+
+    storage: Storage
+    plan: Plan
+
+    def state(self, job: str) -> State:
+        return state_of(self.storage.job(job))
+
+    def describe(self, job: str) -> None:
+        self.storage.job(job).describe(self.plan.jobs[job].plain())
+
+    def cancelled(self) -> frozenset[str]:
+        return self.storage.cancelled(self.plan.campaign.name)
+
+    def interrupt(self, jobs: Iterable[str]) -> None:
+        """Send SIGUSR1 to the workers of jobs: the processes below this one that hold their leases."""
+        below = set(descendants())
+        for job in jobs:
+            lease = self.storage.job(job).holder()
+            if lease is not None and lease.is_local and lease.pid in below:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(lease.pid, signal.SIGUSR1)
