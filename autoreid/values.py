@@ -67,12 +67,13 @@ def canonical(value: Any) -> Any:
 def canonical_plain(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical form of the value whose plain form is given, without reading it as one.
 
-    What another release wrote, or a hand altered, stays as it is: fields that `kind` does not know, values
-    out of bounds.
+    Fields come in their order, whatever that of the file is. What another release wrote, or a hand altered,
+    stays as it is: fields that `kind` does not know, values out of bounds.
     """
     known = fields_of(kind)
     result = {}
-    for name, item in given.items():
+    for name in dict.fromkeys([*(name for name in known if name in given), *given]):
+        item = given[name]
         inner, field = known.get(name, (None, None))
         if field is not None and field.metadata.get("added") and item == plain(_default(field)):
             continue

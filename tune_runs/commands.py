@@ -1,4 +1,4 @@
-"""`autoreid campaign plan|run|status`. Nothing heavy is imported until one of them runs."""
+"""`autoreid campaign plan|run|status|why`. Nothing heavy is imported until one of them runs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ examples:
   autoreid campaign run FILE --storage DIR                  run it; run the same line again to continue
   autoreid campaign run demo --storage DIR --set repeats=1  a value of the file, changed
   autoreid campaign status DIR                              how far every campaign of a storage is
+  autoreid campaign why DIR 3f2a                            what entered the id of job 3f2a...
 """
 
 
@@ -37,7 +38,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     status = children.add_parser("status", help="how far campaigns are", description=_run_status.__doc__)
     status.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     status.set_defaults(verb_run=_run_status)
-    for child in (plan, run, status):
+    why = children.add_parser("why", help="what entered a job's id", description=_run_why.__doc__)
+    why.add_argument("storage", metavar="DIR", help="storage of the campaigns")
+    why.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
+    why.set_defaults(verb_run=_run_why)
+    for child in (plan, run, status, why):
         add_json_flag(child)
 
 
@@ -93,6 +98,15 @@ def _run_status(options: argparse.Namespace) -> int:
 
     plain = status_plain(_storage(options.storage))
     answer(plain, status_text(plain), options.json)
+    return DONE
+
+
+def _run_why(options: argparse.Namespace) -> int:
+    """Show what entered a job's id, who plans it, and how the job that comes nearest differs."""
+    from tune_runs.why import why_plain, why_text
+
+    plain = why_plain(_storage(options.storage), options.job)
+    answer(plain, why_text(plain), options.json)
     return DONE
 
 

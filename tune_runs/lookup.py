@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from autoreid.errors import InputError
@@ -29,17 +30,23 @@ def readable_manifests(storage: Storage) -> tuple[dict[str, dict[str, Any]], lis
 
 
 def find_job(storage: Storage, prefix: str) -> str:
-    """The id of the one job that begins with these digits: it has a folder in the storage, or is planned.
+    """The id of the one job that begins with these digits: it has a folder in the storage, or is planned."""
+    manifests, problems = readable_manifests(storage)
+    known = {*storage.jobs(), *(job_id for manifest in manifests.values() for job_id in manifest["jobs"])}
+    return resolve(prefix, known, str(storage.folder), problems)
 
-    InputError where there is none, or more than one, or where fewer than four digits are given.
+
+def resolve(prefix: str, known: Collection[str], storage: str, problems: Iterable[str] = ()) -> str:
+    """The one of the known ids that begins with these digits.
+
+    InputError where there is none, or more than one, or where fewer than four digits are given; with
+    `problems`, which may be why an id is not known.
     """
     digits = prefix.strip().lower()
     if not PREFIX.fullmatch(digits):
         raise InputError(
             f"job {prefix!r}: not the beginning of a job's id. Give 4 to 32 digits of 0-9 and a-f."
         )
-    manifests, problems = readable_manifests(storage)
-    known = {*storage.jobs(), *(job_id for manifest in manifests.values() for job_id in manifest["jobs"])}
     found = sorted(job_id for job_id in known if job_id.startswith(digits))
     if len(found) == 1:
         return found[0]
@@ -47,7 +54,7 @@ def find_job(storage: Storage, prefix: str) -> str:
         shown = ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
         raise InputError(f"job {prefix!r}: {len(found)} jobs begin with it: {shown}. Give more digits.")
     raise InputError(
-        f"job {prefix!r}: none of the {len(known)} jobs of {storage.folder} begins with it. "
+        f"job {prefix!r}: none of the {len(known)} jobs of {storage} begins with it. "
         "'autoreid campaign plan FILE --jobs' lists the ids of a campaign.",
         *problems,
     )

@@ -117,8 +117,9 @@ def test_the_canonical_form_of_plain_values_is_that_of_the_value(value: object) 
 
 
 def test_the_canonical_form_of_plain_values_keeps_what_it_does_not_know() -> None:
-    unknown = {"first": {"size": -1, "shape": "round"}, "second": 7}
+    unknown = {"other": 1, "second": 7, "first": {"shape": "round", "size": -1}}
     assert canonical_plain(Outer, unknown) == unknown
+    assert list(canonical_plain(Outer, unknown)) == ["first", "second", "other"]
 
 
 @given(
