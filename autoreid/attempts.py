@@ -13,7 +13,9 @@ from autoreid.folders import Folder, sha256, to_json
 from autoreid.values import canonical_json
 from autoreid.version import STORAGE_VERSION
 
-OUTCOME, LOG, STARTED = "outcome.json", "log.txt", "started.json"
+OUTCOME, LOG = "outcome.json", "log.txt"
+# When and where an attempt began, and what is known of one that was interrupted in order.
+STARTED, INTERRUPTED = "started.json", "interrupted.json"
 # Files up to this many bytes are vouched for by digest whenever an outcome is looked at, larger ones by their
 # size; their digest is checked when they are read.
 SMALL_BYTES = 1 << 20

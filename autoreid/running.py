@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from autoreid.attempts import STARTED, Attempt, Outcome, now
+from autoreid.attempts import INTERRUPTED, STARTED, Attempt, Outcome, now
 from autoreid.cli import say
 from autoreid.data.source import DataSource
 from autoreid.epochs import Position
@@ -36,8 +36,6 @@ from search_spaces.genotype import Genotype
 Row = dict[str, Any]
 # Asked between two steps: whether to save and stop.
 Stop = Callable[[], bool]
-
-INTERRUPTED_FILE = "interrupted.json"
 
 
 class Run(Protocol):
@@ -187,7 +185,7 @@ def run_attempt(
 
 def _leave(attempt: Attempt, known: dict[str, Any]) -> None:
     attempt.flush_log()
-    attempt.folder.write(INTERRUPTED_FILE, to_json(known))
+    attempt.folder.write(INTERRUPTED, to_json(known))
 
 
 def _if_possible(write: Callable[[], None]) -> None:
