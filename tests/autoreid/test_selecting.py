@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -210,6 +215,16 @@ def test_short_trainings_are_shared_by_searches_that_found_the_same(world: World
     assert {entry["queries"] for entry in result["scores"]} == {12}
 
 
+def same(job: Job, one: World, other: World) -> None:
+    """Assert that both storages have finished the job alike, what a clock gave aside."""
+    first, second = (world.storage.job(job.id).finished() for world in (one, other))
+    assert first is not None
+    assert second is not None
+    assert repeatable(second[0].records()) == repeatable(first[0].records())
+    results = [dict(outcome.result) | {"select_seconds": 0} for _, outcome in (first, second)]
+    assert results[0] == results[1]
+
+
 WITHIN_AN_EPOCH, IN_AN_EVALUATION, WITH_THE_SECOND_CANDIDATE = 9, 12, 17
 
 
@@ -227,13 +242,25 @@ def test_an_interrupted_selection_equals_an_undisturbed_one(
     assert found is not None
     assert (found[1].epoch, found[1].step) == {9: (1, 2), 12: (1, 4), 17: (2, 1)}[beats]
     assert [row["epoch"] for row in world.run(job)] == list(range(found[1].epoch + 1, 7))
+    same(job, undisturbed, world)
 
-    first, second = (place.storage.job(job.id).finished() for place in (undisturbed, world))
-    assert first is not None
-    assert second is not None
-    assert repeatable(second[0].records()) == repeatable(first[0].records())
-    results = [dict(outcome.result) | {"select_seconds": 0} for _, outcome in (first, second)]
-    assert results[0] == results[1]
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beats", [4, WITHIN_AN_EPOCH, IN_AN_EVALUATION, WITH_THE_SECOND_CANDIDATE, 30])
+def test_a_killed_selection_equals_an_undisturbed_one(beats: int, world: World, undisturbed: World) -> None:
+    """The process is killed between two steps, with no chance to save anything more."""
+    job = world.select(RETRAIN)
+    world.storage.job(job.id).describe(job.plain())
+    folder, source = str(world.storage.folder), json.dumps(world.source.plain())
+    script = Path(__file__).with_name("killed_selection.py")
+    command = [sys.executable, str(script), folder, str(world.cache), source, job.id, str(beats)]
+    killed = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    (attempt,) = world.storage.job(job.id).attempts()
+    assert attempt.outcome() is None
+    assert newest_checkpoint([attempt]) is not None
+    assert world.run(job)
+    same(job, undisturbed, world)
 
 
 def test_a_selection_in_supernets_keeps_the_scores_that_it_has(
