@@ -196,7 +196,7 @@ def _campaign_status(storage: Storage, name: str) -> Plain:
     order = dict.fromkeys(entry["job"] for entry in manifest["entries"])
     jobs: dict[str, Plain] = {job_id: manifest["jobs"][job_id] for job_id in order}
     needs = {job_id: needs_of(job["inputs"]) for job_id, job in jobs.items()}
-    states = states_of(storage, needs)
+    states = states_of(storage, needs, storage.cancelled(name))
     arms: dict[tuple[str, str], list[str]] = {}
     for entry in manifest["entries"]:
         arms.setdefault((entry["arm"], entry["kind"]), []).append(entry["job"])
@@ -212,6 +212,11 @@ def _campaign_status(storage: Storage, name: str) -> Plain:
                 "epochs": sum(_epochs(jobs[job_id], states[job_id]) for job_id in members),
             }
             for (arm, kind), members in arms.items()
+        ],
+        "running": [
+            {"job": job_id, "kind": jobs[job_id]["kind"], "where": state.where}
+            for job_id, state in states.items()
+            if state.where
         ],
         "failures": [
             {"job": job_id, "kind": jobs[job_id]["kind"], "status": state.status, "error": state.error}
@@ -251,6 +256,8 @@ def status_text(plain: Plain) -> str:
             for arm in campaign["arms"]
         ]
         lines += table(("arm", "kind", *STATES, "epochs"), rows)
+        for running in campaign["running"]:
+            lines += [f"  {running['kind']} {running['job']} runs on {running['where']}"]
         for failure in campaign["failures"]:
             lines += [f"  {failure['kind']} {failure['job']} {failure['status']}: {failure['error']}"]
         lines += [""]
