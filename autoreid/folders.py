@@ -27,7 +27,7 @@ class Folder(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Remove one file, and folders that hold nothing else; nothing happens when it is not there."""
+        """Remove one file; nothing happens when it is not there. An emptied folder may be listed or not."""
         ...
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
@@ -83,7 +83,7 @@ class LocalFolder:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise _unwritable(path, error) from error
-        # A folder is there as long as there is something in it, as in an object store.
+        # A folder is there as long as there is something in it.
         for parent in path.relative_to(self.root).parents[:-1]:
             try:
                 (self.root / parent).rmdir()

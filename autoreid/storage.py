@@ -46,7 +46,9 @@ class JobFolder:
             self.folder.write("job.json", to_json(plain))
 
     def _names(self) -> list[str]:
-        found = ((ATTEMPT.fullmatch(name), name) for name in self.folder.children("attempts"))
+        # By their files: an object store may keep an empty folder where something was removed.
+        names = {file.split("/")[1] for file in self.folder.sizes("attempts/")}
+        found = ((ATTEMPT.fullmatch(name), name) for name in names)
         return [name for _, name in sorted((int(match[1]), name) for match, name in found if match)]
 
     def attempts(self) -> list[Attempt]:
