@@ -1,4 +1,4 @@
-"""`autoreid campaign plan|run|status|why`. Nothing heavy is imported until one of them runs."""
+"""`autoreid campaign plan|run|status|logs|retry|cancel|why`. Nothing heavy is imported before one runs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import argparse
 from typing import TYPE_CHECKING
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
+from autoreid.errors import InputError
 
 if TYPE_CHECKING:
     from autoreid.storage import Storage
 
+# More would not fit the clock that ends a launch.
+MOST_HOURS = 1e5
 EPILOG = """\
 examples:
   autoreid campaign plan cdnet_table1 --storage DIR         what it would run, and what is done already
   autoreid campaign run FILE --storage DIR                  run it; run the same line again to continue
   autoreid campaign run demo --storage DIR --set repeats=1  a value of the file, changed
   autoreid campaign status DIR                              how far every campaign of a storage is
+  autoreid campaign logs DIR 3f2a                           every attempt at job 3f2a...
+  autoreid campaign retry DIR                               what failed or was cancelled is run again
+  autoreid campaign cancel DIR 3f2a                         job 3f2a... is not to be run
   autoreid campaign why DIR 3f2a                            what entered the id of job 3f2a...
 """
 
@@ -33,16 +39,27 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     _add_file(run)
     run.add_argument("--storage", metavar="DIR", required=True, help="folder of all results")
     run.add_argument("--max-parallel", type=int, metavar="N", help="at most N jobs at once")
+    run.add_argument("--max-hours", type=float, metavar="H", help="checkpoint and stop after H hours")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
     run.set_defaults(verb_run=_run_run)
     status = children.add_parser("status", help="how far campaigns are", description=_run_status.__doc__)
     status.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     status.set_defaults(verb_run=_run_status)
+    logs = children.add_parser("logs", help="every attempt at a job", description=_run_logs.__doc__)
+    logs.add_argument("storage", metavar="DIR", help="storage of the campaigns")
+    logs.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
+    logs.set_defaults(verb_run=_run_logs)
+    retry = children.add_parser("retry", help="try failed jobs again", description=_run_retry.__doc__)
+    retry.set_defaults(verb_run=_run_retry)
+    cancel = children.add_parser("cancel", help="jobs are not to be run", description=_run_cancel.__doc__)
+    cancel.set_defaults(verb_run=_run_cancel)
+    for child in (retry, cancel):
+        _add_jobs(child)
     why = children.add_parser("why", help="what entered a job's id", description=_run_why.__doc__)
     why.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     why.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
     why.set_defaults(verb_run=_run_why)
-    for child in (plan, run, status, why):
+    for child in (plan, run, status, logs, retry, cancel, why):
         add_json_flag(child)
 
 
@@ -55,6 +72,12 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=VALUE",
         help="change a value of the file, such as search.epochs=2 or data.root=DIR; repeatable",
     )
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("storage", metavar="DIR", help="storage of the campaigns")
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="ids of jobs, or first digits, 4 or more")
+    parser.add_argument("--campaign", metavar="NAME", help="the campaign that is meant")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -84,7 +107,10 @@ def _run_run(options: argparse.Namespace) -> int:
     if options.max_parallel is not None:
         settings.append(f"execution.max_parallel={options.max_parallel}")
     campaign = load_campaign(options.file, tuple(settings))
-    summary = launch(campaign, _storage(options.storage), quiet=options.quiet)
+    hours = options.max_hours
+    if hours is not None and not 0 < hours < MOST_HOURS:
+        raise InputError(f"--max-hours: {hours:g} is not a time. Give a number of hours above 0.")
+    summary = launch(campaign, _storage(options.storage), quiet=options.quiet, max_hours=hours)
     if options.quiet:  # else the progress has said it
         for job, error in (summary.failed | summary.skipped).items():
             say(f"job {job}: {error}")
@@ -101,6 +127,36 @@ def _run_status(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _run_logs(options: argparse.Namespace) -> int:
+    """Show every attempt at a job: when and where it began, how it ended, its log and its last epochs."""
+    from tune_runs.logs import logs_plain, logs_text
+
+    plain = logs_plain(_storage(options.storage), options.job)
+    answer(plain, logs_text(plain), options.json)
+    return DONE
+
+
+def _run_retry(options: argparse.Namespace) -> int:
+    """Let the next launch try failed jobs again and take up cancelled ones: all of them, or those given."""
+    from tune_runs.steering import retry, retry_text
+
+    plain = retry(_storage(options.storage), options.jobs, options.campaign)
+    answer(plain, retry_text(plain), options.json)
+    return DONE
+
+
+def _run_cancel(options: argparse.Namespace) -> int:
+    """Keep jobs from being run: all of a campaign that are not done, or those given.
+
+    Jobs that run write a checkpoint and end within seconds, also where another process runs them.
+    """
+    from tune_runs.steering import cancel, cancel_text
+
+    plain = cancel(_storage(options.storage), options.jobs, options.campaign)
+    answer(plain, cancel_text(plain), options.json)
+    return DONE
+
+
 def _run_why(options: argparse.Namespace) -> int:
     """Show what entered a job's id, who plans it, and how the job that comes nearest differs."""
     from tune_runs.why import why_plain, why_text
@@ -111,12 +167,9 @@ def _run_why(options: argparse.Namespace) -> int:
 
 
 def _storage(folder: str) -> Storage:
-    from pathlib import Path
-
     from autoreid.storage import Storage
 
-    # Absolute: the working directory is left before Ray starts.
-    return Storage(Path(folder).absolute())
+    return Storage(folder)
 
 
 CAMPAIGN = Command(
