@@ -1,0 +1,346 @@
+"""The cell space of DARTS in the ResNet macro of Auto-ReID: supernet and derived network.
+
+A cell has two inputs, the outputs of the two cells before it, and four blocks; a block sums what its edges
+bring from the inputs and the blocks before it, and the cell's output is its four blocks side by side. A place
+of the space is an edge: `normal.b2.i0` leads from input 0 to block 2. In a genotype every block has two
+edges; the others are `none`. Source: Auto-ReID, sections 3.1 and 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.errors import InputError, Problems
+from search_spaces.genotype import Genotype
+from search_spaces.macro import Macro
+from search_spaces.operations import NONE, FactorizedReduce, ReLUConvNorm, operation
+from search_spaces.relaxations import Branches
+from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
+
+BLOCKS = 4
+KINDS = ("normal", "reduce")
+KEPT = 2  # edges of a block in a genotype
+MACRO = Macro()
+
+# What an edge does to a map: (key of the edge, map) -> map.
+Edge = Callable[[str, Tensor], Tensor]
+
+
+def edge_keys() -> Iterator[tuple[str, int, int]]:
+    """The edges of a cell: key, block from 1 on, input from 0 on (the two cells before, then the blocks)."""
+    for block in range(1, BLOCKS + 1):
+        for source in range(block + 1):
+            yield f"b{block}_i{source}", block, source
+
+
+def place_of(kind: str, key: str) -> str:
+    """
+    >>> place_of("normal", "b2_i0")
+    'normal.b2.i0'
+    """
+    return f"{kind}.{key.replace('_', '.')}"
+
+
+class Wiring(nn.Module):
+    """What all cells share: both inputs brought to C channels of one size, and the sums of the blocks."""
+
+    def __init__(self, before: int, last: int, channels: int, *, halved: bool, affine: bool) -> None:
+        super().__init__()
+        # The cell before has halved the size: the input from before it has to follow.
+        self.before = (FactorizedReduce if halved else ReLUConvNorm)(before, channels, affine)
+        self.last = ReLUConvNorm(last, channels, affine)
+
+    def forward(self, before: Tensor, last: Tensor, keys: tuple[str, ...], edge: Edge) -> Tensor:
+        maps = [self.before(before), self.last(last)]
+        for block in range(1, BLOCKS + 1):
+            mine = [key for key in keys if key.startswith(f"b{block}_")]
+            total = edge(mine[0], maps[_source(mine[0])])
+            for key in mine[1:]:
+                total = total + edge(key, maps[_source(key)])
+            maps.append(total)
+        return torch.cat(maps[2:], dim=1)
+
+
+def _source(key: str) -> int:
+    return int(key.rpartition("i")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlan:
+    """One cell of the macro network: channels of its inputs and nodes, and where sizes are halved."""
+
+    before: int
+    last: int
+    channels: int
+    kind: str
+    after_reduction: bool
+
+    def stride(self, key: str) -> int:
+        """Of an edge: a reduction cell halves on the edges that leave its two inputs."""
+        return 2 if self.kind == "reduce" and _source(key) < 2 else 1
+
+
+def cell_plans(macro: Macro) -> list[list[CellPlan]]:
+    """The cells of the blocks. Channels double and sizes halve at the first cell of blocks 2, 3 and 4."""
+    before = last = macro.channels
+    halved = False
+    blocks = []
+    for block, count in enumerate(macro.layers):
+        plans = []
+        channels = macro.channels * 2**block
+        for number in range(count):
+            kind = "reduce" if block and not number else "normal"
+            plans.append(CellPlan(before, last, channels, kind, halved))
+            before, last, halved = last, BLOCKS * channels, kind == "reduce"
+        blocks.append(plans)
+    return blocks
+
+
+class Cell(nn.Module):
+    """A cell of a derived network: the edges of its genotype and no others."""
+
+    def __init__(self, plan: CellPlan, choices: Mapping[str, str], drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.wiring = Wiring(plan.before, plan.last, plan.channels, halved=plan.after_reduction, affine=True)
+        self.edges = nn.ModuleDict(
+            {key: operation(name, plan.channels, plan.stride(key)) for key, name in choices.items()}
+        )
+        self.drop_path = drop_path
+
+    def forward(self, before: Tensor, last: Tensor) -> Tensor:
+        output: Tensor = self.wiring(before, last, tuple(self.edges), self._edge)
+        return output
+
+    def _edge(self, key: str, x: Tensor) -> Tensor:
+        operation = self.edges[key]
+        found: Tensor = operation(x)
+        if self.training and self.drop_path and not isinstance(operation, nn.Identity):
+            keep = 1 - self.drop_path
+            mask = torch.bernoulli(torch.full((len(x), 1, 1, 1), keep, device=x.device, dtype=found.dtype))
+            found = found * mask / keep
+        return found
+
+
+class MixedEdge(nn.Module):
+    """All operations of one edge; those that are asked for are computed, and summed by their weights."""
+
+    def __init__(self, options: tuple[str, ...], channels: int, stride: int) -> None:
+        super().__init__()
+        self.options = nn.ModuleList(operation(name, channels, stride, search=True) for name in options)
+
+    def forward(self, x: Tensor, branches: Branches) -> Tensor:
+        parts = [w * self.options[i](x) for i, w in zip(branches.indices, branches.weights, strict=True)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+
+class SearchCell(nn.Module):
+    """A cell of a supernet: every operation on every edge."""
+
+    def __init__(self, plan: CellPlan, options: tuple[str, ...]) -> None:
+        super().__init__()
+        self.kind = plan.kind
+        self.wiring = Wiring(plan.before, plan.last, plan.channels, halved=plan.after_reduction, affine=False)
+        self.edges = nn.ModuleDict(
+            {key: MixedEdge(options, plan.channels, plan.stride(key)) for key, _, _ in edge_keys()}
+        )
+
+    def forward(self, before: Tensor, last: Tensor, branches: Mapping[str, Branches]) -> Tensor:
+        def edge(key: str, x: Tensor) -> Tensor:
+            found: Tensor = self.edges[key](x, branches[place_of(self.kind, key)])
+            return found
+
+        output: Tensor = self.wiring(before, last, tuple(self.edges), edge)
+        return output
+
+
+def _stem(channels: int) -> nn.Sequential:
+    """The convolutional head: a quarter of the size, C channels."""
+    return nn.Sequential(
+        nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2, padding=1),
+    )
+
+
+def _map_channels(macro: Macro) -> tuple[int, int]:
+    third, fourth = (BLOCKS * macro.channels * 2**block for block in (2, 3))
+    return third, fourth
+
+
+def _walk(
+    blocks: nn.ModuleList, x: Tensor, cell: Callable[[nn.Module, Tensor, Tensor], Tensor]
+) -> FeatureMaps:
+    """Through all cells; the maps after the third and the fourth block."""
+    before, last, maps = x, x, []
+    for block in blocks:
+        for each in block:
+            before, last = last, cell(each, before, last)
+        maps.append(last)
+    return FeatureMaps(middle=maps[2], last=maps[3])
+
+
+class CellNetwork(Backbone):
+    """The network of one genotype. images (batch, 3, h, w) -> maps at 1/16 and 1/32 of the size."""
+
+    def __init__(self, choices: Mapping[str, Mapping[str, str]], macro: Macro = MACRO) -> None:
+        super().__init__()
+        self.stem = _stem(macro.channels)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(Cell(plan, choices[plan.kind], macro.drop_path) for plan in plans)
+            for plans in cell_plans(macro)
+        )
+        self.channels = _map_channels(macro)
+
+    def forward(self, images: Tensor) -> FeatureMaps:
+        return _walk(self.blocks, self.stem(images), lambda cell, before, last: cell(before, last))
+
+
+class CellSupernet(Supernet):
+    """All networks of a space in one; cells of a kind share their branches."""
+
+    def __init__(self, options: tuple[str, ...], macro: Macro = MACRO) -> None:
+        super().__init__()
+        self.stem = _stem(macro.channels)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(SearchCell(plan, options) for plan in plans) for plans in cell_plans(macro)
+        )
+        self.channels = _map_channels(macro)
+        self.options = options
+
+    def forward(self, images: Tensor, branches: Mapping[str, Branches]) -> FeatureMaps:
+        return _walk(self.blocks, self.stem(images), lambda cell, *maps: cell(*maps, branches))
+
+    def inherited(self, genotype: Genotype) -> dict[str, Tensor]:
+        """The weights of one architecture; the norms that a search has without parameters get 1 and 0."""
+        weights = {}
+        for name, tensor in self.state_dict().items():
+            found = self._handed_down(name, genotype)
+            if found is not None:
+                weights[found] = tensor
+        for name in [name for name in weights if name.endswith("running_mean")]:
+            norm = name.removesuffix("running_mean")
+            weights.setdefault(f"{norm}weight", torch.ones_like(weights[name]))
+            weights.setdefault(f"{norm}bias", torch.zeros_like(weights[name]))
+        return weights
+
+    def _handed_down(self, name: str, genotype: Genotype) -> str | None:
+        """The name of a weight in the derived network, or None where it is not part of it."""
+        parts = name.split(".")
+        if parts[0] != "blocks" or parts[3] != "edges":
+            return name
+        # blocks.<block>.<cell>.edges.<key>.options.<number>.<rest>
+        cell = self.blocks[int(parts[1])][int(parts[2])]  # type: ignore[index]
+        chosen = genotype[place_of(str(cell.kind), parts[4])]
+        if chosen == NONE or self.options.index(chosen) != int(parts[6]):
+            return None
+        if chosen.endswith("pool_3x3"):
+            return None  # its norm belongs to the search
+        return ".".join([*parts[:5], *parts[7:]])
+
+
+@dataclass(frozen=True, slots=True)
+class CellSpace:
+    """Cells whose edges carry one of `options`, `none` among them."""
+
+    id: str
+    options: tuple[str, ...]
+
+    @property
+    def places(self) -> dict[str, tuple[str, ...]]:
+        return {place_of(kind, key): self.options for kind in KINDS for key, _, _ in edge_keys()}
+
+    def check(self, genotype: Genotype) -> None:
+        """InputError, with every mistake, when the genotype is not of this space."""
+        check_choices(self, genotype)
+        problems = Problems()
+        for kind in KINDS:
+            for block in range(1, BLOCKS + 1):
+                kept = [place for place in _of_block(kind, block) if genotype[place] != NONE]
+                if len(kept) != KEPT:
+                    problems.add(
+                        f"genotype.choices.{kind}.b{block}",
+                        f"{len(kept)} edges. Choose an operation on two edges and none on the others.",
+                    )
+        problems.raise_if_any()
+
+    def derive(self, alphas: Mapping[str, Tensor]) -> Genotype:
+        """Every block's two strongest edges, and on each its strongest operation.
+
+        An edge is as strong as its largest softmax weight besides that of `none`. Ties: the lower input, then
+        the order of the options. Source: Auto-ReID, section 3.1, by DARTS.
+        """
+        choices = dict.fromkeys(self.places, NONE)
+        named = [number for number, name in enumerate(self.options) if name != NONE]
+        weights = {place: [softmax(alphas[place])[n] for n in named] for place in choices}
+        for kind in KINDS:
+            for block in range(1, BLOCKS + 1):
+                # Sorting keeps the order of equals.
+                ranked = sorted(_of_block(kind, block), key=lambda place: -max(weights[place]))
+                for place in ranked[:KEPT]:
+                    best = weights[place].index(max(weights[place]))
+                    choices[place] = self.options[named[best]]
+        return Genotype.of(self.id, choices)
+
+    def sample(self, generator: torch.Generator) -> Genotype:
+        """Two edges of every block and their operations, uniformly at random."""
+        choices = dict.fromkeys(self.places, NONE)
+        named = [name for name in self.options if name != NONE]
+        for kind in KINDS:
+            for block in range(1, BLOCKS + 1):
+                places = _of_block(kind, block)
+                for number in torch.randperm(len(places), generator=generator)[:KEPT].tolist():
+                    option = int(torch.randint(len(named), (1,), generator=generator))
+                    choices[places[number]] = named[option]
+        return Genotype.of(self.id, choices)
+
+    def supernet(self, macro: Macro = MACRO) -> CellSupernet:
+        check_macro(macro)
+        return CellSupernet(self.options, macro)
+
+    def network(self, genotype: Genotype, macro: Macro = MACRO) -> CellNetwork:
+        self.check(genotype)
+        check_macro(macro)
+        choices = {
+            kind: {key: name for key, _, _ in edge_keys() if (name := genotype[place_of(kind, key)]) != NONE}
+            for kind in KINDS
+        }
+        return CellNetwork(choices, macro)
+
+
+def softmax(alpha: Tensor) -> list[float]:
+    """Softmax weights, the same for the same alphas in any order: edges that tie must not differ in the last
+    digit."""
+    values = alpha.detach().double().tolist()
+    largest = max(values)
+    exponentials = [math.exp(value - largest) for value in values]
+    total = math.fsum(exponentials)
+    return [exponential / total for exponential in exponentials]
+
+
+def _of_block(kind: str, block: int) -> list[str]:
+    """The places of a block, by input."""
+    return [place_of(kind, key) for key, number, _ in edge_keys() if number == block]
+
+
+def check_macro(macro: Macro) -> None:
+    """InputError, with every mistake, where no cell network can be built like this."""
+    problems = Problems()
+    if len(macro.layers) != BLOCKS or min(macro.layers, default=0) < 1:
+        problems.add(
+            "layers", f"{list(macro.layers)} is not four numbers of 1 or more, such as [2, 2, 2, 2]."
+        )
+    if macro.channels < 1:
+        problems.add("channels", f"{macro.channels} is too small. Use 1 or more.")
+    if macro.width_multiplier != 1:
+        problems.add("width_multiplier", "a cell network has none. Use channels instead.")
+    if problems.found:
+        raise InputError(*problems.found)
