@@ -1,4 +1,4 @@
-"""`autoreid campaign plan|run|status|logs|retry|cancel|why`. Nothing heavy is imported before one runs."""
+"""`autoreid campaign` and its verbs. Nothing heavy is imported before one of them runs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ examples:
   autoreid campaign plan cdnet_table1 --storage DIR         what it would run, and what is done already
   autoreid campaign run FILE --storage DIR                  run it; run the same line again to continue
   autoreid campaign run demo --storage DIR --set repeats=1  a value of the file, changed
+  autoreid campaign rehearse FILE --storage DIR             every arm in small, and what it will cost
   autoreid campaign status DIR                              how far every campaign of a storage is
   autoreid campaign logs DIR 3f2a                           every attempt at job 3f2a...
   autoreid campaign retry DIR                               what failed or was cancelled is run again
@@ -40,8 +41,16 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--storage", metavar="DIR", required=True, help="folder of all results")
     run.add_argument("--max-parallel", type=int, metavar="N", help="at most N jobs at once")
     run.add_argument("--max-hours", type=float, metavar="H", help="checkpoint and stop after H hours")
-    run.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    run.add_argument("--rehearse", action="store_true", help="rehearse every arm before anything is run")
     run.set_defaults(verb_run=_run_run)
+    rehearse = children.add_parser(
+        "rehearse", help="every arm in small, and what it will cost", description=_run_rehearse.__doc__
+    )
+    _add_file(rehearse)
+    rehearse.add_argument("--storage", metavar="DIR", required=True, help="folder of all results")
+    rehearse.set_defaults(verb_run=_run_rehearse)
+    for child in (run, rehearse):
+        child.add_argument("--quiet", action="store_true", help="no progress on stderr")
     status = children.add_parser("status", help="how far campaigns are", description=_run_status.__doc__)
     status.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     status.set_defaults(verb_run=_run_status)
@@ -59,7 +68,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     why.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     why.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
     why.set_defaults(verb_run=_run_why)
-    for child in (plan, run, status, logs, retry, cancel, why):
+    for child in (plan, run, rehearse, status, logs, retry, cancel, why):
         add_json_flag(child)
 
 
@@ -102,6 +111,7 @@ def _run_run(options: argparse.Namespace) -> int:
     """Run a campaign's unfinished jobs on this machine. Run the same command again to continue."""
     from tune_runs.campaign import load_campaign
     from tune_runs.launch import launch
+    from tune_runs.rehearsing import rehearsed
 
     settings = list(options.set)
     if options.max_parallel is not None:
@@ -110,12 +120,25 @@ def _run_run(options: argparse.Namespace) -> int:
     hours = options.max_hours
     if hours is not None and not 0 < hours < MOST_HOURS:
         raise InputError(f"--max-hours: {hours:g} is not a time. Give a number of hours above 0.")
-    summary = launch(campaign, _storage(options.storage), quiet=options.quiet, max_hours=hours)
+    storage = _storage(options.storage)
+    before = rehearsed if options.rehearse else None
+    summary = launch(campaign, storage, quiet=options.quiet, max_hours=hours, before=before)
     if options.quiet:  # else the progress has said it
         for job, error in (summary.failed | summary.skipped).items():
             say(f"job {job}: {error}")
     answer(summary.plain(), summary.text(), options.json)
     return summary.exit_code
+
+
+def _run_rehearse(options: argparse.Namespace) -> int:
+    """Take every arm through two steps, a checkpoint, a resume and an evaluation; say what it will cost."""
+    from tune_runs.campaign import load_campaign
+    from tune_runs.rehearsing import forecast_text, rehearse_campaign
+
+    campaign = load_campaign(options.file, tuple(options.set))
+    forecasts, allotment = rehearse_campaign(campaign, _storage(options.storage), quiet=options.quiet)
+    answer([found.plain() for found in forecasts], forecast_text(forecasts, allotment), options.json)
+    return DONE
 
 
 def _run_status(options: argparse.Namespace) -> int:

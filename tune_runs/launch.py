@@ -81,8 +81,17 @@ class Summary:
         return f"{self.campaign}: {self.jobs} jobs, {', '.join(parts)}, {self.wall_seconds:.0f} s.{again}"
 
 
+# What is done with a plan before it is run, such as a rehearsal; it takes lines for people as well.
+Before = Callable[[Plan, Storage, Allotment, Callable[[str], None]], None]
+
+
 def launch(
-    campaign: Campaign, storage: Storage, *, quiet: bool = False, max_hours: float | None = None
+    campaign: Campaign,
+    storage: Storage,
+    *,
+    quiet: bool = False,
+    max_hours: float | None = None,
+    before: Before | None = None,
 ) -> Summary:
     """Run the campaign's unfinished jobs on this machine; InputError before anything starts."""
     from autoreid.running import run_job  # deferred: loads torch
@@ -90,15 +99,17 @@ def launch(
     write = silent if quiet else say
     storage.check()
     with interruptible(), time_limit(max_hours, write):
-        allotment, plan, index = _check(campaign, write)
+        allotment, plan, index = check_launch(campaign, write)
         decode_data(plan, index, write)
+        if before is not None:
+            before(plan, storage, allotment, write)
         change = str(save_manifest(storage, plan))
         if change:
             write(f"{campaign.name}: {change}")
         return run_plan(plan, storage, allotment, run_job, write)
 
 
-def _check(campaign: Campaign, write: Callable[[str], None]) -> tuple[Allotment, Plan, ImageIndex]:
+def check_launch(campaign: Campaign, write: Callable[[str], None]) -> tuple[Allotment, Plan, ImageIndex]:
     """What a launch starts from. InputError holds what is wrong with the machine and with the data."""
     problems = Problems()
     allotment = found = None

@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from autoreid.cli import say
 from autoreid.errors import InterruptionError, RunError
 from autoreid.storage import Storage
-from tune_runs.launch import run_plan
+from tune_runs.campaign import Campaign
+from tune_runs.launch import check_launch, decode_data, run_plan
 from tune_runs.overview import table
 from tune_runs.planning import Plan
+from tune_runs.progress import silent
 from tune_runs.resources import Allotment, counted
+from tune_runs.signals import interruptible
 from tune_runs.states import states_of
 
 
@@ -70,6 +74,23 @@ def rehearse(
             failed = (f"rehearsal: {arms[job]}: {error}" for job, error in summary.failed.items())
             raise RunError("\n".join([*failed, "Nothing of the campaign was run."]))
         return list(_forecasts(plan, storage, scratch))
+
+
+def rehearse_campaign(
+    campaign: Campaign, storage: Storage, *, quiet: bool = False
+) -> tuple[list[Forecast], Allotment]:
+    """Rehearse a campaign as it would be launched now; InputError before anything starts."""
+    write = silent if quiet else say
+    storage.check()
+    with interruptible():
+        allotment, plan, index = check_launch(campaign, write)
+        decode_data(plan, index, write)
+        return rehearse(plan, storage, allotment, write), allotment
+
+
+def rehearsed(plan: Plan, storage: Storage, allotment: Allotment, write: Callable[[str], None]) -> None:
+    """Rehearse a plan before it is run, and say what it will cost."""
+    write(forecast_text(rehearse(plan, storage, allotment, write), allotment))
 
 
 @contextmanager
