@@ -25,7 +25,7 @@ from analysis.results import (
     summaries,
     total_seconds,
 )
-from analysis.selections import selections
+from analysis.selections import best_alone, selections
 from analysis.words import NOTHING
 
 # How a line of a claim begins that starts a paragraph: a command, or `Cost:`.
@@ -168,7 +168,12 @@ def _facts(records: Records) -> tuple[tuple[str, str], ...]:
     if found:
         best = max(found, key=lambda arm: found[arm].mean)
         label = "Highest mean mAP" if len(found) > 1 else "Mean mAP"
-        spread = f"{words.spread(found[best])} % ({words.counted(found[best].n, 'repeat')})"
+        times = words.counted(found[best].n, "repeat")
+        if best_alone(records.trials, best):
+            times = (
+                f"{words.counted(found[best].n, 'training')} of the best of {records.planned(best, 'search')}"
+            )
+        spread = f"{words.spread(found[best])} % ({times})"
         facts.append((label, f"{best}: {spread}"))
     digest = _held(records.trials, "data_fingerprint")
     facts.append(("Data", f"{_data(records.facts)}, fingerprint {digest[: words.SHORT]}"))

@@ -115,7 +115,7 @@ def _repeat_words(records: Records, arm: str) -> str:
     searches = records.planned(arm, "search")
     if not searches:
         return GIVEN
-    if best_alone(records, arm):
+    if best_alone(records.trials, arm):
         return (
             f"a repeat is a training of the one genotype that was selected among {searches} searches; its "
             "spread covers training only."
@@ -126,7 +126,7 @@ def _repeat_words(records: Records, arm: str) -> str:
 def selected(records: Records) -> list[str]:
     """The best of several is not to be compared with a mean over several."""
     arms = records.arms_with("select")
-    best = [arm for arm in arms if best_alone(records, arm)]
+    best = [arm for arm in arms if best_alone(records.trials, arm)]
     found = []
     if [arm for arm in arms if arm not in best]:
         found.append(SELECTED)

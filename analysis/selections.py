@@ -22,16 +22,16 @@ WITHIN = (
 )
 
 
-def best_alone(records: Records, arm: str) -> bool:
+def best_alone(trials: pd.DataFrame, arm: str) -> bool:
     """Whether the arm trains the selected genotype, and no other."""
-    selections = set(records.trials[records.trials["kind"] == "select"]["job"])
-    trainings = records.trials[(records.trials["arm"] == arm) & (records.trials["kind"] == "train")]
+    selections = set(trials[trials["kind"] == "select"]["job"])
+    trainings = trials[(trials["arm"] == arm) & (trials["kind"] == "train")]
     return any(json.loads(text).get("job") in selections for text in trainings["inputs"].dropna())
 
 
 def of_selected(records: Records, arm: str, column: str) -> list[float]:
     """What the trainings of the selected genotype gave, where all searches are trained; else nothing."""
-    if best_alone(records, arm):
+    if best_alone(records.trials, arm):
         return []
     return values(records.retrains[records.retrains["selected"].fillna(False)], arm, column)
 
@@ -61,7 +61,7 @@ def _sentence(records: Records, arm: str) -> str:
     if mine.empty:
         return f"{head}; it is not trained yet."
     times = words.counted(len(mine), "training")
-    if best_alone(records, arm):
+    if best_alone(records.trials, arm):
         return f"{head}; on the test set {_scores(mine, arm)} ({times}). The others were not trained."
     rest = words.counted(len(trained), "repeat")
     return f"{head}; on the test set {_scores(mine, arm)}. Mean of all ({rest}): {_scores(trained, arm)}."

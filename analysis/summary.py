@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis import tables, words
 from analysis.pages import values
+from analysis.selections import best_alone
 from analysis.statistics import Summary, summarise
 from analysis.words import NOTHING
 
@@ -48,6 +49,24 @@ def summary_plain(directory: Path | str, campaign: str) -> list[dict[str, Any]]:
     ]
 
 
+def _notes(directory: Path | str, campaign: str) -> list[str]:
+    """What of the repeats was selected on validation, a line for each arm."""
+    trials = tables.read(directory, "trials", campaign)
+    retrains = tables.read(directory, "retrains", campaign)
+    chosen = retrains[retrains["selected"].fillna(False)]
+    lines = []
+    for arm, found in chosen.groupby("arm", sort=False):
+        if best_alone(trials, str(arm)):
+            searches = int(((trials["arm"] == arm) & (trials["kind"] == "search")).sum())
+            lines.append(f"{arm}: trainings of the best of {searches} searches, selected on validation")
+        else:
+            scores = words.each(values(found, str(arm), "mAP"))
+            lines.append(
+                f"{arm}: selected on validation: repeat {words.numbers(found['repeat'])}, mAP {scores}"
+            )
+    return ["", *lines] if lines else []
+
+
 def summary_table(directory: Path | str, campaign: str) -> str:
     """The summary as a text table for a terminal: every arm, its means and every repeat."""
     rows = []
@@ -63,6 +82,7 @@ def summary_table(directory: Path | str, campaign: str) -> str:
                 words.percent(before.mean) if before else NOTHING,
             )
         )
+    notes = _notes(directory, campaign)
     headings = ("arm", "repeats", "rank-1 %", "mAP %", "mAP of each repeat", "untrained mAP")
     head = f"{campaign}: mean ± standard deviation over repeats"
-    return f"{head}\n\n{words.aligned(headings, rows, 'lrrrlr')}"
+    return "\n".join([head, "", words.aligned(headings, rows, "lrrrlr"), *notes])

@@ -13,6 +13,7 @@ from analysis.cautions import BEST, DIFFERENT_SPREADS, GIVEN, SELECTED
 from analysis.collect import collect
 from analysis.pages import Page
 from analysis.report import report
+from analysis.summary import summary_table
 from analysis.tables import read
 from autoreid.recipes import SELECT_RECIPES
 
@@ -55,6 +56,17 @@ def test_the_tables_hold_every_score_and_mark_the_selected_search(each: Path) ->
     assert (row["status"], row["repeat"], row["epochs"], row["wall_seconds"]) == ("done", 0, 4, 12.0)
     assert row["inputs"].startswith('{"jobs":["')
     assert set(read(each, "epochs")["kind"]) == {"search", "train"}
+
+
+def test_the_summary_names_the_selected_repeat_below_all(each: Path, tmp_path: Path) -> None:
+    collect(each)
+    lines = summary_table(each, "selecting").splitlines()
+    assert "36.0  39.0  37.0  40.0" in lines[3]
+    assert lines[-1] == f"{ARM}: selected on validation: repeat 2, mAP 39.0"
+    selecting(tmp_path, 51, 63, 62, 40, trainings=3)
+    collect(tmp_path)
+    last = summary_table(tmp_path, "selecting").splitlines()[-1]
+    assert last == f"{ARM}: trainings of the best of 4 searches, selected on validation"
 
 
 def test_without_a_selection_nothing_is_said_to_be_selected(example: Path, example_page: Page) -> None:
@@ -115,6 +127,7 @@ def test_where_the_best_alone_is_trained_all_trainings_are_its(tmp_path: Path) -
     assert retrains["seed_train"].tolist() == [20, 21, 22]
     assert "selected" not in grid(found, "Results", "mAP").headings
     assert grid(found, "Results", "mAP").rows[0][:2] == (ARM, "3 of 3")
+    assert dict(found.facts)["Mean mAP"] == f"{ARM}: 37.3 ± 1.5 % (3 trainings of the best of 4)"
     assert section(found, "Selection").points == (
         f"{ARM}: selected on validation: repeat 2 of 4 (mAP 63.0 %); on the test set mAP 37.3 ± 1.5 % and "
         "rank-1 57.3 ± 1.5 % (3 trainings). The others were not trained.",
