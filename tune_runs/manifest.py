@@ -8,27 +8,40 @@ from typing import Any
 
 from autoreid.storage import Storage
 from autoreid.version import STORAGE_VERSION
+from tune_runs.changes import ArmsChange, changes
 from tune_runs.planning import Plan
 from tune_runs.resources import counted
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How a plan differs from the manifest that was there: numbers of jobs."""
+    """How a plan differs from the manifest that was there: in numbers of jobs, and arm by arm."""
 
     first: bool
-    new: int
-    gone: int
+    new: int = 0
+    gone: int = 0
+    arms: tuple[ArmsChange, ...] = ()
 
     def __str__(self) -> str:
-        """One line for people; empty where there is nothing to say."""
-        parts = []
-        if not self.first and self.new:
-            parts.append(f"{counted(self.new, 'job')} {'is' if self.new == 1 else 'are'} new")
+        """A line for people, and one for each group of arms; empty where there is nothing to say."""
+        if not self.arms:
+            return ""
+        parts = [f"{counted(self.new, 'job')} {'is' if self.new == 1 else 'are'} new"]
         if self.gone:
             verb = "is" if self.gone == 1 else "are"
             parts.append(f"{self.gone} {verb} no longer planned (their results stay in the storage)")
-        return f"the campaign has changed since its last launch: {', '.join(parts)}" if parts else ""
+        head = f"the campaign has changed since its last launch: {', '.join(parts)}"
+        return "\n".join([head, *(f"  {arms}" for arms in self.arms)])
+
+    def plain(self) -> dict[str, Any]:
+        """The change as JSON values; `lines` are what people read."""
+        return {
+            "first": self.first,
+            "lines": str(self).splitlines(),
+            "new": self.new,
+            "gone": self.gone,
+            "arms": [arms.plain() for arms in self.arms],
+        }
 
 
 def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
@@ -51,18 +64,31 @@ def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
     }
 
 
+def change_of(storage: Storage, plan: Plan) -> Change:
+    """How a plan differs from what the campaign of its name planned before; nothing is written."""
+    return _compared(storage, plan)[0]
+
+
 def save_manifest(storage: Storage, plan: Plan) -> Change:
     """Write what the campaign plans now, and say how it differs from what it planned before.
 
     An unchanged plan leaves the file as it is. Jobs that are no longer planned leave the manifest; their
     folders stay, and come back into use when they are planned again.
     """
+    change, old, manifest = _compared(storage, plan)
+    if old is None or any(old.get(key) != manifest[key] for key in manifest.keys() - {"updated"}):
+        storage.write_manifest(plan.campaign.name, manifest)
+    return change
+
+
+def _compared(storage: Storage, plan: Plan) -> tuple[Change, dict[str, Any] | None, dict[str, Any]]:
+    """The change, the manifest that was there, and the one of the plan."""
+    storage.check()
     name = plan.campaign.name
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     old = storage.read_manifest(name) if name in storage.campaigns() else None
     manifest = manifest_of(plan, old["created"] if old else now, now)
-    planned = set(plan.jobs)
-    before = set(old["jobs"]) if old else set()
-    if old is None or any(old.get(key) != manifest[key] for key in manifest.keys() - {"updated"}):
-        storage.write_manifest(name, manifest)
-    return Change(old is None, len(planned - before), len(before - planned))
+    if old is None:
+        return Change(first=True, new=len(plan.jobs)), None, manifest
+    new, gone = manifest["jobs"].keys() - old["jobs"].keys(), old["jobs"].keys() - manifest["jobs"].keys()
+    return Change(False, len(new), len(gone), changes(old, manifest)), old, manifest

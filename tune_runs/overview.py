@@ -14,6 +14,7 @@ from autoreid.storage import Storage
 from autoreid.values import plain as plain_value
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
+from tune_runs.manifest import change_of
 from tune_runs.planning import NO_DATA, Plan, check_batches, make_plan
 from tune_runs.resources import allot, counted, this_machine
 from tune_runs.states import STATES, State, states_of
@@ -48,7 +49,9 @@ def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with
     """What a plan says, as JSON values."""
     campaign = plan.campaign
     states: dict[str, State] = {}
+    change = None
     if storage is not None and missing is None:
+        change = change_of(storage, plan).plain()
         states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
     done = [plan.jobs[job_id].kind for job_id, state in states.items() if state.status == "done"]
     try:
@@ -69,6 +72,7 @@ def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with
         "entries": len(plan.entries),
         "jobs": {kind: plan.count(kind) for kind in KINDS},
         "done": {kind: done.count(kind) for kind in KINDS} if states else None,
+        "change": change,
         "resources": resources or None,
         "resources_problem": impossible,
     }
@@ -159,6 +163,7 @@ def plan_text(plain: Plain) -> str:
     lines += ["", f"jobs: {_work(jobs)}{note}"]
     if done is not None:
         lines += [f"done already and reused: {_work(done)}"]
+    lines += plain["change"]["lines"] if plain["change"] else []
     lines += [f"resources: {plain['resources'] or plain['resources_problem']}"]
     if "job_list" in plain:
         listed = [
