@@ -121,9 +121,9 @@ def _forecasts(plan: Plan, storage: Storage, scratch: Storage) -> Iterator[Forec
         yield Forecast(arm, kind, len(left), found["step_seconds"], found["predicted_seconds"], peak)
 
 
-def total_hours(forecasts: list[Forecast]) -> float:
-    """Hours of all jobs that are left, one after the other; those that cannot be told count as nothing."""
-    return sum(found.left * (found.job_seconds or 0.0) for found in forecasts) / 3600
+def total_seconds(forecasts: list[Forecast]) -> float:
+    """Of all jobs that are left, one after the other; those that cannot be told count as nothing."""
+    return sum(found.left * (found.job_seconds or 0.0) for found in forecasts)
 
 
 def forecast_text(forecasts: list[Forecast], allotment: Allotment) -> str:
@@ -133,14 +133,26 @@ def forecast_text(forecasts: list[Forecast], allotment: Allotment) -> str:
             found.arm,
             found.kind,
             str(found.left),
-            f"{found.step_seconds:.3f}",
-            "-" if found.job_seconds is None else f"{found.job_seconds / 3600:.2f}",
-            f"{found.peak_memory_bytes / 2**30:.1f}",
+            f"{found.step_seconds:.3f} s",
+            "-" if found.job_seconds is None else lasting(found.job_seconds),
+            f"{found.peak_memory_bytes / 2**30:.1f} GiB",
         )
         for found in forecasts
     ]
-    head = ("arm", "kind", "jobs left", "s a step", "h a job", "GiB")
-    hours = total_hours(forecasts)
-    together = f"about {hours:.1f} hours of jobs; {hours / allotment.slots:.1f} hours with {allotment}"
+    head = ("arm", "kind", "jobs left", "a step", "a job", "memory")
+    seconds = total_seconds(forecasts)
     jobs = counted(sum(found.left for found in forecasts), "job")
-    return "\n".join([*table(head, rows), f"{jobs} left: {together}"])
+    together = f"about {lasting(seconds)} one after the other, {lasting(seconds / allotment.slots)} with"
+    return "\n".join([*table(head, rows), f"{jobs} left: {together} {allotment}"])
+
+
+def lasting(seconds: float) -> str:
+    """A time for people.
+
+    >>> lasting(8.2), lasting(600), lasting(90000), lasting(400000)
+    ('8 s', '10.0 min', '25.0 h', '4.6 days')
+    """
+    for unit, size, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < most * size:
+            return f"{seconds / size:.{0 if unit == 's' else 1}f} {unit}"
+    return f"{seconds / 86400:.1f} days"
