@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from autoreid.errors import InputError
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
 from search_spaces.published import PUBLISHED
 from tune_runs.campaign import load_campaign, read_campaign, shipped_campaigns
-from tune_runs.protocol import Protocol
+from tune_runs.protocol import Protocol, Seeds
 
 HEAD = """\
 # What it shows.
@@ -223,6 +223,8 @@ def test_shipped_campaigns_are_found_by_name_and_are_valid(tmp_path, monkeypatch
     assert [arm.search.k for arm in table.arms if arm.search] == [1, 2, 3, 4, "all"] * 2
     assert {arm.search.space for arm in table.arms if arm.search} == {"cs-v1", "cds-v1"}
     assert all(arm.train == CDNET_TRAIN for arm in table.arms)
+    assert {arm.select for arm in table.arms} == {SELECT_RECIPES["supernet"]}
+    assert demo.arms[0].select is None and table.protocol.trained == "each"
     assert "Table 1" in table.claim
 
 
@@ -231,6 +233,13 @@ def test_a_campaign_that_is_not_there_is_named_with_those_that_are():
         InputError, match=r"dem: no such file, and no shipped campaign 'dem'\. Did you mean 'demo'\?"
     ):
         load_campaign("dem")
+
+
+def test_the_protocol_in_the_documentation_is_valid():
+    page = Path(__file__).parents[2] / "docs" / "campaigns.md"
+    (example,) = re.findall(r"```yml\n(.*?)```", page.read_text(), re.DOTALL)
+    protocol = read_campaign(HEAD + example + "arms: {a: {search: {}}}").protocol
+    assert protocol == Protocol(4, Seeds(0, 100, 200), ("search", "train"), "best", 3)
 
 
 def test_the_campaign_in_the_documentation_is_valid():

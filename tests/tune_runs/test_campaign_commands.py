@@ -88,7 +88,7 @@ def test_status_counts_selections_and_what_they_wait_for(file, tmp_path, capsys,
 
 def test_plan_works_before_the_data_is_there(tmp_path, capsys):
     plain = planned(capsys, "cdnet_table1", "--set", f"data.root={tmp_path / 'nowhere'}")
-    assert plain["jobs"] == {"search": 40, "select": 0, "train": 40}
+    assert plain["jobs"] == {"search": 40, "select": 10, "train": 40}
     assert "no such folder" in plain["data_problem"] and plain["data_fingerprint"] is None
 
 
