@@ -136,6 +136,7 @@ def to_parquet(table: str, campaign: str, rows: list[Row], facts: str | None = N
 def _wanted(storage: Storage, campaigns: list[str] | None) -> list[str]:
     if isinstance(storage.folder, LocalFolder) and not storage.folder.root.is_dir():
         raise InputError(f"{storage.folder}: no such folder. Give the folder that the run's --storage named.")
+    storage.check()
     known = storage.campaigns()
     if not known:
         raise InputError(

@@ -74,7 +74,7 @@ def _damage(attempt: Attempt, outcome: Outcome | None) -> str | None:
     """Why an attempt that ended does not count, if it does not."""
     if outcome is None:
         present = "outcome.json" in attempt.folder.children()
-        return f"{_label(attempt)}: outcome.json is damaged" if present else None
+        return f"{_label(attempt)}: outcome.json is damaged, or of another job" if present else None
     if outcome.status == "done" and not attempt.valid(outcome):
         return f"{_label(attempt)}: files are missing or differ from what its outcome vouches for"
     return None

@@ -41,13 +41,14 @@ def from_bytes(data: bytes, place: str, keys: Iterable[str] = ()) -> dict[str, A
 @dataclass(frozen=True, slots=True, order=True)
 class Label:
     """A checkpoint beside its bytes: how far the run was, the last part of the records that goes with it, the
-    threads that computed it, and the digest."""
+    threads that computed it, the digest, and the id of the job that it belongs to."""
 
     epoch: int
     step: int
     part: int
     threads: int
     sha256: str
+    job: str
 
     @property
     def name(self) -> str:
@@ -57,7 +58,7 @@ class Label:
 def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int) -> Label:
     """Put a checkpoint that goes with the records up to `part`; all but the newest two are removed."""
     data, at = to_bytes(state), state["position"]
-    label = Label(at["epoch"], at["step"], part, torch.get_num_threads(), sha256(data))
+    label = Label(at["epoch"], at["step"], part, torch.get_num_threads(), sha256(data), attempt.job)
     # Not vouched for: an outcome needs no checkpoint.
     attempt.folder.write(f"{label.name}.pt", data)
     attempt.folder.write(f"{label.name}.json", to_json(asdict(label)))
@@ -80,11 +81,16 @@ def remove_checkpoints(attempt: Attempt, keep: int = 0) -> None:
 def _labels(attempt: Attempt) -> Iterator[Label]:
     for name in _label_names(attempt):
         try:
-            yield Label(**json.loads(attempt.read(name)))
+            label = Label(**json.loads(attempt.read(name)))
         except FileNotFoundError:
             continue  # removed by its own attempt, which goes on
         except (ValueError, TypeError):
             say(f"{attempt.folder}/{name}: damaged; this checkpoint is passed over.")
+            continue
+        if label.job == attempt.job:
+            yield label
+        else:
+            say(f"{attempt.folder}/{name}: a checkpoint of job {label.job}; it is passed over.")
 
 
 def newest_checkpoint(attempts: Iterable[Attempt]) -> tuple[Attempt, Label, dict[str, Any]] | None:

@@ -179,6 +179,7 @@ def status_plain(storage: Storage) -> Plain:
 
     A campaign whose manifest is damaged is named under `problems`, and hides no other one.
     """
+    storage.check()
     names = storage.campaigns()
     if not names:
         raise InputError(f"{storage.folder}: no campaign in this folder. Give the --storage of a launch.")
