@@ -49,9 +49,10 @@ def test_a_checkpoint_of_another_job_is_passed_over(
     assert storage.job(job.id).attempts()[0].folder.sizes("checkpoints/")
     copied(storage, job, other)
     list(run_job(other, storage, small_source, CPU, cache))
-    assert f"a checkpoint of job {job.id}; it is passed over" in capsys.readouterr().err
+    said = capsys.readouterr().err
     list(run_job(other, whole, small_source, CPU, cache))
     same_job(storage, whole, other)
+    assert f"a checkpoint of job {job.id}; it is passed over" in said
 
 
 def test_a_finished_attempt_of_another_job_is_no_result(
