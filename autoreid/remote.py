@@ -6,6 +6,7 @@ do when a write breaks off is in docs/decisions/0007-remote-storage.md.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import hashlib
@@ -35,10 +36,8 @@ CONNECT_SECONDS, ANSWER_SECONDS, ATTEMPTS = 5, 15, 3
 # pyarrow puts fewer bytes than these in one request, and more in parts of this size.
 PART_BYTES = 10 * 2**20
 READS = 5
-FORBIDDEN = re.compile("ACCESS_DENIED|PERMISSION_DENIED")
-CREDENTIALS_AT_FAULT = re.compile(
-    f"{FORBIDDEN.pattern}|ACCESS_KEY|SIGNATURE|TOKEN|UNAUTHENTICATED|credential", re.I
-)
+DENIED = re.compile("ACCESS_DENIED|PERMISSION_DENIED")
+UNKNOWN_USER = re.compile("ACCESS_KEY|SIGNATURE|TOKEN|UNAUTHENTICATED|credential", re.I)
 # Streams whose writing failed: closing or collecting one would publish the bytes that it has so far.
 _BROKEN: list[Any] = []
 
@@ -80,27 +79,25 @@ class RemoteFolder:
     def _path(self, name: str) -> str:
         return "/".join(part for part in (self.store.bucket, self.prefix, name.rstrip("/")) if part)
 
-    def _client(self) -> Client:
-        return _connect(self.store, os.getpid())
-
     def read(self, name: str) -> bytes:
-        with self._named(name, "read"):
-            for _ in range(READS):
-                data = _read_once(self._client().whole, self._path(name))
-                if data is not None:
-                    return data
+        client = _connect(self.store)
+        with _named(self.store, f"{self}/{name}", "read"):
+            data = _read(client.whole, self._path(name))
+        if data is not None:
+            return data
         raise StorageError(f"{self}/{name}: changed {READS} times while it was read. Try again.")
 
     def write(self, name: str, data: bytes) -> None:
-        client = self._client()
+        client = _connect(self.store)
         system = client.whole if len(data) < PART_BYTES else client.parts
         # In a thread of its own, for no signal's exception can come between opening and closing there.
-        with self._named(name, "written"), ThreadPoolExecutor(1) as thread:
+        with _named(self.store, f"{self}/{name}", "written"), ThreadPoolExecutor(1) as thread:
             thread.submit(_put, system, self._path(name), data).result()
 
     def remove(self, name: str) -> None:
-        with self._named(name, "removed"), contextlib.suppress(FileNotFoundError):
-            self._client().whole.delete_file(self._path(name))
+        client = _connect(self.store)
+        with _named(self.store, f"{self}/{name}", "removed"), contextlib.suppress(FileNotFoundError):
+            client.whole.delete_file(self._path(name))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         start = len(self._path("")) + 1
@@ -118,29 +115,33 @@ class RemoteFolder:
     def _listed(self, name: str, recursive: bool) -> list[Any]:
         from pyarrow.fs import FileSelector  # deferred: slow to load
 
+        client = _connect(self.store)
         selector = FileSelector(self._path(name), allow_not_found=True, recursive=recursive)
-        with self._named(name, "listed"):
-            listed: list[Any] = self._client().whole.get_file_info(selector)
+        with _named(self.store, f"{self}/{name}".rstrip("/"), "listed"):
+            listed: list[Any] = client.whole.get_file_info(selector)
         return listed
 
     def child(self, name: str) -> RemoteFolder:
         return RemoteFolder(self.store, f"{self.prefix}/{name}".strip("/"))
 
-    @contextlib.contextmanager
-    def _named(self, name: str, done: str) -> Iterator[None]:
-        """Errors of the store as errors that name the file."""
-        try:
-            yield
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{self}/{name}: no such file") from None
-        except OSError as error:
-            raise _unreachable(self.store, f"{self}/{name}".rstrip("/"), done, error) from error
+
+@contextlib.contextmanager
+def _named(store: Store, place: str, done: str) -> Iterator[None]:
+    """Errors of pyarrow as errors that name the place and the remedy."""
+    from pyarrow import ArrowException  # deferred: slow to load
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{place}: no such file") from None
+    except (OSError, ArrowException) as error:
+        raise _unreachable(store, place, done, error) from error
 
 
-def _unreachable(store: Store, place: str, done: str, error: OSError) -> StorageError:
+def _unreachable(store: Store, place: str, done: str, error: Exception) -> StorageError:
     text = " ".join(str(error).split())
-    reason = text[max(text.find("AWS Error"), 0) :].partition(" error_info=")[0].rstrip(". ")
-    if CREDENTIALS_AT_FAULT.search(reason):
+    reason = text[max(text.find("AWS Error"), 0) :].partition(" error_info=")[0].rstrip(".: ")
+    if DENIED.search(reason) or UNKNOWN_USER.search(reason):
         remedy = f"Check {CREDENTIALS[store.scheme]}, and their rights on the bucket."
     elif "NO_SUCH_BUCKET" in reason:
         remedy = "Create the bucket, or correct the address."
@@ -159,44 +160,68 @@ def _put(system: Any, path: str, data: bytes) -> None:
     stream.close()
 
 
-def _read_once(system: Any, path: str) -> bytes | None:
-    """The bytes, or None when the file was replaced between the two requests that reading takes."""
-    with system.open_input_file(path) as file:
-        size, tag = file.size(), _tag(file)
-        try:
-            data: bytes = file.read_at(size, 0)
-        except OSError as error:
-            if isinstance(error, FileNotFoundError) or "NO_SUCH_KEY" in str(error):
-                return None
-            raise
-    # Most tags are MD5 digests. Those of files in parts, or encrypted ones, are asked for once more.
-    if tag is None or tag == hashlib.md5(data, usedforsecurity=False).hexdigest():
-        return data if len(data) == size else None
-    with system.open_input_file(path) as file:
-        return data if len(data) == size and _tag(file) == tag else None
+def _read(system: Any, path: str) -> bytes | None:
+    """The bytes, or None when they changed with every reading.
+
+    A reading is two requests, and between them the file may be replaced: what came is then a piece of the new
+    one. Its digest tells, for most files; of the others two readings have to be alike.
+    """
+    before: object = None
+    for _ in range(READS):
+        with system.open_input_file(path) as file:
+            tag = _tag(file)
+            try:
+                came = file.read_at(file.size(), 0)
+            except OSError as error:
+                came = error
+        if isinstance(came, bytes) and _fits(came, tag):
+            return came
+        now = (tag, came if isinstance(came, bytes) else str(came))
+        if now == before:
+            if isinstance(came, bytes):
+                return came
+            raise came
+        before = now
+    return None
 
 
-def _tag(file: Any) -> str | None:
-    tag = (file.metadata() or {}).get("ETag")
-    return None if tag is None else tag.decode().strip('"')
+def _tag(file: Any) -> str:
+    """The store's digest of an open file, in hexadecimal; of other stores and files whatever names it."""
+    metadata = file.metadata() or {}
+    if metadata.get("md5Hash"):
+        return base64.b64decode(metadata["md5Hash"]).hex()
+    return str(metadata.get("ETag", b"").decode().strip('"'))
+
+
+def _fits(data: bytes, tag: str) -> bool:
+    """Whether a tag is the digest of the bytes: their MD5, or that of the MD5s of the parts they came in."""
+    parts = [data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)] or [b""]
+    digests = [hashlib.md5(part, usedforsecurity=False) for part in parts]
+    joined = hashlib.md5(b"".join(digest.digest() for digest in digests), usedforsecurity=False)
+    if "-" in tag:
+        return tag == f"{joined.hexdigest()}-{len(parts)}"
+    return len(parts) == 1 and tag == digests[0].hexdigest()
 
 
 @functools.cache
-def _connect(store: Store, process: int) -> Client:
-    """The client of a store in this process: connections do not survive a fork."""
-    with RemoteFolder(store)._named("", "reached"):
-        try:
+def _connect(store: Store) -> Client:
+    try:
+        with _named(store, str(store), "reached"):
             client = {"s3": _s3, "gs": _gs}[store.scheme](store, dict(store.options))
-            info = client.whole.get_file_info(store.bucket)
-        except ImportError:
-            raise InputError(f"{store}: object stores need pyarrow. Run 'pip install pyarrow'.") from None
-        except OSError as error:
-            if not FORBIDDEN.search(str(error)):
-                raise
-            return client  # it may be that only this question is not allowed
-    if info.type.name == "NotFound":
-        raise InputError(f"{store}: no such bucket at this endpoint. Create it, or correct the address.")
-    return client
+            if _bucket_is_there(store, client):
+                return client
+    except ImportError:
+        raise InputError(f"{store}: object stores need pyarrow. Run 'pip install pyarrow'.") from None
+    raise InputError(f"{store}: no such bucket at this endpoint. Create it, or correct the address.")
+
+
+def _bucket_is_there(store: Store, client: Client) -> bool:
+    try:
+        return bool(client.whole.get_file_info(store.bucket).type.name != "NotFound")
+    except OSError as error:
+        if DENIED.search(str(error)):
+            return True  # rights may begin at a prefix
+        raise
 
 
 def _s3(store: Store, options: Mapping[str, str]) -> Client:
