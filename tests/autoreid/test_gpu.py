@@ -10,9 +10,11 @@ import torch
 from autoreid.data.source import DataSource
 from autoreid.feed import PreparedData
 from autoreid.jobs import search_job, train_job
+from autoreid.models.assembly import build_supernet
 from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Execution
 from autoreid.running import build_run, run_job
 from autoreid.storage import Storage
+from autoreid.validation import score_in_supernet
 from autoreid.values import override
 from search_spaces.published import PUBLISHED
 
@@ -56,3 +58,15 @@ def test_work_begun_on_the_cpu_continues_on_the_gpu(
     begun.close()
     rows = list(run_job(job, Storage(tmp_path), small_source, CUDA, cache))
     assert [row["epoch"] for row in rows] == [2]
+
+
+def test_a_genotype_scores_in_its_supernet_as_on_the_cpu(small_data: PreparedData) -> None:
+    recipe = override(CDNET_SEARCH, SIZE | {"split.held_out": 2})
+    model = build_supernet(recipe.space, recipe.neck, small_data.identities, width_multiplier=0.25)
+    found = [
+        score_in_supernet(
+            recipe, CDNET, model.state_dict(), small_data, split_seed=0, execution=Execution(device=device)
+        ).mean_average_precision
+        for device in ("cpu", "cuda")
+    ]
+    assert found[1] == pytest.approx(found[0], abs=0.01)
