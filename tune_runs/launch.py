@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,10 @@ from autoreid.cli import DONE, FAILED, INTERRUPTED, say
 from autoreid.data.index import ImageIndex
 from autoreid.data.source import default_cache
 from autoreid.errors import InputError, Problems
-from autoreid.folders import read_json
-from autoreid.jobs import Job
 from autoreid.storage import Storage
 from tune_runs.campaign import Campaign
 from tune_runs.context import Context, Engine
+from tune_runs.descriptions import description_problems
 from tune_runs.dispatch import Dispatch
 from tune_runs.manifest import save_manifest
 from tune_runs.packages import imported_packages
@@ -137,24 +136,6 @@ def decode_data(plan: Plan, index: ImageIndex, write: Callable[[str], None]) -> 
         decode(index, height, width, default_cache(), plan.fingerprint)
 
 
-def check_descriptions(plan: Plan, storage: Storage, jobs: Container[str]) -> None:
-    """InputError where one of these jobs has a damaged description; one without gets it when it is run."""
-    problems = Problems()
-    for job_id in [job_id for job_id in plan.jobs if job_id in jobs]:
-        folder = storage.job(job_id).folder
-        place = f"{folder}/job.json"
-        try:
-            found = Job.from_plain(read_json(folder, "job.json"), place).id
-        except FileNotFoundError:
-            continue
-        except InputError as error:
-            problems.extend(error.problems)
-            continue
-        if found != job_id:
-            problems.add(place, f"describes job {found}. Remove the file.")
-    problems.raise_if_any()
-
-
 def run_plan(
     plan: Plan,
     storage: Storage,
@@ -168,7 +149,9 @@ def run_plan(
     needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
     states = states_of(storage, needs)
     done = {job_id for job_id, state in states.items() if state.status == "done"}
-    check_descriptions(plan, storage, set(storage.jobs()) - done)
+    problems = description_problems(storage, states)
+    if problems:
+        raise InputError(*problems)
     stop = Stop(functools.partial(end_by_force, set(descendants())))
     dispatch = Dispatch(
         Releases(needs, done),

@@ -14,6 +14,7 @@ from autoreid.storage import Storage
 from autoreid.values import plain as plain_value
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
+from tune_runs.descriptions import description_problems
 from tune_runs.manifest import change_of
 from tune_runs.planning import NO_DATA, Plan, check_batches, make_plan
 from tune_runs.resources import allot, counted, this_machine
@@ -48,11 +49,7 @@ def plan_without_running(campaign: Campaign) -> tuple[Plan, str | None]:
 def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with_jobs: bool = False) -> Plain:
     """What a plan says, as JSON values."""
     campaign = plan.campaign
-    states: dict[str, State] = {}
-    change = None
-    if storage is not None and missing is None:
-        change = change_of(storage, plan).plain()
-        states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
+    change, states = (None, {}) if storage is None or missing else _held_against(storage, plan)
     done = [plan.jobs[job_id].kind for job_id, state in states.items() if state.status == "done"]
     try:
         resources: str = str(allot(campaign.execution, campaign.placement, this_machine()))
@@ -86,6 +83,17 @@ def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with
             for entry in plan.entries
         ]
     return plain
+
+
+def _held_against(storage: Storage, plan: Plan) -> tuple[Plain, dict[str, State]]:
+    """How a plan differs from the last launch, and the states of its jobs; InputError where a run would be
+    refused."""
+    change = change_of(storage, plan).plain()
+    states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
+    problems = description_problems(storage, states)
+    if problems:
+        raise InputError(*problems)
+    return change, states
 
 
 def _arm(arm: Arm) -> Plain:
@@ -177,7 +185,8 @@ def plan_text(plain: Plain) -> str:
 def status_plain(storage: Storage) -> Plain:
     """Every campaign of a storage: jobs by state for each arm, epochs done, and failures.
 
-    A campaign whose manifest is damaged is named under `problems`, and hides no other one.
+    A campaign whose manifest is damaged is named under `problems`, and hides no other one; descriptions of
+    jobs that are damaged are named under their campaign's `problems`.
     """
     storage.check()
     names = storage.campaigns()
@@ -229,6 +238,7 @@ def _campaign_status(storage: Storage, name: str) -> Plain:
             for job_id, state in states.items()
             if state.error
         ],
+        "problems": description_problems(storage, states),
     }
 
 
@@ -266,7 +276,7 @@ def status_text(plain: Plain) -> str:
             lines += [f"  {running['kind']} {running['job']} runs on {running['where']}"]
         for failure in campaign["failures"]:
             lines += [f"  {failure['kind']} {failure['job']} {failure['status']}: {failure['error']}"]
-        lines += [""]
+        lines += [*(f"  {problem}" for problem in campaign["problems"]), ""]
     return "\n".join(lines).rstrip()
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from autoreid.errors import InputError
-from autoreid.folders import read_json
 from autoreid.recipes import SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.storage import Storage
 from autoreid.values import canonical
 from autoreid.version import ENGINE_REVISION
+from tune_runs.descriptions import read_description
 from tune_runs.lookup import readable_manifests, resolve
 from tune_runs.overview import table
-from tune_runs.reasons import Difference, field_differences, id_of, in_words, named_fields, question
+from tune_runs.reasons import Difference, field_differences, in_words, named_fields, question
 from tune_runs.resources import counted
 
 Plain = dict[str, Any]
@@ -48,31 +48,18 @@ def _described(storage: Storage, job_id: str, planned: Mapping[str, Plain]) -> t
 
     Where the description is damaged or altered, what a manifest says of the job counts.
     """
-    folder = storage.job(job_id).folder
-    place = f"{folder}/job.json"
-    instead = question(planned[job_id]) if job_id in planned else None
-    try:
-        content = read_json(folder, "job.json")
-        asked = question(content, place)
-    except FileNotFoundError:
-        if instead is None:
-            raise InputError(
-                f"{place}: missing, and no campaign plans the job: what it is cannot be said."
-            ) from None
-        return instead, []
-    except InputError as error:
-        if instead is None:
-            raise
-        return instead, [*error.problems]
-    given = id_of(asked)
-    if given == job_id and content.get("id") == job_id:
+    asked, problem = read_description(storage, job_id)
+    problems = [] if problem is None else [problem]
+    if problem is None and asked is not None:
         return asked, []
-    named = "" if content.get("id") == job_id else f" and names the id {content.get('id')}"
-    problem = (
-        f"{place}: altered: its content gives the id {given}{named}, its folder has the id {job_id}. "
-        "Remove the file: the job is described anew when it is run, and its results stay."
-    )
-    return asked if instead is None else instead, [problem]
+    if job_id in planned:
+        return question(planned[job_id]), problems
+    if asked is None:
+        place = f"{storage.job(job_id).folder}/job.json"
+        raise InputError(
+            problem or f"{place}: missing, and no campaign plans the job: it cannot be explained."
+        )
+    return asked, problems
 
 
 def _published(asked: Plain) -> Plain | None:
@@ -105,11 +92,10 @@ def _nearest(
     best: tuple[bool, int, str] | None = None
     nearest: list[Difference] = []
     for other in folders:
-        try:
-            described = planned.get(other) or read_json(storage.job(other).folder, "job.json")
-            there = named_fields(question(described))
-        except (FileNotFoundError, InputError):
-            continue  # it is nobody's nearest; asked for itself, it is explained
+        asked = question(planned[other]) if other in planned else read_description(storage, other)[0]
+        if asked is None:
+            continue  # damaged: it is nobody's nearest
+        there = named_fields(asked)
         differing = field_differences(there, fields)
         rank = (there["kind"] != fields["kind"], len(differing), other)
         if other != job_id and (best is None or rank < best):
