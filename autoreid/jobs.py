@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -130,6 +131,7 @@ class Job:
         return job
 
 
+@functools.lru_cache(maxsize=256)
 def _coerced(recipe: Recipe) -> Recipe:
     """The recipe with every field of its declared type and within its bounds: `1` and `1.0` are one id."""
     return from_plain(type(recipe), plain(recipe), "recipe")

@@ -69,15 +69,14 @@ def make_plan(campaign: Campaign, fingerprint: str) -> Plan:
     """
     entries: dict[tuple[str, str], Entry] = {}
     jobs: dict[str, Job] = {}
-    for arm, repeat, job in _jobs(campaign, fingerprint):
-        job_id = job.id
+    for arm, repeat, job_id, job in _jobs(campaign, fingerprint):
         jobs.setdefault(job_id, job)
         entries.setdefault((arm.name, job_id), Entry(job_id, arm.name, repeat, job.kind, arm.network))
     return Plan(campaign, fingerprint, tuple(entries.values()), jobs)
 
 
-def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, Job]]:
-    """Every job with its arm and repeat, in launch order: searches and trainings, then what is selected."""
+def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, str, Job]]:
+    """Every job with its arm, repeat and id, in launch order: searches, trainings, then what is selected."""
     protocol = campaign.protocol
     searches: dict[str, dict[str, None]] = {arm.name: {} for arm in campaign.arms}
     for repeat in range(protocol.repeats):
@@ -88,9 +87,10 @@ def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, Job]
                 job = search_job(arm.search, fingerprint, split_seed=seeds.split, search_seed=seeds.search)
                 given = job.id
                 searches[arm.name][given] = None
-                yield arm, repeat, job
+                yield arm, repeat, given, job
             if protocol.trained == "each" and arm.train is not None and given is not None:
-                yield arm, repeat, train_job(arm.train, fingerprint, given, train_seed=seeds.train)
+                job = train_job(arm.train, fingerprint, given, train_seed=seeds.train)
+                yield arm, repeat, job.id, job
     selected: dict[str, str] = {}
     for arm in campaign.arms:
         if arm.select is not None:
@@ -98,13 +98,14 @@ def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, Job]
             found = tuple(searches[arm.name])
             job = select_job(arm.select, fingerprint, found, split_seed=first.split, train_seed=first.train)
             selected[arm.name] = job.id
-            yield arm, 0, job
+            yield arm, 0, selected[arm.name], job
     for training in range(protocol.trainings if protocol.trained == "best" else 0):
         for arm in campaign.arms:
             given = selected.get(arm.name, arm.genotype)
             if arm.train is not None and given is not None:
                 seed = protocol.seeds.train + training
-                yield arm, training, train_job(arm.train, fingerprint, given, train_seed=seed)
+                job = train_job(arm.train, fingerprint, given, train_seed=seed)
+                yield arm, training, job.id, job
 
 
 def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
