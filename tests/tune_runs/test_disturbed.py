@@ -1,0 +1,211 @@
+"""Campaigns that are killed, stopped, doubled and refused: rerunning the same command finishes each of them,
+and the outcome equals that of an undisturbed one bit for bit. No finished work is done again."""
+
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from disturbed import (
+    JOBS,
+    PATIENCE_SECONDS,
+    attempts,
+    autoreid,
+    check,
+    contents,
+    finish,
+    refusing,
+    start,
+    workers,
+)
+
+from autoreid.leases import read_lease
+from autoreid.storage import Storage
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+REUSED = "--set=execution.reuse_processes=true"
+
+
+@pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(cache_folder, monkeypatch):
+    monkeypatch.setenv("AUTOREID_CACHE", str(cache_folder))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, cache_folder):
+    """What a campaign leaves that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    answer = start(folder, AUTOREID_CACHE=str(cache_folder)).end(0)
+    assert (answer["ran"], answer["jobs"]) == (JOBS, JOBS)
+    return contents(Storage(folder / "storage"))
+
+
+@pytest.fixture
+def chance():
+    """Random moments; a failed test shows the seed, which AUTOREID_SEED gives again."""
+    seed = int(os.environ.get("AUTOREID_SEED", random.SystemRandom().randrange(10**6)))
+    print(f"AUTOREID_SEED={seed}")
+    return random.Random(seed)
+
+
+def starts(line):
+    return "starts" in line
+
+
+def epoch(line):
+    return "epoch" in line
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_killed_workers_are_replaced_within_one_launch(tmp_path, undisturbed, chance):
+    run, storage = start(tmp_path), Storage(tmp_path / "storage")
+    run.wait_for(starts)
+    for _ in range(2):
+        time.sleep(chance.uniform(0, 8))
+        wait_until(lambda: workers(run, storage) or run.process.poll() is not None)
+        for pid in workers(run, storage)[:1]:
+            os.kill(pid, signal.SIGKILL)
+            run.wait_for(lambda line: "attempt 2 of 4 in 10 s" in line or "done" in line)
+    assert run.end(0)["jobs"] == JOBS
+    check(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_launch_that_is_killed_again_and_again_is_finished(tmp_path, undisturbed, chance, whole_group):
+    for _ in range(2):
+        run = start(tmp_path)
+        run.wait_for(starts)
+        time.sleep(chance.uniform(0, 12))
+        run.kill(whole_group)
+    finish(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_launch_that_is_asked_to_stop_checkpoints_and_ends(tmp_path, undisturbed, chance, number):
+    run = start(tmp_path, REUSED)
+    run.wait_for(starts)
+    time.sleep(chance.uniform(0, 10))
+    run.process.send_signal(number)
+    assert run.end(75)["unfinished"]
+    assert not any("force" in line or "attempt" in line for line in run.lines)
+    storage = Storage(tmp_path / "storage")
+    for job in storage.jobs():
+        for attempt in storage.job(job).attempts():
+            assert attempt.outcome() is not None or "stopped after" in attempt.read_log()
+            assert read_lease(attempt.folder) is None
+    finish(tmp_path, undisturbed)
+
+
+def test_a_worker_that_is_asked_to_stop_is_replaced(tmp_path, undisturbed):
+    run, storage = start(tmp_path, REUSED), Storage(tmp_path / "storage")
+    run.wait_for(epoch)
+    os.kill(workers(run, storage)[0], signal.SIGTERM)
+    run.wait_for(lambda line: "attempt 2 of 4 in 10 s: the worker process was asked to stop" in line)
+    assert run.end(0)["ran"] == JOBS
+    check(tmp_path, undisturbed)
+
+
+def test_a_launch_ends_when_its_hours_are_over(tmp_path, undisturbed):
+    run = start(tmp_path, REUSED, "--max-hours", "0.004")
+    answer = run.end(75)
+    assert "the 0.004 hours are over" in run.lines and answer["unfinished"]
+    finish(tmp_path, undisturbed)
+
+
+def test_two_launches_at_once_share_the_work(tmp_path, undisturbed):
+    runs = [start(tmp_path), start(tmp_path)]
+    answers = [run.end(0) for run in runs]
+    assert sum(answer["ran"] for answer in answers) == JOBS
+    for answer in answers:
+        assert answer["ran"] + answer["reused"] + answer["elsewhere"] == JOBS
+    assert [len(names) for names in attempts(Storage(tmp_path / "storage")).values()] == [1] * JOBS
+    check(tmp_path, undisturbed)
+
+
+ZOMBIE = """\
+import sys
+from pathlib import Path
+from autoreid.data.source import default_cache
+from autoreid.recipes import Execution
+from autoreid.running import run_job
+from autoreid.storage import Storage
+from tune_runs.campaign import load_campaign
+from tune_runs.planning import read_data
+campaign = load_campaign(sys.argv[1])
+plan, _ = read_data(campaign)
+job = next(job for job in plan.jobs.values() if job.kind == "train" and not job.needs)
+storage, execution = Storage(sys.argv[2]), Execution(device="cpu", threads=1)
+for row in run_job(job, storage, campaign.source, execution, default_cache()):
+    print(job.id, flush=True)
+"""
+
+
+def test_a_zombie_that_writes_after_its_successor_harms_nobody(tmp_path, undisturbed):
+    file, storage = tmp_path / "disturbed.yaml", Storage(tmp_path / "storage")
+    start(tmp_path).kill()  # writes the file
+    command = [sys.executable, "-c", ZOMBIE, str(file), str(tmp_path / "storage")]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as zombie:
+        job = zombie.stdout.readline().strip()
+        zombie.send_signal(signal.SIGSTOP)
+        (attempt,) = storage.job(job).attempts()
+        dataclasses.replace(read_lease(attempt.folder), renewed=0.0).write(attempt.folder)
+        start(tmp_path).end(0)
+        successor, _ = storage.job(job).finished()
+        assert successor.number == 2
+        zombie.send_signal(signal.SIGCONT)
+        assert zombie.wait(PATIENCE_SECONDS) == 0
+    assert storage.job(job).finished()[0].number == 1
+    check(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("read-only", "Read-only"), ("full", "No space left")])
+def test_a_storage_that_refuses_for_a_while(tmp_path, undisturbed, kind, words):
+    with refusing(tmp_path, kind) as place:
+        retries = {"read-only": 0, "full": 3}[kind]
+        run = start(
+            tmp_path, f"--set=execution.retries={retries}", storage=place.storage, **place.environment
+        )
+        run.wait_for(epoch)
+        place.refuse()
+        line = run.wait_for(lambda line: "FAILED" in line or "attempt 2" in line)
+        assert words in line or kind in line
+        if retries:
+            place.allow()
+            assert run.end(0)["ran"] == JOBS
+            check(tmp_path, undisturbed, place.storage)
+        else:
+            assert run.end(1)["failed"]
+            place.allow()
+            finish(tmp_path, undisturbed, place.storage)
+
+
+def test_a_cancelled_job_stops_within_seconds_and_is_taken_up_again(tmp_path, undisturbed):
+    run, storage = start(tmp_path, REUSED), str(tmp_path / "storage")
+    run.wait_for(epoch)
+    jobs = Storage(tmp_path / "storage").read_manifest("disturbed")["jobs"]
+    search = next(job for job, plain in jobs.items() if plain["kind"] == "search")
+    needing = next(job for job, plain in jobs.items() if plain["inputs"].get("job") == search)
+    assert search in autoreid("campaign", "cancel", storage, search[:8])["cancelled"]
+    cancelled = time.monotonic()
+    run.wait_for(lambda line: "skipped: cancelled" in line)
+    assert time.monotonic() - cancelled < 20
+    answer = run.end(1)
+    assert answer["skipped"] == {search: "cancelled", needing: f"needs job {search}, which was skipped"}
+    assert start(tmp_path).end(1)["skipped"] == answer["skipped"]
+    assert autoreid("campaign", "retry", storage)["taken_up"] == [search]
+    finish(tmp_path, undisturbed)
