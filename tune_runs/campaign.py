@@ -84,10 +84,9 @@ def read_campaign(
     InputError holds every mistake.
     """
     document = read_document(text, file)
-    for key, name in SHORT_FORMS.items():
-        if isinstance(document.values.get(key), str):
-            document.values[key] = {name: document.values[key]}
+    _write_out(document)  # before the settings, which may change a field of it; after them for their own
     document = with_settings(document, settings)
+    _write_out(document)
     problems = Problems()
     form = read_form(document, problems)
     source = _source(document, folder, problems)
@@ -114,6 +113,13 @@ def read_campaign(
         execution=execution,
         placement=placement,
     )
+
+
+def _write_out(document: Document) -> None:
+    """Put groups in place of their short forms."""
+    for key, name in SHORT_FORMS.items():
+        if isinstance(document.values.get(key), str):
+            document.values[key] = {name: document.values[key]}
 
 
 def _line_of(problem: str, file: str) -> float:

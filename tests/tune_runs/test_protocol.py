@@ -151,6 +151,18 @@ def test_a_selection_can_be_switched_off(off: str) -> None:
     assert order(plan(off)) == order(plan())
 
 
+def test_settings_may_take_the_short_form_and_change_it() -> None:
+    def rules(*lines: str, settings: tuple[str, ...]) -> set[str]:
+        return {arm.select.rule for arm in read(*lines, settings=settings).arms if arm.select is not None}
+
+    assert rules(settings=("select=retrain",)) == {"retrain"}
+    assert rules("select: supernet", settings=("select.rule=retrain",)) == {"retrain"}
+    assert rules("select: retrain", settings=("select=false",)) == set()
+    assert read(settings=("data=rendered",)).source.set == "rendered"
+    with pytest.raises(InputError, match=r"^--set select\.rule: 'best' is not one of supernet, retrain"):
+        read(settings=("select=best",))
+
+
 def test_an_empty_group_selects_in_the_supernet() -> None:
     assert plan("select: {}").jobs.keys() == plan("select: supernet").jobs.keys()
 
