@@ -96,10 +96,27 @@ def autoreid(*arguments: str) -> dict[str, Any]:
     return answer
 
 
-def workers(run: Run, storage: Storage) -> list[int]:
+def workers(storage: Storage) -> list[int]:
     """Numbers of the processes that hold jobs of a storage at this moment."""
     leases = [storage.job(job).holder() for job in storage.jobs()]
     return [lease.pid for lease in leases if lease is not None]
+
+
+def living_in_session(session: int) -> list[str]:
+    """Numbers of the processes of a session that are no zombies."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, number = entry.read_text().rpartition(")")[2].split()[:4]
+            found += [entry.parent.name] if int(number) == session and state not in "ZX" else []
+    return found
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def attempts(storage: Storage) -> dict[str, list[str]]:
@@ -180,7 +197,7 @@ def refusing(folder: Path, kind: str) -> Iterator[Refusing]:
     """A small file system of our own, remounted or filled; where none can be mounted, folders that refuse."""
     place = folder / "mounted"
     place.mkdir()
-    mount = f"mount -t tmpfs -o size=32m none {place} && echo mounted && exec sleep {PATIENCE_SECONDS}"
+    mount = f"mount -t tmpfs -o size=128m none {place} && echo mounted && exec sleep {PATIENCE_SECONDS}"
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount]
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

@@ -18,8 +18,10 @@ from disturbed import (
     check,
     contents,
     finish,
+    living_in_session,
     refusing,
     start,
+    wait_until,
     workers,
 )
 
@@ -65,65 +67,47 @@ def epoch(line):
     return "epoch" in line
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_killed_workers_are_replaced_within_one_launch(tmp_path, undisturbed, chance):
+def test_workers_that_are_killed_or_asked_to_stop_are_replaced(tmp_path, undisturbed, chance):
     run, storage = start(tmp_path), Storage(tmp_path / "storage")
     run.wait_for(starts)
-    for _ in range(2):
+    for number in (signal.SIGKILL, signal.SIGTERM):
         time.sleep(chance.uniform(0, 8))
-        wait_until(lambda: workers(run, storage) or run.process.poll() is not None)
-        for pid in workers(run, storage)[:1]:
-            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: workers(storage) or run.process.poll() is not None)
+        for pid in workers(storage)[:1]:
+            os.kill(pid, number)
             run.wait_for(lambda line: "attempt 2 of 4 in 10 s" in line or "done" in line)
     assert run.end(0)["jobs"] == JOBS
     check(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("whole_group", [False, True])
-def test_a_launch_that_is_killed_again_and_again_is_finished(tmp_path, undisturbed, chance, whole_group):
-    for _ in range(2):
-        run = start(tmp_path)
-        run.wait_for(starts)
+@pytest.mark.parametrize(("times", "whole_group"), [(2, False), (1, True)])
+def test_a_launch_that_is_killed_is_finished(tmp_path, undisturbed, chance, times, whole_group):
+    killed = []
+    for _ in range(times):
+        killed.append(start(tmp_path))
+        killed[-1].wait_for(starts)
         time.sleep(chance.uniform(0, 12))
-        run.kill(whole_group)
+        killed[-1].kill(whole_group)
     finish(tmp_path, undisturbed)
+    wait_until(lambda: not any(living_in_session(run.process.pid) for run in killed))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_launch_that_is_asked_to_stop_checkpoints_and_ends(tmp_path, undisturbed, chance, number):
-    run = start(tmp_path, REUSED)
+@pytest.mark.parametrize("flags", [(), ("--max-hours", "0.004")])
+def test_a_launch_that_is_asked_to_stop_checkpoints_and_ends(tmp_path, undisturbed, chance, flags):
+    run = start(tmp_path, REUSED, *flags)
     run.wait_for(starts)
-    time.sleep(chance.uniform(0, 10))
-    run.process.send_signal(number)
+    if not flags:
+        time.sleep(chance.uniform(0, 10))
+        run.process.terminate()
     assert run.end(75)["unfinished"]
+    assert ("the 0.004 hours are over" in run.lines) == bool(flags)
     assert not any("force" in line or "attempt" in line for line in run.lines)
+    assert living_in_session(run.process.pid) == []
     storage = Storage(tmp_path / "storage")
     for job in storage.jobs():
         for attempt in storage.job(job).attempts():
             assert attempt.outcome() is not None or "stopped after" in attempt.read_log()
             assert read_lease(attempt.folder) is None
-    finish(tmp_path, undisturbed)
-
-
-def test_a_worker_that_is_asked_to_stop_is_replaced(tmp_path, undisturbed):
-    run, storage = start(tmp_path, REUSED), Storage(tmp_path / "storage")
-    run.wait_for(epoch)
-    os.kill(workers(run, storage)[0], signal.SIGTERM)
-    run.wait_for(lambda line: "attempt 2 of 4 in 10 s: the worker process was asked to stop" in line)
-    assert run.end(0)["ran"] == JOBS
-    check(tmp_path, undisturbed)
-
-
-def test_a_launch_ends_when_its_hours_are_over(tmp_path, undisturbed):
-    run = start(tmp_path, REUSED, "--max-hours", "0.004")
-    answer = run.end(75)
-    assert "the 0.004 hours are over" in run.lines and answer["unfinished"]
     finish(tmp_path, undisturbed)
 
 

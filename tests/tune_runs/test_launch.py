@@ -1,4 +1,3 @@
-import contextlib
 import json
 import os
 import signal
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from campaigns import FINGERPRINT, SMALL, fake_engine, small
+from disturbed import living_in_session
 
 from autoreid.attempts import Outcome
 from autoreid.errors import InputError
@@ -16,6 +16,7 @@ from autoreid.recipes import Execution
 from autoreid.storage import Storage
 from tune_runs import launch
 from tune_runs.launch import Summary, decode_data, run_plan
+from tune_runs.packages import Packages
 from tune_runs.planning import make_plan, read_data
 from tune_runs.progress import silent
 from tune_runs.resources import Allotment
@@ -76,6 +77,55 @@ def test_a_process_runs_one_job_unless_processes_are_reused(tmp_path, reuse, few
     assert (summary.ran, summary.exit_code) == (8, 0)
     processes = {storage.job(job_id).finished()[1].facts["process"] for job_id in plan.jobs}
     assert fewest <= len(processes) <= most
+
+
+def stalling_engine():
+    """An engine whose first attempt makes no step, so that its watchdog ends the process."""
+
+    def run(job, storage, source, execution, cache, stop):
+        import threading
+
+        from autoreid.keeper import Keeper
+
+        attempt = storage.job(job.id).new_attempt()
+
+        def note(reason):
+            attempt.finish(Outcome("failed", error=reason))
+
+        with Keeper(attempt, 0.5, note, tick=0.1) as keeper:
+            if attempt.number == 1:
+                threading.Event().wait()
+            with keeper.resting():
+                yield {"epoch": 1, "loss": 1.0}
+            attempt.finish(Outcome("done", facts={"epochs": 1}))
+
+    return run
+
+
+ONE_JOB = SMALL.split("arms:")[0] + "arms: {p: {genotype: cnet-top1}}"
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_job_that_stands_still_is_ended_and_tried_again_with_the_reason(tmp_path):
+    plan, lines = make_plan(small("repeats=1", text=ONE_JOB), FINGERPRINT), []
+    allotment = Allotment(1, 0, 1, Execution(device="cpu", threads=1))
+    summary = run_plan(plan, Storage(tmp_path), allotment, stalling_engine(), lines.append)
+    assert (summary.ran, summary.exit_code) == (1, 0)
+    (told,) = [line for line in lines if "attempt" in line]
+    assert told.startswith("[0/1] train p repeat 1: attempt 2 of 4 in 10 s: no progress for 0.0 minutes")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_worker_with_other_code_than_the_launch_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "imported_packages", lambda: Packages("0" * 64, "node7: /opt/autoreid"))
+    plan = make_plan(small("repeats=1", text=ONE_JOB), FINGERPRINT)
+    allotment = Allotment(1, 0, 1, Execution(device="cpu", threads=1))
+    summary = run_plan(plan, Storage(tmp_path), allotment, fake_engine(), silent)
+    (error,) = summary.failed.values()
+    assert "than the launch (node7: /opt/autoreid)" in error and summary.exit_code == 1
+    assert not Storage(tmp_path).job(next(iter(plan.jobs))).attempts()
 
 
 def test_what_is_done_is_not_run_again_and_starts_no_ray(tmp_path, monkeypatch):
@@ -162,16 +212,6 @@ def run_demo(folder, *flags):
         text=True,
         start_new_session=True,
     )
-
-
-def living_in_session(session):
-    """Numbers of the processes of a session that are no zombies."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, _, number = entry.read_text().rpartition(")")[2].split()[:4]
-            found += [entry.parent.name] if int(number) == session and state not in "ZX" else []
-    return found
 
 
 @pytest.mark.ray
