@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreid.attempts import Attempt, Outcome
+from autoreid.errors import StorageError
 from autoreid.storage import JobFolder
 
 Row = dict[str, Any]
@@ -114,7 +115,7 @@ def look(job: JobFolder, place: str) -> tuple[Seen, list[str]]:
     """What became of a job, and what was found damaged. `place` goes in front of each warning."""
     try:
         attempts = job.attempts()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StorageError) as error:
         return Seen("started", error=f"its attempts cannot be listed: {error}"), [
             f"{place}: its attempts cannot be listed ({error}). Remove what does not belong into the folder."
         ]

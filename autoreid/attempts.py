@@ -59,10 +59,15 @@ OUTCOME_KEYS = ("status", "result", "facts", "error", "final", "job", "files")
 
 
 class Attempt:
-    """One attempt at a job. It writes below its own folder only; the outcome comes last."""
+    """One attempt at a job. It writes below its own folder only; the outcome comes last.
 
-    def __init__(self, folder: Folder, job: str = "", name: str = "") -> None:
-        self.folder, self.job, self.name = folder, job, name
+    `sizes` are those of its files where they have just been listed together with other attempts'.
+    """
+
+    def __init__(
+        self, folder: Folder, job: str = "", name: str = "", sizes: Mapping[str, int] | None = None
+    ) -> None:
+        self.folder, self.job, self.name, self.sizes = folder, job, name, sizes
         self.files: dict[str, dict[str, Any]] = {}
         self._log: list[str] = []
         self._flushed = 0
@@ -138,7 +143,7 @@ class Attempt:
     def valid(self, outcome: Outcome) -> bool:
         """Whether every file that the outcome vouches for is there with its size, and its digest if small."""
         try:
-            sizes = self.folder.sizes()
+            sizes = self.folder.sizes() if self.sizes is None else self.sizes
             return all(
                 sizes.get(name) == vouched["bytes"]
                 and (vouched["bytes"] > SMALL_BYTES or sha256(self.folder.read(name)) == vouched["sha256"])

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,16 +92,10 @@ class LocalFolder:
                 return
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        found = {}
         # Only the folder that the prefix lies in is walked.
-        for place, _, files in os.walk(self.root / prefix.rpartition("/")[0]):
-            for file in files:
-                path = Path(place, file)
-                name = path.relative_to(self.root).as_posix()
-                if name.startswith(prefix) and not file.startswith(PART):
-                    with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-                        found[name] = path.stat().st_size
-        return dict(sorted(found.items()))
+        below = prefix.rpartition("/")[0]
+        found = _walk(str(self.root / below), f"{below}/" if below else "")
+        return dict(sorted((name, size) for name, size in found if name.startswith(prefix)))
 
     def children(self, prefix: str = "") -> list[str]:
         base = self.root / prefix
@@ -110,6 +105,23 @@ class LocalFolder:
 
     def child(self, name: str) -> LocalFolder:
         return LocalFolder(self.root / name)
+
+
+def _walk(place: str, prefix: str) -> Iterator[tuple[str, int]]:
+    """The names and sizes of all files below a place. In texts: paths as objects take several times as long,
+    which counts where thousands of jobs are looked at."""
+    try:
+        entries = list(os.scandir(place))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StorageError(f"{place}: cannot be listed: {error.strerror or error}.") from error
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, f"{prefix}{entry.name}/")
+        elif entry.is_file() and not entry.name.startswith(PART):
+            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                yield f"{prefix}{entry.name}", entry.stat().st_size
 
 
 def _unwritable(path: Path, error: OSError) -> StorageError:
@@ -135,6 +147,28 @@ def sha256(data: bytes) -> str:
 def to_json(item: Any) -> bytes:
     """Readable JSON with sorted keys; NaN and infinity are refused."""
     return (json.dumps(item, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def to_lines(item: Mapping[str, Any]) -> bytes:
+    """JSON of an object with sorted keys, each member of its groups and lists on a line of its own.
+
+    Several times as fast as `to_json`, for what may hold thousands of members.
+
+    >>> print(to_lines({"b": {"y": [1, 2], "x": {}}, "a": 1}).decode(), end="")
+    {"a": 1,
+    "b": {"x": {},
+    "y": [1, 2]}}
+    """
+
+    def dumped(value: Any) -> str:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+
+    def member(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return "{" + ",\n".join(f"{dumped(key)}: {dumped(value[key])}" for key in sorted(value)) + "}"
+        return "[" + ",\n".join(map(dumped, value)) + "]" if isinstance(value, list) else dumped(value)
+
+    return ("{" + ",\n".join(f"{dumped(key)}: {member(item[key])}" for key in sorted(item)) + "}\n").encode()
 
 
 def read_json(folder: Folder, name: str) -> Any:

@@ -78,13 +78,12 @@ class Job:
             return each * len(self.searches)
         return self.recipe.epochs
 
-    @property
-    def id(self) -> str:
-        """32 hexadecimal digits of the SHA-256 over everything that changes the result."""
+    def _id(self, recipe: Any) -> str:
+        """The id, given the recipe in canonical form."""
         return digest(
             {
                 "kind": self.kind,
-                "recipe": canonical(self.recipe),
+                "recipe": recipe,
                 "inputs": self.inputs,
                 "seeds": dict(self.seeds),
                 "data": self.data,
@@ -93,18 +92,24 @@ class Job:
         )[:32]
 
     @property
+    def id(self) -> str:
+        """32 hexadecimal digits of the SHA-256 over everything that changes the result."""
+        return self._id(canonical(self.recipe))
+
+    @property
     def recipe_digest(self) -> str:
         """12 hexadecimal digits that name the recipe."""
         return digest(canonical(self.recipe))[:12]
 
     def plain(self) -> dict[str, Any]:
         """The job as JSON values: what job.json and manifests hold."""
+        recipe = canonical(self.recipe)
         return {
             "version": STORAGE_VERSION,
-            "id": self.id,
+            "id": self._id(recipe),
             "kind": self.kind,
             "recipe": plain(self.recipe),
-            "recipe_digest": self.recipe_digest,
+            "recipe_digest": digest(recipe)[:12],
             "inputs": self.inputs,
             "seeds": dict(self.seeds),
             "data": self.data,

@@ -24,7 +24,7 @@ from typing import Any
 
 from autoreid.attempts import Attempt, Outcome
 from autoreid.errors import InputError
-from autoreid.folders import Folder, open_folder, read_json, to_json
+from autoreid.folders import Folder, open_folder, read_json, to_json, to_lines
 from autoreid.leases import Lease, read_lease
 from autoreid.values import digest
 from autoreid.version import STORAGE_VERSION
@@ -45,18 +45,19 @@ class JobFolder:
         except FileNotFoundError:
             self.folder.write("job.json", to_json(plain))
 
-    def _names(self) -> list[str]:
-        # By their files: an object store may keep an empty folder where something was removed.
-        names = {file.split("/")[1] for file in self.folder.sizes("attempts/")}
-        found = ((ATTEMPT.fullmatch(name), name) for name in names)
-        return [name for _, name in sorted((int(match[1]), name) for match, name in found if match)]
-
     def attempts(self) -> list[Attempt]:
         """All attempts, lowest number first."""
-        return [self._attempt(name) for name in self._names()]
+        # By their files, in one request: an object store may keep an empty folder where one was removed.
+        sizes: dict[str, dict[str, int]] = {}
+        for file, size in self.folder.sizes("attempts/").items():
+            name, _, rest = file.removeprefix("attempts/").partition("/")
+            sizes.setdefault(name, {})[rest] = size
+        found = ((ATTEMPT.fullmatch(name), name) for name in sizes)
+        numbered = sorted((int(match[1]), name) for match, name in found if match)
+        return [self._attempt(name, sizes[name]) for _, name in numbered]
 
-    def _attempt(self, name: str) -> Attempt:
-        return Attempt(self.folder.child(f"attempts/{name}"), self.job, name)
+    def _attempt(self, name: str, sizes: Mapping[str, int] | None = None) -> Attempt:
+        return Attempt(self.folder.child(f"attempts/{name}"), self.job, name, sizes)
 
     def new_attempt(self) -> Attempt:
         """An attempt with the next number; the number is taken once it has written something."""
@@ -68,9 +69,12 @@ class JobFolder:
         for name in attempt.folder.sizes():
             self.folder.remove(f"attempts/{attempt.name}/{name}")
 
-    def finished(self) -> tuple[Attempt, Outcome] | None:
-        """The attempt that counts: the lowest one whose outcome is done and whose files are intact."""
-        for attempt in self.attempts():
+    def finished(self, attempts: Iterable[Attempt] | None = None) -> tuple[Attempt, Outcome] | None:
+        """The attempt that counts: the lowest one whose outcome is done and whose files are intact.
+
+        `attempts` are all of the job, where they have just been listed.
+        """
+        for attempt in self.attempts() if attempts is None else attempts:
             outcome = attempt.outcome()
             if outcome is not None and outcome.status == "done" and attempt.valid(outcome):
                 return attempt, outcome
@@ -138,7 +142,7 @@ class Storage:
         if "storage.json" not in self.folder.children():
             self.folder.write("storage.json", to_json({"version": STORAGE_VERSION}))
         signed = {**manifest, "digest": digest({**manifest, "digest": None})}
-        self.folder.write(f"campaigns/{name}/manifest.json", to_json(signed))
+        self.folder.write(f"campaigns/{name}/manifest.json", to_lines(signed))
 
     def read_manifest(self, name: str) -> dict[str, Any]:
         """The manifest of a campaign; InputError when there is none, or an altered one, or one of another

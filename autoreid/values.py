@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 from search_spaces.errors import InputError, Problems, unknown
 
 Value = TypeVar("Value")
+# Asked for first: most of what a campaign of thousands of jobs holds is one of these.
+LEAVES = (str, int, float)
 
 
 def bounded(default: Any, low: float | None = None, high: float | None = None, *, added: bool = False) -> Any:
@@ -43,6 +45,8 @@ def _fields_of(kind: Any) -> Mapping[str, tuple[Any, dataclasses.Field[Any]]]:
 
 def plain(value: Any) -> Any:
     """The value as JSON values; every field is included."""
+    if isinstance(value, LEAVES):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: plain(getattr(value, name)) for name in fields_of(type(value))}
     if isinstance(value, tuple):
@@ -52,6 +56,8 @@ def plain(value: Any) -> Any:
 
 def canonical(value: Any) -> Any:
     """Like `plain`, without later-added fields that still hold their default: what enters an id."""
+    if isinstance(value, LEAVES):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         result = {}
         for name, (_, field) in fields_of(type(value)).items():

@@ -33,7 +33,7 @@ def state_of(folder: JobFolder) -> State:
     attempts = folder.attempts()
     if not attempts:
         return State("waiting")
-    finished = folder.finished()
+    finished = folder.finished(attempts)
     if finished is not None:
         return State("done", int(finished[1].facts.get("epochs", 0)), len(attempts))
     holder = folder.holder()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import pickle
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from autoreid.errors import StorageError
-from autoreid.folders import Folder, LocalFolder
+from autoreid.folders import Folder, LocalFolder, to_lines
 from autoreid.remote import PART_BYTES
 
 ODD_NAMES = (
@@ -234,3 +236,42 @@ def test_what_cannot_be_read_is_not_taken_for_absent(tmp_path: Path, monkeypatch
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(StorageError, match="a: cannot be read: Permission denied"):
         LocalFolder(tmp_path).read("a")
+
+
+def test_what_cannot_be_listed_is_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished job must not look as if it had never begun."""
+    LocalFolder(tmp_path).write("a/b", b"1")
+    intact = os.scandir
+
+    def fail(place: str) -> object:
+        if str(place).endswith("/a"):
+            raise OSError(errno.EIO, "Input/output error")
+        return intact(place)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(StorageError, match="a: cannot be listed: Input/output error"):
+        LocalFolder(tmp_path).sizes()
+    assert LocalFolder(tmp_path).sizes("b/") == {}
+
+
+def test_files_are_listed_as_they_are_named(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    for name in ("b/2/x", "b/10", "a", "ba"):
+        folder.write(name, name.encode())
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert folder.sizes() == {"a": 1, "b/10": 4, "b/2/x": 5, "ba": 2, "link": 1}
+    assert folder.sizes("b/") == {"b/10": 4, "b/2/x": 5}
+    assert folder.sizes("b/2/") == folder.sizes("b/2") == {"b/2/x": 5}
+    assert folder.sizes("b") == {"b/10": 4, "b/2/x": 5, "ba": 2}
+    assert folder.sizes("a/") == folder.sizes("c/d/") == {}
+
+
+def test_lines_are_the_same_json(tmp_path: Path) -> None:
+    item = {"b": {"y": [1, 2.5], "x": {}}, "a": None, "c": [{"é": "\n"}, []], "d": {}, "e": []}
+    assert json.loads(to_lines(item)) == item
+    assert to_lines(item) == to_lines(dict(reversed(item.items())))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_lines({"a": [float("nan")]})

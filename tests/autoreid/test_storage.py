@@ -238,3 +238,33 @@ def test_a_log_is_written_when_it_has_grown(tmp_path: Path, monkeypatch: pytest.
     assert attempt.read_log().endswith(" begins\n")
     monkeypatch.setattr(LocalFolder, "write", lambda *_: pytest.fail("nothing new was written"))
     attempt.flush_log()
+
+
+def test_one_listing_shows_all_attempts_and_whether_they_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Storage(tmp_path).job("j")
+    for _ in range(3):
+        attempt = job.new_attempt()
+        attempt.write("records/00001.jsonl", b"{}")
+        attempt.finish(Outcome("done"))
+    (tmp_path / "jobs/j/attempts/stray").write_bytes(b"")
+    (Path(str(job.attempts()[0].folder)) / "records/00001.jsonl").unlink()
+    asked = []
+    intact = LocalFolder.sizes
+    monkeypatch.setattr(
+        LocalFolder, "sizes", lambda self, *given: asked.append(given) or intact(self, *given)
+    )
+    attempts = job.attempts()
+    finished = job.finished(attempts)
+    assert finished is not None and finished[0] is attempts[1]
+    assert asked == [("attempts/",)]
+
+
+def test_a_manifest_has_a_line_for_each_job(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    manifest = {"version": 1, "entries": [{"job": "a"}, {"job": "b"}], "jobs": {"a": {"x": 1}, "b": {"x": 2}}}
+    storage.write_manifest("m", manifest)
+    lines = storage.folder.read("campaigns/m/manifest.json").decode().splitlines()
+    assert '"b": {"x": 2}},' in lines and '{"job": "b"}],' in lines
+    assert storage.read_manifest("m") == manifest
