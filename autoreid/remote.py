@@ -109,7 +109,10 @@ class RemoteFolder:
         return dict(sorted(found.items()))
 
     def children(self, prefix: str = "") -> list[str]:
-        names = {info.base_name for info in self._listed(prefix, recursive=False)}
+        start = len(self._path(prefix)) + 1
+        # Of gs, pyarrow lists folders by their files only.
+        listed = self._listed(prefix, recursive=self.store.scheme == "gs")
+        names = {info.path[start:].partition("/")[0] for info in listed}
         return sorted(name for name in names if not name.startswith(PART))
 
     def _listed(self, name: str, recursive: bool) -> list[Any]:
@@ -168,12 +171,12 @@ def _read(system: Any, path: str) -> bytes | None:
     """
     before: object = None
     for _ in range(READS):
-        with system.open_input_file(path) as file:
-            tag = _tag(file)
-            try:
-                came = file.read_at(file.size(), 0)
-            except OSError as error:
-                came = error
+        file = system.open_input_file(path)  # never closed, for gs would ask for all bytes once more
+        tag, size = _tag(file), file.size()
+        try:
+            came = file.read_at(size, 0) if size else b""
+        except OSError as error:
+            came = error
         if isinstance(came, bytes) and _fits(came, tag):
             return came
         now = (tag, came if isinstance(came, bytes) else str(came))
@@ -195,12 +198,11 @@ def _tag(file: Any) -> str:
 
 def _fits(data: bytes, tag: str) -> bool:
     """Whether a tag is the digest of the bytes: their MD5, or that of the MD5s of the parts they came in."""
-    parts = [data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)] or [b""]
-    digests = [hashlib.md5(part, usedforsecurity=False) for part in parts]
-    joined = hashlib.md5(b"".join(digest.digest() for digest in digests), usedforsecurity=False)
-    if "-" in tag:
-        return tag == f"{joined.hexdigest()}-{len(parts)}"
-    return len(parts) == 1 and tag == digests[0].hexdigest()
+    if "-" not in tag:
+        return tag == hashlib.md5(data, usedforsecurity=False).hexdigest()
+    parts = [data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)]
+    digests = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in parts)
+    return tag == f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 @functools.cache
