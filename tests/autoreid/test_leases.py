@@ -15,14 +15,22 @@ from autoreid.folders import LocalFolder
 from autoreid.leases import FILE, TERM_SECONDS, Lease, birth, read_lease
 from autoreid.storage import Storage
 
-HERE = Lease.of_this_process()
-ELSEWHERE = replace(HERE, host="other", table="elsewhere", pid=1)
+
+@pytest.fixture
+def here() -> Lease:
+    """A lease of this process, renewed at this moment."""
+    return Lease.of_this_process()
 
 
-def test_a_lease_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    HERE.write(LocalFolder(tmp_path))
-    assert read_lease(LocalFolder(tmp_path)) == HERE
-    assert str(HERE).endswith(f", process {os.getpid()}")
+@pytest.fixture
+def elsewhere(here: Lease) -> Lease:
+    return replace(here, host="other", table="elsewhere", pid=1)
+
+
+def test_a_lease_comes_back_as_it_was_written(tmp_path: Path, here: Lease) -> None:
+    here.write(LocalFolder(tmp_path))
+    assert read_lease(LocalFolder(tmp_path)) == here
+    assert str(here).endswith(f", process {os.getpid()}")
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"host": 1}'])
@@ -31,16 +39,17 @@ def test_a_damaged_lease_is_none(tmp_path: Path, damage: bytes) -> None:
     assert read_lease(LocalFolder(tmp_path)) is None
 
 
-@pytest.mark.parametrize("lease", [HERE, ELSEWHERE])
-def test_a_lease_runs_out(lease: Lease) -> None:
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_a_lease_runs_out(place: str, request: pytest.FixtureRequest) -> None:
+    lease: Lease = request.getfixturevalue(place)
     assert lease.holds(lease.renewed + TERM_SECONDS - 1)
     assert not lease.holds(lease.renewed + TERM_SECONDS + 1)
     assert not lease.holds(lease.renewed - TERM_SECONDS - 1)  # a clock far ahead wrote it
 
 
-def test_the_lease_of_a_dead_process_of_here_holds_no_more() -> None:
+def test_the_lease_of_a_dead_process_of_here_holds_no_more(here: Lease) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        lease = replace(HERE, pid=process.pid, born=birth(process.pid))
+        lease = replace(here, pid=process.pid, born=birth(process.pid))
         assert lease.holds()
         assert not replace(lease, born="1").holds()  # the number was used again
         process.kill()
@@ -48,27 +57,27 @@ def test_the_lease_of_a_dead_process_of_here_holds_no_more() -> None:
         assert not lease.holds()
 
 
-def test_a_job_is_held_by_its_living_attempts_alone(tmp_path: Path) -> None:
+def test_a_job_is_held_by_its_living_attempts_alone(tmp_path: Path, here: Lease, elsewhere: Lease) -> None:
     job = Storage(tmp_path).job("j")
     assert job.holder() is None
     first = job.new_attempt()
-    ELSEWHERE.write(first.folder)
+    ELSEWhere.write(first.folder)
     second = job.new_attempt()
-    HERE.write(second.folder)
-    assert job.holder() == ELSEWHERE
+    here.write(second.folder)
+    assert job.holder() == ELSEWhere
     assert job.holder(beside=first) is None  # nobody is below it
-    assert job.holder(beside=second) == ELSEWHERE
+    assert job.holder(beside=second) == ELSEWhere
     first.finish(Outcome("failed", error="lost"))
-    assert job.holder() == HERE
+    assert job.holder() == here
     job.withdraw(second)
     assert job.holder() is None
     assert [attempt.number for attempt in job.attempts()] == [1]
 
 
-def test_of_two_attempts_with_one_number_one_goes_first(tmp_path: Path) -> None:
+def test_of_two_attempts_with_one_number_one_goes_first(tmp_path: Path, elsewhere: Lease) -> None:
     job = Storage(tmp_path).job("j")
     for name in ("1-aaaaaaaa", "1-bbbbbbbb"):
-        ELSEWHERE.write(job.folder.child(f"attempts/{name}"))
+        ELSEWhere.write(job.folder.child(f"attempts/{name}"))
     first, second = job.attempts()
     assert job.holder(beside=first) is None
     assert job.holder(beside=second) is not None
