@@ -61,12 +61,12 @@ def test_a_job_is_held_by_its_living_attempts_alone(tmp_path: Path, here: Lease,
     job = Storage(tmp_path).job("j")
     assert job.holder() is None
     first = job.new_attempt()
-    ELSEWhere.write(first.folder)
+    elsewhere.write(first.folder)
     second = job.new_attempt()
     here.write(second.folder)
-    assert job.holder() == ELSEWhere
+    assert job.holder() == elsewhere
     assert job.holder(beside=first) is None  # nobody is below it
-    assert job.holder(beside=second) == ELSEWhere
+    assert job.holder(beside=second) == elsewhere
     first.finish(Outcome("failed", error="lost"))
     assert job.holder() == here
     job.withdraw(second)
@@ -77,7 +77,7 @@ def test_a_job_is_held_by_its_living_attempts_alone(tmp_path: Path, here: Lease,
 def test_of_two_attempts_with_one_number_one_goes_first(tmp_path: Path, elsewhere: Lease) -> None:
     job = Storage(tmp_path).job("j")
     for name in ("1-aaaaaaaa", "1-bbbbbbbb"):
-        ELSEWhere.write(job.folder.child(f"attempts/{name}"))
+        elsewhere.write(job.folder.child(f"attempts/{name}"))
     first, second = job.attempts()
     assert job.holder(beside=first) is None
     assert job.holder(beside=second) is not None
