@@ -13,7 +13,7 @@ Manifest = Mapping[str, Any]
 # The jobs of an arm in one manifest, by kind and repeat.
 Cells = dict[tuple[str, int], str]
 # So many arms are named on a line.
-SHOWN = 8
+SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
