@@ -11,7 +11,6 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,10 +18,10 @@ import pyarrow.parquet as pq
 
 from analysis.jobs import Seen, look, part
 from analysis.rows import ROWS, Choice, Entry, Row, checked, compact
-from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, file_of, output_folder, schema
+from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, Where, file_of, output_folder, schema
 from analysis.tables import campaigns as with_tables
 from autoreid.errors import InputError
-from autoreid.folders import LocalFolder
+from autoreid.folders import Folder, LocalFolder
 from autoreid.records import TABLES
 from autoreid.storage import Storage
 
@@ -32,10 +31,11 @@ CAMPAIGN_FACTS = ("name", "claim", "baseline", "repeats", "file", "settings", "d
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The campaigns that were collected, their files, and what was found damaged or missing on the way."""
+    """The campaigns that were collected, the paths or addresses of their files, and what was found damaged or
+    missing on the way."""
 
     campaigns: tuple[str, ...]
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -146,7 +146,7 @@ def _wanted(storage: Storage, campaigns: list[str] | None) -> list[str]:
     return known if campaigns is None else campaigns
 
 
-def _stale(folder: Path, known: list[str], collected: list[str]) -> list[str]:
+def _stale(folder: Folder, known: list[str], collected: list[str]) -> list[str]:
     """A warning for every campaign whose tables in the storage were not written by this collection."""
     warnings = []
     for name in with_tables(folder):
@@ -154,14 +154,14 @@ def _stale(folder: Path, known: list[str], collected: list[str]) -> list[str]:
             continue
         reason = "the campaign was left out" if name in known else "the storage does not hold this campaign"
         warnings.append(
-            f"{file_of(folder, 'trials', name)}: tables of an earlier collection: {reason}. Remove the files "
-            f"{name}.parquet below {folder / 'tables'} if they are not wanted."
+            f"{folder}/{file_of('trials', name)}: tables of an earlier collection: {reason}. Remove the "
+            f"files {name}.parquet below {folder}/tables if they are not wanted."
         )
     return warnings
 
 
 def collect(
-    storage: Storage | Path | str, output: Path | str | None = None, campaigns: list[str] | None = None
+    storage: Storage | Where, output: Where | None = None, campaigns: list[str] | None = None
 ) -> Collected:
     """Write the tables of all campaigns, or of the named ones, to `<output or storage>/tables/`.
 
@@ -172,10 +172,10 @@ def collect(
     """
     source = storage if isinstance(storage, Storage) else Storage(storage)
     names = _wanted(source, campaigns)
-    target = output_folder(output if output is not None else str(source.folder))
+    target = output_folder(source.folder if output is None else output)
     warnings: list[str] = []
     known: dict[str, Seen] = {}
-    files: list[Path] = []
+    files: list[str] = []
     collected: list[str] = []
     for name in names:
         try:
@@ -186,13 +186,12 @@ def collect(
             warnings += [f"campaign {name} is left out: {problem}" for problem in error.problems]
             continue
         for table, rows in campaign.rows().items():
-            path = file_of(target.root, table, name)
             facts = campaign.facts() if table == "trials" else None
-            target.write(path.relative_to(target.root).as_posix(), to_parquet(table, name, rows, facts))
-            files.append(path)
+            target.write(file_of(table, name), to_parquet(table, name, rows, facts))
+            files.append(f"{target}/{file_of(table, name)}")
         collected.append(name)
     if not collected:
         raise InputError(*warnings)
     if campaigns is None and output is None:
-        warnings += _stale(target.root, names, collected)
+        warnings += _stale(target, names, collected)
     return Collected(tuple(collected), tuple(files), tuple(dict.fromkeys(warnings)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
@@ -57,7 +56,7 @@ def _collected(directory: str, output: str | None, campaign: str | None) -> Coll
 
 def _collect(options: argparse.Namespace) -> int:
     found = _collected(options.directory, options.out, options.campaign)
-    files = [str(path) for path in found.files]
+    files = list(found.files)
     answer({"files": files, "warnings": list(found.warnings)}, "\n".join(files), options.json)
     return DONE
 
@@ -112,14 +111,14 @@ def _run_report(options: argparse.Namespace) -> int:
 
     if options.out is not None:
         output_folder(options.out)
-    storage = Storage(Path(options.directory))
+    storage = Storage(options.directory)
     is_storage = bool(storage.campaigns()) or any(True for _ in storage.jobs())
     tables_alone = campaigns(options.directory) and not is_storage
     found = None if tables_alone else _collected(options.directory, None, options.campaign)
     named = None if options.campaign is None else [options.campaign]
     names = list(found.campaigns) if found else named
-    paths = [str(path) for path in report(options.directory, options.out, names)]
-    tables = [str(path) for path in found.files] if found else []
+    paths = report(options.directory, options.out, names)
+    tables = list(found.files) if found else []
     warnings = list(found.warnings) if found else []
     result = {"report": paths[0], "markdown": paths[1], "figures": paths[2:], "tables": tables}
     answer(result | {"warnings": warnings}, "\n".join([*tables, *paths[:2]]), options.json)

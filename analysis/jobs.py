@@ -22,6 +22,7 @@ class Seen:
     status: str = "waiting"
     attempts: int = 0
     failed_seconds: float = 0.0
+    interrupted_seconds: float = 0.0
     result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     epochs: tuple[Row, ...] = ()
@@ -134,5 +135,15 @@ def look(job: JobFolder, place: str) -> tuple[Seen, list[str]]:
         for attempt, outcome in zip(attempts, outcomes, strict=True)
         if outcome is not None and outcome.status == "failed"
     )
-    seen = dataclasses.replace(seen, attempts=len(attempts), failed_seconds=sum(lost), epochs=epochs)
+    seen = dataclasses.replace(
+        seen,
+        attempts=len(attempts),
+        failed_seconds=sum(lost),
+        interrupted_seconds=sum(
+            attempt.interrupted_seconds()
+            for attempt, outcome in zip(attempts, outcomes, strict=True)
+            if outcome is None
+        ),
+        epochs=epochs,
+    )
     return seen, [f"{place}: {text}." for text in damage] + damaged

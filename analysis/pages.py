@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -79,15 +78,15 @@ class Records:
     retrains: pd.DataFrame
 
     @classmethod
-    def read(cls, directory: Path | str, campaign: str) -> Records:
+    def read(cls, where: tables.Where, campaign: str) -> Records:
         """Read the collected tables of one campaign; InputError as for `analysis.tables.read`."""
         return cls(
             campaign,
-            tables.campaign_facts(directory, campaign),
-            tables.read(directory, "trials", campaign),
-            tables.read(directory, "epochs", campaign),
-            tables.read(directory, "genotypes", campaign),
-            tables.read(directory, "retrains", campaign),
+            tables.campaign_facts(where, campaign),
+            tables.read(where, "trials", campaign),
+            tables.read(where, "epochs", campaign),
+            tables.read(where, "genotypes", campaign),
+            tables.read(where, "retrains", campaign),
         )
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import jinja2
 
@@ -62,17 +61,18 @@ def render(pages: list[Page], prefixes: list[str], template: str) -> str:
 
 
 def report(
-    directory: Path | str, output: Path | str | None = None, campaigns: list[str] | None = None
-) -> list[Path]:
-    """Write report.html, report.md and figures/*.svg; the paths, report.html first.
+    where: tables.Where, output: tables.Where | None = None, campaigns: list[str] | None = None
+) -> list[str]:
+    """Write report.html, report.md and figures/*.svg; their paths or addresses, report.html first.
 
-    `directory` holds the collected tables, and nothing else is read. `output` is `<directory>/report` unless
-    given. All collected campaigns are in the report, unless some are named. InputError as for
+    `where` holds the collected tables, and nothing else is read. `output` is `<where>/report` unless given.
+    All collected campaigns are in the report, unless some are named. InputError as for
     `analysis.tables.read`, and for a file where the folder should be. Equal tables give equal files.
     """
-    folder = tables.output_folder(output if output is not None else Path(directory) / "report")
-    names = tables.known_campaigns(directory) if campaigns is None else campaigns
-    records = [Records.read(directory, name) for name in names]
+    source = tables.folder_of(where)
+    folder = tables.output_folder(source.child("report") if output is None else output)
+    names = tables.known_campaigns(source) if campaigns is None else campaigns
+    records = [Records.read(source, name) for name in names]
     prefixes = slugs(names)
     pages = [page(found, prefix) for found, prefix in zip(records, prefixes, strict=True)]
     files = {
@@ -84,4 +84,4 @@ def report(
             files |= {f"figures/{picture.name}.svg": picture.svg for picture in section.pictures}
     for name, text in files.items():
         folder.write(name, text.encode())
-    return [folder.root / name for name in files]
+    return [f"{folder}/{name}" for name in files]

@@ -248,35 +248,38 @@ def networks(records: Records) -> Section | None:
     return Section("Networks", grids=(Grid("Size", headings, "lrllrrrrrr", tuple(rows), note),))
 
 
+# Wall time of the attempt that counts, and of those before it.
+SPENT = ("wall_seconds", "interrupted_seconds", "failed_seconds")
+
+
 def _cost_row(label: str, jobs: pd.DataFrame) -> tuple[str, ...]:
-    finished, lost = (float(jobs[name].sum()) for name in ("wall_seconds", "failed_seconds"))
+    times = [float(jobs[name].sum()) for name in SPENT]
     peak = jobs["peak_memory_bytes"].max()
     return (
         label,
         str(len(jobs)),
         str(jobs["attempts"].sum()),
-        words.duration(finished),
-        words.duration(lost),
-        words.duration(finished + lost),
+        *(words.duration(time) for time in (*times, sum(times))),
         words.memory(None if pd.isna(peak) else float(peak)),
     )
 
 
 def total_seconds(records: Records) -> float:
-    """Wall time of finished jobs and of failed attempts, every job once."""
-    return float(records.jobs[["wall_seconds", "failed_seconds"]].sum().sum())
+    """Wall time of all attempts, every job once."""
+    return float(records.jobs[[*SPENT]].sum().sum())
 
 
 def cost(records: Records) -> Section:
-    """Wall time by kind of job, failed attempts included."""
+    """Wall time by kind of job, failed and interrupted attempts included."""
     jobs = records.jobs
     rows = [
         _cost_row(KINDS[kind][1], jobs[jobs["kind"] == kind]) for kind in KINDS if kind in set(jobs["kind"])
     ]
     rows.append(_cost_row("all", jobs))
-    headings = ("kind", "jobs", "attempts", "finished", "failed attempts", "together", "peak memory")
+    headings = ("kind", "jobs", "attempts", "finished", "interrupted", "failed", "together", "peak memory")
     note = (
-        "Wall time summed over jobs, which may have run side by side. A job that several arms share counts "
-        "once. An interrupted attempt leaves no time behind: what it spent is not in these figures."
+        "Wall time of attempts summed over jobs, which may have run side by side. A job that several arms "
+        "share counts once. What an interrupted attempt did was continued by the next one; of an attempt that "
+        "was killed the time up to its last sign of life counts."
     )
-    return Section("Cost", grids=(Grid("Wall time", headings, "lrrrrrr", tuple(rows), note),))
+    return Section("Cost", grids=(Grid("Wall time", headings, "lrrrrrrr", tuple(rows), note),))

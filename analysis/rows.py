@@ -123,6 +123,7 @@ def trial_rows(entry: Entry) -> list[Row]:
             "wall_seconds": seen.facts.get("wall_seconds") if seen.done else None,
             "started": seen.facts.get("started") if seen.done else None,
             "failed_seconds": seen.failed_seconds,
+            "interrupted_seconds": seen.interrupted_seconds,
             "error": seen.error,
         }
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from analysis import tables, words
@@ -26,11 +25,11 @@ def _plain(summary: Summary | None) -> dict[str, Any] | None:
     }
 
 
-def summary(directory: Path | str, campaign: str) -> list[tuple[str, int, dict[str, Summary | None]]]:
+def summary(where: tables.Where, campaign: str) -> list[tuple[str, int, dict[str, Summary | None]]]:
     """Every arm that trains: its name, its planned repeats, and a summary of each score, None before the
     first repeat is done. InputError as for `analysis.tables.read`."""
-    trials = tables.read(directory, "trials", campaign)
-    retrains = tables.read(directory, "retrains", campaign)
+    trials = tables.read(where, "trials", campaign)
+    retrains = tables.read(where, "retrains", campaign)
     planned = trials[trials["kind"] == "train"]["arm"].value_counts(sort=False)
     rows = []
     for arm, count in planned.items():
@@ -40,19 +39,19 @@ def summary(directory: Path | str, campaign: str) -> list[tuple[str, int, dict[s
     return rows
 
 
-def summary_plain(directory: Path | str, campaign: str) -> list[dict[str, Any]]:
+def summary_plain(where: tables.Where, campaign: str) -> list[dict[str, Any]]:
     """The summary as JSON values; scores are fractions."""
     return [
         {"campaign": campaign, "arm": arm, "planned": planned}
         | {score: _plain(found) for score, found in scores.items()}
-        for arm, planned, scores in summary(directory, campaign)
+        for arm, planned, scores in summary(where, campaign)
     ]
 
 
-def _notes(directory: Path | str, campaign: str) -> list[str]:
+def _notes(where: tables.Where, campaign: str) -> list[str]:
     """What of the repeats was selected on validation, a line for each arm."""
-    trials = tables.read(directory, "trials", campaign)
-    retrains = tables.read(directory, "retrains", campaign)
+    trials = tables.read(where, "trials", campaign)
+    retrains = tables.read(where, "retrains", campaign)
     chosen = retrains[retrains["selected"].fillna(False)]
     lines = []
     for arm, found in chosen.groupby("arm", sort=False):
@@ -67,10 +66,10 @@ def _notes(directory: Path | str, campaign: str) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def summary_table(directory: Path | str, campaign: str) -> str:
+def summary_table(where: tables.Where, campaign: str) -> str:
     """The summary as a text table for a terminal: every arm, its means and every repeat."""
     rows = []
-    for arm, planned, scores in summary(directory, campaign):
+    for arm, planned, scores in summary(where, campaign):
         precision, rank, before = (scores[score] for score in ("mAP", "rank_1", "untrained_mAP"))
         rows.append(
             (
@@ -82,7 +81,7 @@ def summary_table(directory: Path | str, campaign: str) -> str:
                 words.percent(before.mean) if before else NOTHING,
             )
         )
-    notes = _notes(directory, campaign)
+    notes = _notes(where, campaign)
     headings = ("arm", "repeats", "rank-1 %", "mAP %", "mAP of each repeat", "untrained mAP")
     head = f"{campaign}: mean ± standard deviation over repeats"
     return "\n".join([head, "", words.aligned(headings, rows, "lrrrlr"), *notes])

@@ -1,11 +1,13 @@
 """The parquet tables: their schemas, a reader, and the data dictionary.
 
-Files lie at `<directory>/tables/<table>/<campaign>.parquet`, one for every table and campaign. Columns are
-declared in `autoreid.records` and nowhere else; units and descriptions travel in the files.
+Files lie at `<folder>/tables/<table>/<campaign>.parquet`, one for every table and campaign. The folder is a
+storage or another one, on a disk or at an address such as s3://bucket/prefix. Columns are declared in
+`autoreid.records` and nowhere else; units and descriptions travel in the files.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autoreid.errors import InputError, unknown
-from autoreid.folders import LocalFolder
+from autoreid.folders import Folder, LocalFolder, open_folder
 from autoreid.records import SCHEMA_VERSION, TABLES, Column
+
+Where = Folder | Path | str
 
 TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 
@@ -65,29 +69,37 @@ def schema(table: str) -> pa.Schema:
     return pa.schema(fields, metadata={VERSION_KEY: str(SCHEMA_VERSION), TABLE_KEY: table})
 
 
-def output_folder(path: Path | str) -> LocalFolder:
+def folder_of(where: Where) -> Folder:
+    """The folder at a path or address; a folder is itself."""
+    return open_folder(where) if isinstance(where, (Path, str)) else where
+
+
+def output_folder(where: Where) -> Folder:
     """The folder to write to, which need not exist; InputError where a file stands in its way."""
-    standing = next(place for place in (Path(path), *Path(path).parents) if place.exists())
-    if not standing.is_dir():
-        raise InputError(f"{path}: {standing} is a file. Name a folder: the files are written into it.")
-    return LocalFolder(path)
+    folder = folder_of(where)
+    if isinstance(folder, LocalFolder):
+        standing = next(place for place in (folder.root, *folder.root.parents) if place.exists())
+        if not standing.is_dir():
+            raise InputError(f"{folder}: {standing} is a file. Name a folder: the files are written into it.")
+    return folder
 
 
-def file_of(directory: Path | str, table: str, campaign: str) -> Path:
+def file_of(table: str, campaign: str) -> str:
     """Where the file of a table and a campaign lies below a storage or another output folder."""
-    return Path(directory) / "tables" / table / f"{campaign}.parquet"
+    return f"tables/{table}/{campaign}.parquet"
 
 
-def campaigns(directory: Path | str) -> list[str]:
+def campaigns(where: Where) -> list[str]:
     """Names of the campaigns that have been collected below a folder, sorted."""
-    return sorted(path.stem for path in (Path(directory) / "tables" / "trials").glob("*.parquet"))
+    names = folder_of(where).children("tables/trials")
+    return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet")]
 
 
 def _metadata(file_schema: pa.Schema) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in (file_schema.metadata or {}).items()}
 
 
-def _check(path: Path, table: str, file_schema: pa.Schema) -> None:
+def _check(path: str, table: str, file_schema: pa.Schema) -> None:
     version = _metadata(file_schema).get(VERSION_KEY, "")
     if not version.isdigit() or _metadata(file_schema).get(TABLE_KEY) != table:
         raise InputError(
@@ -100,12 +112,15 @@ def _check(path: Path, table: str, file_schema: pa.Schema) -> None:
         )
 
 
-def _read_file(path: Path, table: str) -> pa.Table:
+def _read_file(folder: Folder, table: str, campaign: str) -> pa.Table:
+    name = file_of(table, campaign)
+    path = f"{folder}/{name}"
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(io.BytesIO(folder.read(name))) as file:
             _check(path, table, file.schema_arrow)
-            read = file.read()
+            return file.read()
     except FileNotFoundError:
+        known_campaigns(folder, campaign)
         raise InputError(f"{path}: no such file. Run 'autoreid tables collect' on the storage.") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -113,23 +128,17 @@ def _read_file(path: Path, table: str) -> pa.Table:
             f"{path}: cannot be read as parquet ({reason}). It may be cut short: run 'autoreid tables "
             "collect' again, which replaces it."
         ) from None
-    return read
 
 
-def known_campaigns(directory: Path | str, campaign: str | None = None) -> list[str]:
+def known_campaigns(where: Where, campaign: str | None = None) -> list[str]:
     """The named campaign, or all that were collected; InputError where there is none of them."""
-    known = campaigns(directory)
+    folder = folder_of(where)
+    known = campaigns(folder)
     if not known:
-        raise InputError(
-            f"{directory}: no tables in this folder. Run 'autoreid tables collect {directory}' first."
-        )
+        raise InputError(f"{folder}: no tables in this folder. Run 'autoreid tables collect {where}' first.")
     if campaign is not None and campaign not in known:
-        raise InputError(f"{directory}: {unknown('campaign', campaign, known)}")
+        raise InputError(f"{folder}: {unknown('campaign', campaign, known)}")
     return known if campaign is None else [campaign]
-
-
-def _files(directory: Path | str, table: str, campaign: str | None) -> list[Path]:
-    return [file_of(directory, table, name) for name in known_campaigns(directory, campaign)]
 
 
 def _frame(read: pa.Table, columns: tuple[Column, ...]) -> pd.DataFrame:
@@ -139,7 +148,7 @@ def _frame(read: pa.Table, columns: tuple[Column, ...]) -> pd.DataFrame:
     return frame.astype({c.name: "int64" for c in columns if c.kind == "int64" and not c.nullable})
 
 
-def _completed(path: Path, part: pa.Table, table: str) -> pa.Table:
+def _completed(path: str, part: pa.Table, table: str) -> pa.Table:
     """The file's rows with the declared columns; one that an older release did not know is empty."""
     columns = []
     for field in schema(table).remove_metadata():
@@ -154,24 +163,26 @@ def _completed(path: Path, part: pa.Table, table: str) -> pa.Table:
     return pa.table(columns, schema=schema(table).remove_metadata())
 
 
-def read(directory: Path | str, table: str, campaign: str | None = None) -> pd.DataFrame:
+def read(where: Where, table: str, campaign: str | None = None) -> pd.DataFrame:
     """One table of one campaign, or of all campaigns that were collected, in the order of the files.
 
-    `directory` is the storage, or the folder that `tables collect --out` named. Missing tables, a file cut
+    `where` is the storage, or the folder that `tables collect --out` named. Missing tables, a file cut
     short, and a file of a newer schema version are an InputError that names the file.
     """
-    columns = columns_of(table)
-    files = _files(directory, table, campaign)
-    parts = [_completed(path, _read_file(path, table), table) for path in files]
+    folder, columns = folder_of(where), columns_of(table)
+    names = known_campaigns(folder) if campaign is None else [campaign]
+    parts = [
+        _completed(f"{folder}/{file_of(table, name)}", _read_file(folder, table, name), table)
+        for name in names
+    ]
     return _frame(pa.concat_tables(parts), columns)
 
 
-def campaign_facts(directory: Path | str, campaign: str) -> dict[str, Any]:
+def campaign_facts(where: Where, campaign: str) -> dict[str, Any]:
     """What the manifest said: name, claim, baseline, repeats, file (YAML text), settings (the overrides of
     the command line), data, data_fingerprint."""
-    (path,) = _files(directory, "trials", campaign)
-    text = _metadata(_read_file(path, "trials").schema).get(CAMPAIGN_FACTS_KEY, "{}")
-    facts: dict[str, Any] = json.loads(text)
+    held = _read_file(folder_of(where), "trials", campaign).schema
+    facts: dict[str, Any] = json.loads(_metadata(held).get(CAMPAIGN_FACTS_KEY, "{}"))
     return facts
 
 

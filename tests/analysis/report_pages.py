@@ -7,6 +7,7 @@ from pathlib import Path
 from analysis.assembly import page
 from analysis.collect import collect
 from analysis.pages import Grid, Page, Records, Section
+from analysis.report import report
 
 
 def made(root: Path) -> Page:
@@ -23,3 +24,8 @@ def section(found: Page, title: str) -> Section:
 def grid(found: Page, title: str, part: str) -> Grid:
     (result,) = [g for g in section(found, title).grids if g.title.startswith(part)]
     return result
+
+
+def written(root: Path, output: Path | None = None, campaigns: list[str] | None = None) -> list[Path]:
+    """The files of the report of a folder."""
+    return [Path(name) for name in report(root, output, campaigns)]

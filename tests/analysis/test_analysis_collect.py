@@ -119,9 +119,9 @@ def test_epochs_are_those_of_the_attempt_that_counts(campaign: FakeCampaign, col
 
 
 def test_collecting_twice_gives_the_same_bytes(campaign: FakeCampaign, storage: Path, tmp_path: Path) -> None:
-    first = {path.name + path.parent.name: path.read_bytes() for path in collect(storage).files}
+    first = {path.name + path.parent.name: path.read_bytes() for path in map(Path, collect(storage).files)}
     campaign.write_manifest(updated="2027-01-01T00:00:00+00:00", created="2027-01-01T00:00:00+00:00")
-    again = collect(storage, tmp_path / "elsewhere").files
+    again = [Path(name) for name in collect(storage, tmp_path / "elsewhere").files]
     assert {path.name + path.parent.name: path.read_bytes() for path in again} == first
     assert [path.relative_to(tmp_path / "elsewhere").as_posix() for path in again] == [
         f"tables/{table}/two-arms.parquet" for table in TABLES
@@ -247,4 +247,4 @@ def test_a_campaign_before_its_first_job_has_tables_too(tmp_path: Path) -> None:
     FakeCampaign(tmp_path, "planned").write_manifest()
     collect(tmp_path)
     assert set(read(tmp_path, "trials")["status"]) == {"waiting"}
-    assert read(tmp_path, "retrains").empty and file_of(tmp_path, "retrains", "planned").is_file()
+    assert read(tmp_path, "retrains").empty and (tmp_path / file_of("retrains", "planned")).is_file()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fake_storage import ARMS, MAP, FakeCampaign, genotype, partial_campaign
-from report_pages import grid, made, section
+from report_pages import grid, made, section, written
 
 from analysis.collect import collect
 from analysis.pages import Page
@@ -124,7 +124,7 @@ def test_a_claim_keeps_its_paragraphs_and_loses_its_line_ends(tmp_path: Path) ->
     expected = ("A claim, in two lines.", "autoreid demo (or less)", "Cost: two minutes.", "Shows: it: all.")
     FakeCampaign(tmp_path, "claims").write_manifest(claim=claim)
     assert made(tmp_path).claim == expected
-    html, text, *_ = report(tmp_path)
+    html, text, *_ = written(tmp_path)
     assert all(f'<p class="claim">{line}</p>' in html.read_text() for line in expected)
     assert "\n\n".join(expected) in text.read_text()
 
@@ -140,7 +140,7 @@ def test_the_commands_repeat_the_overrides(example_page: Page) -> None:
 
 
 def test_the_html_is_whole_and_asks_for_nothing(collected: Path) -> None:
-    paths = report(collected)
+    paths = written(collected)
     text = paths[0].read_text()
     checker = Checker(text)
     assert "http://" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "") and "https://" not in text
@@ -155,7 +155,7 @@ def test_the_html_is_whole_and_asks_for_nothing(collected: Path) -> None:
 
 
 def test_markdown_has_the_same_tables_and_its_figures_are_there(collected: Path) -> None:
-    html, text, *figures = report(collected)
+    html, text, *figures = written(collected)
     lines = text.read_text().splitlines()
     assert "| top-2 | 4 of 4 | 38.0 ± 1.8 | 35.1 to 40.9 | 36.0 · 39.0 · 37.0 · 40.0 | 8.0 |" in lines
     widths = {line.count("|") for line in lines if line.startswith("| top-2 | 4 of 4 | 38.0")}
@@ -166,14 +166,14 @@ def test_markdown_has_the_same_tables_and_its_figures_are_there(collected: Path)
 
 
 def test_equal_tables_give_equal_files(collected: Path, tmp_path: Path) -> None:
-    first = [path.read_bytes() for path in report(collected)]
-    assert [path.read_bytes() for path in report(collected, tmp_path / "again")] == first
+    first = [path.read_bytes() for path in written(collected)]
+    assert [path.read_bytes() for path in written(collected, tmp_path / "again")] == first
 
 
 def test_the_tables_alone_are_enough(collected: Path, tmp_path: Path) -> None:
-    before = report(collected)[0].read_bytes()
+    before = written(collected)[0].read_bytes()
     shutil.copytree(collected / "tables", tmp_path / "alone" / "tables")
-    assert report(tmp_path / "alone")[0].read_bytes() == before
+    assert written(tmp_path / "alone")[0].read_bytes() == before
 
 
 def test_names_errors_and_claims_are_escaped_everywhere(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_names_errors_and_claims_are_escaped_everywhere(tmp_path: Path) -> None:
     campaign.fail("plain", 0, "search", f"first line\n{EVIL}")
     campaign.write_manifest(claim=EVIL, file=f"# ```\n{EVIL}\n", data={"set": EVIL})
     collect(tmp_path)
-    html, text, *_ = report(tmp_path)
+    html, text, *_ = written(tmp_path)
     checker = Checker(html.read_text())
     assert "script" not in checker.tags and "<script" not in html.read_text()
     assert any(row and row[0] == EVIL for row in checker.rows)
@@ -199,11 +199,11 @@ def test_two_campaigns_share_one_report_or_have_one_each(tmp_path: Path) -> None
     partial_campaign(tmp_path, "One")
     partial_campaign(tmp_path, "one")
     collect(tmp_path)
-    both = report(tmp_path)
+    both = written(tmp_path)
     checker = Checker(both[0].read_text())
     assert checker.references.count("#one") == checker.references.count("#one-2") == 1
     assert len(set(both)) == len(both) == 2 + 16
-    assert Checker(report(tmp_path, tmp_path / "x", ["one"])[0].read_text()).tags.isdisjoint({"nav"})
+    assert Checker(written(tmp_path, tmp_path / "x", ["one"])[0].read_text()).tags.isdisjoint({"nav"})
 
 
 @pytest.mark.parametrize("names", [["demo", "demo-1"], ["a.b", "a-b", "a-b-2"]])
@@ -215,7 +215,7 @@ def test_names_that_look_alike_share_neither_anchors_nor_figures(tmp_path: Path,
             campaign.finish(arm, 0, "train")
         campaign.write_manifest()
     collect(tmp_path)
-    html, _, *figures = report(tmp_path)
+    html, _, *figures = written(tmp_path)
     ids = Checker(html.read_text()).ids
     assert len(set(ids)) == len(ids)
     assert len(set(figures)) == len(figures) == 8 * len(names)

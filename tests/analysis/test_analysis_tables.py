@@ -19,7 +19,7 @@ ARROW = {"string": "string", "int64": "int64", "float64": "double", "bool": "boo
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_file_holds_types_units_descriptions_and_version(collected: Path, table: str) -> None:
-    written = pq.read_schema(file_of(collected, table, "two-arms"))
+    written = pq.read_schema(collected / file_of(table, "two-arms"))
     assert written.metadata[b"autoreid_schema_version"] == str(SCHEMA_VERSION).encode()
     assert written.metadata[b"autoreid_table"] == table.encode()
     assert written.metadata[b"autoreid_campaign"] == b"two-arms"
@@ -59,7 +59,7 @@ def test_the_plan_travels_with_the_trials(collected: Path) -> None:
 
 
 def test_a_file_of_a_newer_release_is_refused(collected: Path) -> None:
-    path = file_of(collected, "retrains", "two-arms")
+    path = collected / file_of("retrains", "two-arms")
     table = pq.read_table(path)
     newer = table.schema.metadata | {b"autoreid_schema_version": str(SCHEMA_VERSION + 1).encode()}
     pq.write_table(table.replace_schema_metadata(newer), path)
@@ -68,7 +68,7 @@ def test_a_file_of_a_newer_release_is_refused(collected: Path) -> None:
 
 
 def test_a_column_that_an_older_file_lacks_is_empty_or_named(collected: Path) -> None:
-    path = file_of(collected, "trials", "two-arms")
+    path = collected / file_of("trials", "two-arms")
     table = pq.read_table(path)
     pq.write_table(table.drop_columns(["recipe_json"]), path)
     assert read(collected, "trials")["recipe_json"].isna().all()
@@ -78,7 +78,7 @@ def test_a_column_that_an_older_file_lacks_is_empty_or_named(collected: Path) ->
 
 
 def test_a_file_cut_short_is_named(collected: Path) -> None:
-    path = file_of(collected, "epochs", "two-arms")
+    path = collected / file_of("epochs", "two-arms")
     whole = path.read_bytes()
     for length in (0, 3, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
@@ -87,7 +87,7 @@ def test_a_file_cut_short_is_named(collected: Path) -> None:
 
 
 def test_damage_inside_a_file_is_named(collected: Path) -> None:
-    path = file_of(collected, "epochs", "two-arms")
+    path = collected / file_of("epochs", "two-arms")
     whole = bytearray(path.read_bytes())
     whole[4:600] = bytes(596)
     path.write_bytes(bytes(whole))
@@ -96,7 +96,7 @@ def test_damage_inside_a_file_is_named(collected: Path) -> None:
 
 
 def test_alien_and_missing_files_are_refused(collected: Path) -> None:
-    path = file_of(collected, "genotypes", "two-arms")
+    path = collected / file_of("genotypes", "two-arms")
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(InputError, match="not a genotypes table"):
         read(collected, "genotypes")
