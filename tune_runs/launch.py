@@ -93,11 +93,11 @@ def launch(
     before: Before | None = None,
 ) -> Summary:
     """Run the campaign's unfinished jobs on this machine; InputError before anything starts."""
-    from autoreid.running import run_job  # deferred: loads torch
-
     write = silent if quiet else say
     storage.check()
     with interruptible(), time_limit(max_hours, write):
+        from autoreid.running import run_job  # deferred: loads torch
+
         allotment, plan, index = check_launch(campaign, write)
         decode_data(plan, index, write)
         if before is not None:

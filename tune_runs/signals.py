@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterator
 from types import FrameType
 from typing import Any
 
-from autoreid.cli import INTERRUPTED, say
+from autoreid.cli import INTERRUPTED
 from tune_runs.processes import end_descendants
 
 # Ctrl-C; what schedulers send at the end of the time; what they can be asked to send before it.
@@ -26,6 +26,12 @@ def _in_main_thread() -> bool:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _tell(line: str) -> None:
+    """A line on stderr from within a signal handler, which may have interrupted another line."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())
 
 
 @contextlib.contextmanager
@@ -73,7 +79,7 @@ def time_limit(hours: float | None, write: Callable[[str], None]) -> Iterator[No
 
 def end_by_force(spared: Container[int]) -> None:
     """The end of a launch that does not stop in time: what is on disk is whole, and can be continued."""
-    say("stopped by force. Run the same command again to continue.")
+    _tell("stopped by force. Run the same command again to continue.")
     end_descendants(spared)
     os._exit(INTERRUPTED)
 
@@ -93,7 +99,7 @@ class Stop:
     def _note(self) -> None:
         self.asked += 1
         if self.asked == 1:
-            say("stopping: running jobs write a checkpoint (once more: stop at once)")
+            _tell("stopping: running jobs write a checkpoint (once more: stop at once)")
             self._timer.start()
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from tune_runs.processes import (
     ended_when_terminated,
     no_descendants_left,
 )
-from tune_runs.signals import Stop, interruptible
+from tune_runs.signals import NUMBERS, Stop, interruptible, time_limit
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 # Starts a process and ends at once, so that this one is an orphan.
@@ -78,11 +78,39 @@ def test_what_a_signal_broke_is_an_interruption_and_else_itself(error):
         raise error
 
 
-def test_held_processes_do_not_feel_sigterm():
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_first_signal_is_counted_and_the_second_one_interrupts(number):
+    stop, forced = stop_of()
+    with interruptible(), pytest.raises(KeyboardInterrupt), stop.watched():
+        stop.follow()
+        signal.raise_signal(number)
+        assert stop.asked == 1
+        signal.raise_signal(number)
+    assert stop.asked == 2 and not forced.is_set()
+
+
+def test_the_end_of_the_hours_is_a_signal():
+    lines, before = [], [signal.getsignal(number) for number in NUMBERS]
+    with interruptible(), pytest.raises(KeyboardInterrupt), time_limit(0.5 / 3600, lines.append):
+        time.sleep(60)  # cut short
+    assert lines == [f"the {0.5 / 3600:g} hours are over"]
+    assert before == [signal.getsignal(number) for number in NUMBERS]
+
+
+def test_no_signal_comes_after_the_end():
+    lines, threads = [], threading.active_count()
+    with interruptible(), time_limit(1.0, lines.append), time_limit(None, lines.append):
+        (timer,) = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    timer.join(30)
+    assert lines == [] and threading.active_count() == threads
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_held_processes_do_not_feel_signals_of_the_group(number):
     stop, _ = stop_of()
     with stop.watched(), stop.held():
         child = subprocess.Popen(SLEEPER)
-    child.terminate()
+    child.send_signal(number)
     time.sleep(0.2)
     assert child.poll() is None
     child.kill()

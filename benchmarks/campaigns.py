@@ -1,0 +1,219 @@
+"""Campaigns of instant jobs: what a job costs beside its own work, with reused and with fresh processes.
+
+python benchmarks/campaigns.py [--jobs 500] [--fresh 20] [--known 10000]
+
+Every job reports one epoch and writes an attempt with an outcome, as real ones do, and computes nothing. Each
+measurement is a launch in a process of its own, on a new storage in the folder for temporary files; jobs
+"with torch" import the engine, as real ones do. `--known` jobs are handed out and settled by the driver in
+memory, without Ray. Exit code 1 where a promise is not kept: 500 jobs in 60 s where processes are reused, a
+driver below 1 GB, 5 s a fresh process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from autoreid.attempts import Outcome
+from autoreid.cli import answer, say
+from autoreid.jobs import Job
+from autoreid.recipes import Execution
+from autoreid.storage import Storage
+from tune_runs.campaign import read_campaign
+from tune_runs.dispatch import Dispatch
+from tune_runs.launch import run_plan
+from tune_runs.planning import Plan, make_plan
+from tune_runs.progress import Progress, silent
+from tune_runs.releases import Releases
+from tune_runs.resources import Allotment
+from tune_runs.states import State
+
+CAMPAIGN = """\
+name: instant
+data: {{set: rendered}}
+repeats: {repeats}
+search: {{recipe: cdnet}}
+train: {{recipe: cdnet}}
+execution: {{reuse_processes: {reuse}}}
+arms: {{{arms}}}
+"""
+ARMS = ", ".join(f"arm{k}: {{search: {{alpha_scale: 0.{k + 1}}}}}" for k in range(5))
+MOST_SECONDS, MOST_BYTES, MOST_FRESH_SECONDS = 60.0, 1e9, 5.0
+
+
+def plan_of(jobs: int, reuse: bool) -> Plan:
+    """A plan of about so many jobs, searches and trainings in equal parts."""
+    repeats = max(1, jobs // 10)
+    text = CAMPAIGN.format(repeats=repeats, reuse=str(reuse).lower(), arms=ARMS)
+    return make_plan(read_campaign(text), "0" * 64)
+
+
+def instant(with_torch: bool) -> Callable[..., Generator[dict[str, Any], None, None]]:
+    """An engine that does nothing; a closure, so that Ray sends it to the workers by value."""
+
+    def run(
+        job: Job, storage: Storage, source: Any, execution: Execution, cache: Path, stop: Any
+    ) -> Generator[dict[str, Any], None, None]:
+        import os
+
+        if with_torch:
+            import autoreid.running  # noqa: F401
+        attempt = storage.job(job.id).new_attempt()
+        yield {"epoch": 1, "loss": 1.0}
+        attempt.finish(Outcome("done", facts={"epochs": 1, "process": os.getpid()}))
+
+    return run
+
+
+def peak_bytes() -> int:
+    """The peak of this process's memory."""
+    scale = 1 if sys.platform == "darwin" else 1024  # in bytes there, in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def measure_launch(jobs: int, reuse: bool, slots: int, with_torch: bool) -> dict[str, Any]:
+    """In this process: launch a plan of instant jobs and time it."""
+    plan, lines = plan_of(jobs, reuse), []
+
+    def note(line: str) -> None:
+        lines.append((time.perf_counter(), line))
+
+    with tempfile.TemporaryDirectory() as folder:
+        storage = Storage(folder)
+        allotment = Allotment(1, 0, slots, Execution(device="cpu", threads=1))
+        begin = time.perf_counter()
+        summary = run_plan(plan, storage, allotment, instant(with_torch), note)
+        seconds = time.perf_counter() - begin
+        finished = [storage.job(job).finished() for job in plan.jobs]
+    assert summary.exit_code == 0
+    first = next(moment for moment, line in lines if "starts" in line)
+    last = max(moment for moment, line in lines if "done in" in line)
+    return {
+        "jobs": len(plan.jobs),
+        "reuse": reuse,
+        "slots": slots,
+        "torch": with_torch,
+        "seconds": seconds,
+        "jobs_seconds": last - first,
+        "processes": len({found[1].facts["process"] for found in finished if found}),
+        "driver_peak_bytes": peak_bytes(),
+    }
+
+
+class Memory:
+    """Surroundings without files: every job is done once it has been handed out."""
+
+    def __init__(self) -> None:
+        self.begun: set[str] = set()
+
+    def state(self, job: str) -> State:
+        return State("done" if job in self.begun else "waiting")
+
+    def describe(self, job: str) -> None:
+        self.begun.add(job)
+
+    def cancelled(self) -> frozenset[str]:
+        return frozenset()
+
+    def interrupt(self, jobs: Any) -> None:
+        pass
+
+
+def measure_known(jobs: int) -> dict[str, Any]:
+    """In this process: what the driver does for a large plan, without Ray."""
+    plan = plan_of(jobs, reuse=True)
+    begin = time.perf_counter()
+    needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
+    dispatch = Dispatch(Releases(needs), Memory(), Progress(plan, write=silent), slots=16)
+    while not dispatch.over or len(dispatch.releases.done) < len(needs):
+        while dispatch.next() is not None:
+            pass
+        for job in list(dispatch.releases.running):
+            dispatch.ended(job, None, None)
+    return {
+        "jobs": len(plan.jobs),
+        "dispatch_seconds": time.perf_counter() - begin,
+        "driver_peak_bytes": peak_bytes(),
+    }
+
+
+def in_own_process(name: str, *given: Any) -> dict[str, Any]:
+    """Run a measurement in a new process: its peak memory is then its own."""
+    say(f"{name} {' '.join(map(str, given))}")
+    command = [sys.executable, __file__, "--measure", json.dumps([name, *given])]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def table(launches: list[dict[str, Any]], known: dict[str, Any]) -> str:
+    lines = [
+        f"{platform.machine()}, {os.cpu_count()} CPU cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}",
+        "",
+        "| processes | jobs | at once | seconds | of it for the jobs | a job | processes | driver |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in launches:
+        kind = ("reused" if row["reuse"] else "fresh") + (", with torch" if row["torch"] else "")
+        each = row["jobs_seconds"] * row["slots"] / row["jobs"]
+        lines.append(
+            f"| {kind} | {row['jobs']} | {row['slots']} | {row['seconds']:.1f} | {row['jobs_seconds']:.1f} "
+            f"| {each:.3f} | {row['processes']} | {row['driver_peak_bytes'] / 1e9:.2f} GB |"
+        )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{known['jobs']} jobs handed out and settled in memory in {known['dispatch_seconds']:.2f} s; "
+            f"driver {known['driver_peak_bytes'] / 1e9:.2f} GB",
+        ]
+    )
+
+
+def report(options: argparse.Namespace) -> int:
+    reused = in_own_process("launch", options.jobs, True, 2, False)
+    fresh = [in_own_process("launch", options.fresh, False, slots, torch) for slots, torch in FRESH]
+    known = in_own_process("known", options.known)
+    answer([reused, *fresh, known], table([reused, *fresh], known), as_json=False)
+    kept = (
+        reused["seconds"] * 500 / reused["jobs"] < MOST_SECONDS
+        and reused["driver_peak_bytes"] < MOST_BYTES
+        and all(row["jobs_seconds"] / row["jobs"] < MOST_FRESH_SECONDS for row in fresh)
+    )
+    return 0 if kept else 1
+
+
+# (at once, with torch)
+FRESH = ((1, False), (1, True), (2, True))
+MEASUREMENTS: dict[str, Callable[..., dict[str, Any]]] = {"launch": measure_launch, "known": measure_known}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--fresh", type=int, default=20)
+    parser.add_argument("--known", type=int, default=10000)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        name, *given = json.loads(options.measure)
+        answer(MEASUREMENTS[name](*given), "", as_json=True)
+        return 0
+    return report(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
