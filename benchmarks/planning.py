@@ -1,0 +1,179 @@
+"""Time to plan a campaign of 10,000 jobs, phase by phase, on storages that hold nothing and everything of it.
+
+python benchmarks/planning.py [--repeats 100] [--rounds 3] [--json]
+
+50 arms, each with `--repeats` searches and as many trainings. A finished job has the small files that the
+engine writes: description, start, log, records of its epochs, genotype, outcome. Every round is a process of
+its own; figures are medians. The whole command, `autoreid campaign plan --storage`, is timed beside its phases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from autoreid.cli import answer, say
+
+CAMPAIGN = """\
+# How long a plan takes.
+name: planning
+data: {{set: rendered, identities: 64, cameras: 3, images: 2, height: 64, width: 32}}
+repeats: {repeats}
+search: {{recipe: cdnet}}
+train: {{recipe: cdnet}}
+arms:
+  cnet: {{search: {{space: cs-v1}}}}
+  cdnet: {{search: {{space: cds-v1}}}}
+grid:
+  search.k: [1, 2, 3, 4, all]
+  search.alpha_scale: [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
+"""
+EPOCHS = 10
+FILE, FULL = "planning.yaml", "full"
+COMMAND = "campaign plan --storage"
+
+
+def finish_jobs(storage: Path, plan: Any) -> None:
+    """Write all jobs as the engine leaves them when they are done, without waiting for the disk."""
+    from autoreid.folders import sha256, to_json
+    from autoreid.version import STORAGE_VERSION
+
+    rows = [{"epoch": epoch + 1, "loss": 2.5, "accuracy": 0.5, "steps": 100} for epoch in range(EPOCHS)]
+    records = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    for job_id, job in plan.jobs.items():
+        attempt = storage / f"jobs/{job_id}/attempts/1-0123abcd"
+        (attempt / "records").mkdir(parents=True)
+        vouched = {"records/00001.jsonl": records, "genotype.json": b'{"space": "cds-v1"}'}
+        for name, data in vouched.items():
+            (attempt / name).write_bytes(data)
+        files = {name: {"sha256": sha256(data), "bytes": len(data)} for name, data in vouched.items()}
+        outcome = {
+            "version": STORAGE_VERSION,
+            "status": "done",
+            "result": {"genotype_digest": "0" * 12},
+            "facts": {"epochs": EPOCHS, "wall_seconds": 1.0},
+            "error": None,
+            "final": False,
+            "job": job_id,
+            "files": files,
+        }
+        (attempt / "started.json").write_bytes(b"{}")
+        (attempt / "log.txt").write_bytes(b"begins\ndone\n")
+        (attempt / "outcome.json").write_bytes(to_json(outcome))
+        (storage / f"jobs/{job_id}/job.json").write_bytes(to_json(job.plain()))
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Seconds of every phase, in this process. The storage of finished jobs is made where it is not there."""
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        seconds[name] = time.perf_counter() - begin
+
+    with phase("import, torch included"):
+        from autoreid import searching  # noqa: F401  # what a campaign with searches loads
+        from autoreid.storage import Storage
+        from tune_runs.campaign import load_campaign
+        from tune_runs.manifest import change_of, save_manifest
+        from tune_runs.overview import status_plain
+        from tune_runs.planning import make_plan, read_data
+        from tune_runs.states import states_of
+    with phase("read the campaign"):
+        campaign = load_campaign(str(folder / FILE))
+    fingerprint = read_data(dataclasses.replace(campaign, arms=campaign.arms[:1]))[0].fingerprint
+    with phase("jobs and their ids"):
+        plan = make_plan(campaign, fingerprint)
+    needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
+    empty, full = Storage(folder / f"empty-{os.getpid()}"), Storage(folder / FULL)
+    with phase("states, nothing there"):
+        assert {state.status for state in states_of(empty, needs).values()} == {"waiting"}
+    with phase("write the manifest"):
+        save_manifest(empty, plan)
+    if not (folder / FULL).is_dir():
+        finish_jobs(folder / FULL, plan)
+        save_manifest(full, plan)
+    with phase("states, all finished"):
+        assert {state.status for state in states_of(full, needs).values()} == {"done"}
+    with phase("compare with the manifest"):
+        assert str(change_of(full, plan)) == ""
+    with phase("status of the storage"):
+        assert status_plain(full)["campaigns"][0]["jobs"]["done"] == len(plan.jobs)
+    seconds["jobs"] = len(plan.jobs)
+    return seconds
+
+
+def time_command(folder: Path, storage: Path) -> float:
+    """Wall time of `autoreid campaign plan` as a process of its own."""
+    command = [sys.executable, "-m", "autoreid.cli", "campaign", "plan", str(folder / FILE)]
+    begin = time.perf_counter()
+    subprocess.run([*command, "--storage", str(storage)], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begin
+
+
+def one_round(folder: Path) -> dict[str, float]:
+    """A round in processes of their own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--phases", str(folder)], check=True, capture_output=True, text=True
+    )
+    seconds: dict[str, float] = json.loads(done.stdout)
+    for name, storage in (("nothing there", folder / "nothing"), ("all finished", folder / FULL)):
+        seconds[f"{COMMAND}, {name}"] = time_command(folder, storage)
+    return seconds
+
+
+def table(medians: dict[str, float], whole: float) -> str:
+    """Markdown; the share is of the plan of a storage where all is finished."""
+    lines = ["| phase | seconds | share of the command |", "|---|---|---|"]
+    counted = ("import, torch included", "read the campaign", "jobs and their ids")
+    counted += ("states, all finished", "compare with the manifest")
+    for name, seconds in medians.items():
+        share = f"{100 * seconds / whole:.0f}%" if name in counted else ""
+        lines.append(f"| {name} | {seconds:.2f} | {share} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=100, help="of 50 arms with two jobs each")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--phases", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="print one JSON value")
+    options = parser.parse_args()
+    if options.phases:
+        print(json.dumps(measure(options.phases)))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        os.environ["AUTOREID_CACHE"] = str(folder / "cache")
+        (folder / FILE).write_text(CAMPAIGN.format(repeats=options.repeats))
+        say("the first round writes the storage of finished jobs and is not counted")
+        one_round(folder)
+        rounds = [one_round(folder) for _ in range(options.rounds)]
+    medians = {name: statistics.median(of[name] for of in rounds) for name in rounds[0]}
+    jobs = int(medians.pop("jobs"))
+    machine = (
+        f"{jobs} jobs; {platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
+    )
+    text = f"{machine}, Python {platform.python_version()}\n\n{table(medians, medians[f'{COMMAND}, all finished'])}"
+    answer({"jobs": jobs, "seconds": medians, "machine": machine}, text, options.json)
+
+
+if __name__ == "__main__":
+    main()
