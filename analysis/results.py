@@ -279,7 +279,7 @@ def cost(records: Records) -> Section:
     headings = ("kind", "jobs", "attempts", "finished", "interrupted", "failed", "together", "peak memory")
     note = (
         "Wall time of attempts summed over jobs, which may have run side by side. A job that several arms "
-        "share counts once. What an interrupted attempt did was continued by the next one; of an attempt that "
-        "was killed the time up to its last sign of life counts."
+        "share counts once. What an interrupted attempt did was continued by the next one; of one that was "
+        "killed the time up to its last sign of life counts."
     )
     return Section("Cost", grids=(Grid("Wall time", headings, "lrrrrrrr", tuple(rows), note),))

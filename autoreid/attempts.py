@@ -10,6 +10,7 @@ from typing import Any
 
 from autoreid.errors import RunError
 from autoreid.folders import Folder, sha256, to_json
+from autoreid.leases import read_lease
 from autoreid.values import canonical_json
 from autoreid.version import STORAGE_VERSION
 
@@ -116,6 +117,21 @@ class Attempt:
         """Go on below the log that is there: a folder of its own holds one attempt for ever."""
         self._log = self.read_log().splitlines(keepends=True)
         self._flushed = len(self._log)
+
+    def interrupted_seconds(self) -> float:
+        """Wall time of an attempt that ended without an outcome, as far as it is known: what it noted when it
+        was interrupted, else from its beginning to the last renewal of its lease."""
+        try:
+            return float(json.loads(self.folder.read(INTERRUPTED))["wall_seconds"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            pass
+        lease = read_lease(self.folder)
+        try:
+            began = json.loads(self.folder.read(STARTED))["started"]
+            begin = datetime.datetime.fromisoformat(began).timestamp()
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return 0.0
+        return max(0.0, lease.renewed - begin) if lease else 0.0
 
     def read_log(self) -> str:
         """The log as far as it was written; empty where nothing was."""

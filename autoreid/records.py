@@ -85,6 +85,13 @@ TRIAL_COLUMNS = (
     Column("wall_seconds", "float64", "s", "wall time of the attempt that counts", measured=True),
     Column("failed_seconds", "float64", "s", "wall time of attempts that failed", measured=True),
     Column(
+        "interrupted_seconds",
+        "float64",
+        "s",
+        "wall time of attempts that were stopped or killed, up to the last sign of life",
+        measured=True,
+    ),
+    Column(
         "peak_memory_bytes", "int64", "bytes", "peak memory: of the GPU, else of the process", measured=True
     ),
     Column("device", "string", "", "device that computed it", measured=True),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +13,7 @@ from analysis.collect import collect
 from analysis.tables import file_of, read
 from autoreid.attempts import Outcome
 from autoreid.errors import InputError
+from autoreid.leases import Lease
 from autoreid.records import TABLES
 from autoreid.storage import Storage
 
@@ -61,6 +64,21 @@ def test_a_failed_job_that_runs_again_is_started(campaign: FakeCampaign, storage
     again = row(read(storage, "trials"), SECOND, 1, "train")
     assert (again["status"], again["attempts"], again["failed_seconds"]) == ("started", 3, 16.0)
     assert again["epochs"] == 4 and pd.isna(again["error"])
+
+
+def test_what_interrupted_attempts_took_is_kept(campaign: FakeCampaign, storage: Path) -> None:
+    """One was stopped and noted its time; one was killed between two renewals of its lease."""
+    job = Storage(storage).job(campaign.jobs[SECOND, 1, "train"].id)
+    stopped, killed = (job.new_attempt() for _ in range(2))
+    killed = type(killed)(job.folder.child("attempts/9-0000dead"), job.job, "9-0000dead")
+    stopped.folder.write("interrupted.json", b'{"wall_seconds": 40.5}')
+    killed.folder.write("started.json", b'{"started": "2026-01-01T00:00:00+00:00"}')
+    begin = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).timestamp()
+    replace(Lease.of_this_process(), renewed=begin + 100).write(killed.folder)
+    collect(storage)
+    again = row(read(storage, "trials"), SECOND, 1, "train")
+    assert (again["attempts"], again["failed_seconds"], again["interrupted_seconds"]) == (4, 16.0, 140.5)
+    assert row(read(storage, "trials"), FIRST, 1, "train")["interrupted_seconds"] == 0
 
 
 def test_a_skipped_job_skips_what_needs_it(tmp_path: Path) -> None:
