@@ -4,7 +4,7 @@ python benchmarks/planning.py [--repeats 100] [--rounds 3] [--json]
 
 50 arms, each with `--repeats` searches and as many trainings. A finished job has the small files that the
 engine writes: description, start, log, records of its epochs, genotype, outcome. Every round is a process of
-its own; figures are medians. The whole command, `autoreid campaign plan --storage`, is timed beside its phases.
+its own; figures are medians. The whole command, `autoreid campaign plan --storage`, is timed beside them.
 """
 
 from __future__ import annotations
@@ -167,12 +167,11 @@ def main() -> None:
         one_round(folder)
         rounds = [one_round(folder) for _ in range(options.rounds)]
     medians = {name: statistics.median(of[name] for of in rounds) for name in rounds[0]}
-    jobs = int(medians.pop("jobs"))
-    machine = (
-        f"{jobs} jobs; {platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
-    )
-    text = f"{machine}, Python {platform.python_version()}\n\n{table(medians, medians[f'{COMMAND}, all finished'])}"
-    answer({"jobs": jobs, "seconds": medians, "machine": machine}, text, options.json)
+    jobs, whole = int(medians.pop("jobs")), medians[f"{COMMAND}, all finished"]
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
+    about = f"{jobs} jobs; {machine}, Python {platform.python_version()}"
+    plain = {"jobs": jobs, "seconds": medians, "machine": machine}
+    answer(plain, f"{about}\n\n{table(medians, whole)}", options.json)
 
 
 if __name__ == "__main__":
