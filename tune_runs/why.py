@@ -122,7 +122,11 @@ def why_text(plain: Plain) -> str:
     head = ["field", "value"] if published is None else ["field", "value", f"in {published['recipe']}"]
     own = {} if published is None else {f"recipe.{item['field']}": item for item in published["differences"]}
     rows = [
-        [name, in_words(value), *([in_words(own[name]["old"]) if name in own else ""] if published else [])]
+        [
+            name,
+            value if isinstance(value, str) else in_words(value),
+            *([in_words(own[name]["old"]) if name in own else ""] if published else []),
+        ]
         for name, value in fields.items()
     ]
     lines += ["", "what entered the id:", *table(head, rows)]

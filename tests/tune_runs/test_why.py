@@ -86,7 +86,7 @@ def test_why_names_everything_that_entered_the_id(storage, capsys):
     }
     assert plain["campaigns"] == [{"campaign": "small", "arm": "a", "repeats": [0]}]
     assert all(f"  {name} " in text for name in fields)
-    assert "planned by small: a, repeat 1" in text and "in cdnet" in text
+    assert "planned by small: a, repeat 1" in text and "in cdnet" in text and f" {FINGERPRINT}\n" in text
 
 
 def test_the_nearest_job_is_of_the_same_kind_and_differs_in_the_fewest_fields(storage, capsys):
