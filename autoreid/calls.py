@@ -37,7 +37,7 @@ class Settings:
     """How a single run is run: where, on which data, and whom to tell of every epoch."""
 
     source: DataSource
-    out: Path | str
+    folder: LocalFolder
     execution: Execution | None
     cache: Path | None
     on_epoch: Callable[[Row], None] | None
@@ -49,7 +49,7 @@ def _run(job: Job, settings: Settings) -> Result:
 
     Nothing is written before everything is checked.
     """
-    folder = LocalFolder(Path(settings.out).expanduser())
+    folder = settings.folder
     attempt = Attempt(folder, job.id)
     new = is_new(job, folder)
     outcome = attempt.outcome()
@@ -73,6 +73,16 @@ def _run(job: Job, settings: Settings) -> Result:
         raise RunError(f"{folder}: the outcome that was just written cannot be read. Check the disk.")
     plain = outcome.result["genotype"]
     return Result(Genotype.from_plain(plain), dict(outcome.result), attempt.records(), folder)
+
+
+def local_folder(out: Path | str) -> LocalFolder:
+    """The folder of a single run; InputError for an address."""
+    if "://" in str(out):
+        raise InputError(
+            f"{out}: a single run is kept in a folder of a disk. Name one, or run a campaign: its --storage "
+            "may be an address."
+        )
+    return LocalFolder(Path(out).expanduser())
 
 
 def is_new(job: Job, folder: LocalFolder) -> bool:
@@ -114,9 +124,9 @@ def search(
     """Search a genotype and keep everything in the folder `out`; the same call continues what was
     interrupted. `split_seed` divides the training set and equals `seed` unless given. `stop` is asked between
     steps: once it says so, a checkpoint is written and InterruptionError raised."""
-    divided = seed if split_seed is None else split_seed
+    folder, divided = local_folder(out), seed if split_seed is None else split_seed
     job = search_job(recipe, identify(source, cache)[1], split_seed=divided, search_seed=seed)
-    return _run(job, Settings(source, out, execution, cache, on_epoch, stop))
+    return _run(job, Settings(source, folder, execution, cache, on_epoch, stop))
 
 
 def train(
@@ -132,5 +142,6 @@ def train(
     stop: Stop = never,
 ) -> Result:
     """Train and evaluate the network of a genotype, in the folder `out` (see `search`)."""
+    folder = local_folder(out)
     job = train_job(recipe, identify(source, cache)[1], genotype, train_seed=seed)
-    return _run(job, Settings(source, out, execution, cache, on_epoch, stop))
+    return _run(job, Settings(source, folder, execution, cache, on_epoch, stop))

@@ -98,6 +98,11 @@ def test_the_demo_is_a_list_of_command_lines_that_exist() -> None:
         (["train", "--genotype", "x.json", "--data", "rendered", "--out", "o"], "no model 'x.json'"),
         (["evaluate", "model.pt", "--data", "rendered"], "model.pt: no such file"),
         (["search", "--data", "rendered", "--out", "o", "--device", "gpu"], "no device 'gpu'"),
+        (["search", "--data", "rendered", "--out", "s3://b/o"], "s3://b/o: a single run is kept in a folder"),
+        (
+            ["train", "--genotype", "cdnet-top2", "--data", "rendered", "--out", "s3://b/o"],
+            "s3://b/o: a single run is kept in a folder",
+        ),
     ],
 )
 def test_mistakes_end_with_two_and_without_traceback(

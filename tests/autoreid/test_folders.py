@@ -9,7 +9,6 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -154,38 +153,6 @@ def test_more_files_than_one_answer_lists(folder: Folder) -> None:
         list(threads.map(lambda name: folder.write(name, b"1"), names))
     assert list(folder.sizes()) == names
     assert len(folder.children("many")) == 1005
-
-
-def full_device(patch: pytest.MonkeyPatch) -> None:
-    usual = Path.open
-    patch.setattr(Path, "open", lambda path, mode: usual(Path("/dev/full"), mode.replace("x", "w")))
-
-
-def failing_disk(patch: pytest.MonkeyPatch) -> None:
-    def fail(_: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    patch.setattr("os.fsync", fail)
-
-
-@pytest.mark.parametrize(
-    ("harm", "words"), [(full_device, "No space left on device"), (failing_disk, "Input/output error")]
-)
-def test_a_disk_that_fails_keeps_the_old_bytes(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    harm: Callable[[pytest.MonkeyPatch], None],
-    words: str,
-) -> None:
-    folder = LocalFolder(tmp_path)
-    folder.write("a", b"old")
-    with monkeypatch.context() as patch:
-        harm(patch)
-        for name in ("a", "new"):
-            with pytest.raises(StorageError, match=words):
-                folder.write(name, b"new" * 1000)
-    assert folder.read("a") == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 WRITER = """

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from autoreid.attempts import SMALL_BYTES, Outcome
 from autoreid.errors import InputError, RunError, StorageError
-from autoreid.folders import LocalFolder
+from autoreid.folders import Folder, LocalFolder
 from autoreid.storage import Storage
 
 
-def test_records_come_back_in_order_over_parts(tmp_path: Path) -> None:
-    attempt = Storage(tmp_path).job("j").new_attempt()
+def test_records_come_back_in_order_over_parts(folder: Folder) -> None:
+    attempt = Storage(folder).job("j").new_attempt()
     attempt.write_records(1, [{"epoch": 1}, {"epoch": 2}])
     attempt.write_records(2, [{"epoch": 3}])
     assert attempt.records() == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}]
 
 
-def test_the_lowest_valid_attempt_counts(tmp_path: Path) -> None:
-    job = Storage(tmp_path).job("j")
+def test_the_lowest_valid_attempt_counts(folder: Folder) -> None:
+    job = Storage(folder).job("j")
     attempts = []
     for _ in range(3):
         attempts.append(job.new_attempt())
@@ -38,25 +37,25 @@ def test_the_lowest_valid_attempt_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["altered", "missing", "cut"])
-def test_an_attempt_with_damaged_files_does_not_count(tmp_path: Path, harm: str) -> None:
-    job = Storage(tmp_path).job("j")
+def test_an_attempt_with_damaged_files_does_not_count(folder: Folder, harm: str) -> None:
+    job = Storage(folder).job("j")
     attempt = job.new_attempt()
     attempt.write("genotype.json", b"{}")
     attempt.finish(Outcome("done"))
     assert job.finished() is not None
-    path = Path(str(attempt.folder)) / ("outcome.json" if harm == "cut" else "genotype.json")
+    name = "outcome.json" if harm == "cut" else "genotype.json"
     if harm == "missing":
-        path.unlink()
+        attempt.folder.remove(name)
     else:
-        path.write_bytes(path.read_bytes()[:20] if harm == "cut" else b"[]")
+        attempt.folder.write(name, attempt.read(name)[:20] if harm == "cut" else b"[]")
     assert job.finished() is None
 
 
-def test_attempts_of_ten_and_more_are_ordered_by_number(tmp_path: Path) -> None:
-    job = Storage(tmp_path).job("j")
+def test_attempts_of_ten_and_more_are_ordered_by_number(folder: Folder) -> None:
+    job = Storage(folder).job("j")
     for _ in range(11):
         job.new_attempt().write("x", b"")
-    names = [Path(str(attempt.folder)).name for attempt in job.attempts()]
+    names = [attempt.name for attempt in job.attempts()]
     assert [int(name.split("-")[0]) for name in names] == list(range(1, 12))
 
 
@@ -82,15 +81,15 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
         LocalFolder(tmp_path / "file").write("a", b"")
 
 
-def test_an_unknown_campaign_is_named_with_the_known_ones(tmp_path: Path) -> None:
-    storage = Storage(tmp_path)
+def test_an_unknown_campaign_is_named_with_the_known_ones(folder: Folder) -> None:
+    storage = Storage(folder)
     storage.write_manifest("alpha", {"version": 1})
     with pytest.raises(InputError, match=r"no campaign .beta. in this storage\. Known: alpha"):
         storage.read_manifest("beta")
 
 
-def test_a_newer_or_damaged_manifest_is_refused(tmp_path: Path) -> None:
-    storage = Storage(tmp_path)
+def test_a_newer_or_damaged_manifest_is_refused(folder: Folder) -> None:
+    storage = Storage(folder)
     storage.write_manifest("new", {"version": 99})
     with pytest.raises(InputError, match="version 99; this release reads 1"):
         storage.read_manifest("new")
@@ -106,19 +105,19 @@ def test_a_newer_or_damaged_manifest_is_refused(tmp_path: Path) -> None:
         storage.read_manifest("cut")
 
 
-def test_only_folders_with_a_manifest_are_campaigns(tmp_path: Path) -> None:
-    storage = Storage(tmp_path)
+def test_only_folders_with_a_manifest_are_campaigns(folder: Folder) -> None:
+    storage = Storage(folder)
     storage.write_manifest("real", {"version": 1})
-    (tmp_path / "campaigns/.DS_Store").write_text("")
-    (tmp_path / "campaigns/empty").mkdir()
+    storage.folder.write("campaigns/.DS_Store", b"")
+    storage.folder.write("campaigns/empty/notes", b"")
     assert storage.campaigns() == ["real"]
 
 
-def test_alien_files_among_attempts_are_passed_over(tmp_path: Path) -> None:
-    job = Storage(tmp_path).job("j")
+def test_alien_files_among_attempts_are_passed_over(folder: Folder) -> None:
+    job = Storage(folder).job("j")
     job.new_attempt().write("x", b"")
-    (tmp_path / "jobs/j/attempts/.DS_Store").write_text("")
-    (tmp_path / "jobs/j/attempts/notes").mkdir()
+    folder.write("jobs/j/attempts/.DS_Store", b"")
+    folder.write("jobs/j/attempts/notes/x", b"")
     assert len(job.attempts()) == 1
     assert str(job.new_attempt().folder).split("/")[-1].startswith("2-")
 
@@ -157,34 +156,34 @@ def test_folders_are_gone_with_their_last_file(tmp_path: Path) -> None:
     assert (tmp_path / "root").is_dir()
 
 
-def test_an_outcome_of_another_job_does_not_count(tmp_path: Path) -> None:
+def test_an_outcome_of_another_job_does_not_count(folder: Folder) -> None:
     """An attempt that was copied by hand into another job's folder."""
-    storage = Storage(tmp_path)
+    storage = Storage(folder)
     attempt = storage.job("one").new_attempt()
     attempt.finish(Outcome("done"))
-    shutil.copytree(tmp_path / "jobs/one", tmp_path / "jobs/two")
+    for name in folder.sizes("jobs/one/"):
+        folder.write(name.replace("one", "two", 1), folder.read(name))
     assert storage.job("one").finished() is not None
     assert storage.job("two").finished() is None
 
 
-def test_a_large_file_is_looked_at_by_its_size_and_read_by_its_digest(tmp_path: Path) -> None:
-    job = Storage(tmp_path).job("j")
+def test_a_large_file_is_looked_at_by_its_size_and_read_by_its_digest(folder: Folder) -> None:
+    job = Storage(folder).job("j")
     attempt = job.new_attempt()
     attempt.write("model.pt", bytes(SMALL_BYTES + 1))
     attempt.finish(Outcome("done"))
-    path = Path(str(attempt.folder)) / "model.pt"
-    assert attempt.vouched("model.pt", job.finished()[1]) == path.read_bytes()
-    path.write_bytes(b"1" + path.read_bytes()[1:])
+    assert attempt.vouched("model.pt", job.finished()[1]) == bytes(SMALL_BYTES + 1)
+    attempt.folder.write("model.pt", b"1" + bytes(SMALL_BYTES))
     finished = job.finished()
     assert finished is not None
     with pytest.raises(RunError, match=r"model\.pt: damaged: its digest is not the one"):
         finished[0].vouched("model.pt", finished[1])
-    path.write_bytes(path.read_bytes()[:-1])
+    attempt.folder.write("model.pt", bytes(SMALL_BYTES))
     assert job.finished() is None
 
 
-def test_a_final_failure_stays_until_somebody_asks_again(tmp_path: Path) -> None:
-    job = Storage(tmp_path).job("j")
+def test_a_final_failure_stays_until_somebody_asks_again(folder: Folder) -> None:
+    job = Storage(folder).job("j")
     assert job.failed_for_good() is None
     job.new_attempt().finish(Outcome("failed", error="lost"))
     assert job.failed_for_good() is None
@@ -196,8 +195,8 @@ def test_a_final_failure_stays_until_somebody_asks_again(tmp_path: Path) -> None
     assert job.failed_for_good() is not None
 
 
-def test_cancelled_jobs_are_kept_for_each_campaign(tmp_path: Path) -> None:
-    storage = Storage(tmp_path)
+def test_cancelled_jobs_are_kept_for_each_campaign(folder: Folder) -> None:
+    storage = Storage(folder)
     assert storage.cancelled("one") == frozenset()
     storage.cancel("one", ["a", "b"])
     storage.cancel("one", ["c"])
@@ -209,18 +208,18 @@ def test_cancelled_jobs_are_kept_for_each_campaign(tmp_path: Path) -> None:
         storage.cancelled("one")
 
 
-def test_an_altered_manifest_is_refused(tmp_path: Path) -> None:
-    storage = Storage(tmp_path)
+def test_an_altered_manifest_is_refused(folder: Folder) -> None:
+    storage = Storage(folder)
     storage.write_manifest("m", {"version": 1, "entries": [], "jobs": {}, "claim": "much"})
     assert storage.read_manifest("m")["claim"] == "much"
-    path = tmp_path / "campaigns/m/manifest.json"
-    path.write_text(path.read_text().replace("much", "more"))
+    name = "campaigns/m/manifest.json"
+    folder.write(name, folder.read(name).replace(b"much", b"more"))
     with pytest.raises(InputError, match="altered since it was written"):
         storage.read_manifest("m")
 
 
-def test_a_storage_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    storage = Storage(tmp_path)
+def test_a_storage_of_a_newer_version_is_refused(folder: Folder) -> None:
+    storage = Storage(folder)
     storage.check()
     storage.write_manifest("m", {"version": 1, "entries": [], "jobs": {}})
     storage.check()
@@ -230,39 +229,38 @@ def test_a_storage_of_a_newer_version_is_refused(tmp_path: Path) -> None:
             look()
 
 
-def test_a_log_is_written_when_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    attempt = Storage(tmp_path).job("j").new_attempt()
+def test_a_log_is_written_when_it_has_grown(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = Storage(folder).job("j").new_attempt()
     attempt.log("begins")
     assert attempt.read_log() == ""
     attempt.flush_log()
     assert attempt.read_log().endswith(" begins\n")
-    monkeypatch.setattr(LocalFolder, "write", lambda *_: pytest.fail("nothing new was written"))
+    monkeypatch.setattr(type(folder), "write", lambda *_: pytest.fail("nothing new was written"))
     attempt.flush_log()
 
 
 def test_one_listing_shows_all_attempts_and_whether_they_are_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = Storage(tmp_path).job("j")
+    job = Storage(folder).job("j")
     for _ in range(3):
         attempt = job.new_attempt()
         attempt.write("records/00001.jsonl", b"{}")
         attempt.finish(Outcome("done"))
-    (tmp_path / "jobs/j/attempts/stray").write_bytes(b"")
-    (Path(str(job.attempts()[0].folder)) / "records/00001.jsonl").unlink()
+    folder.write("jobs/j/attempts/stray", b"")
+    job.attempts()[0].folder.remove("records/00001.jsonl")
     asked = []
-    intact = LocalFolder.sizes
-    monkeypatch.setattr(
-        LocalFolder, "sizes", lambda self, *given: asked.append(given) or intact(self, *given)
-    )
+    kind = type(folder)
+    intact = kind.sizes
+    monkeypatch.setattr(kind, "sizes", lambda self, *given: asked.append(given) or intact(self, *given))
     attempts = job.attempts()
     finished = job.finished(attempts)
     assert finished is not None and finished[0] is attempts[1]
     assert asked == [("attempts/",)]
 
 
-def test_a_manifest_has_a_line_for_each_job(tmp_path: Path) -> None:
-    storage = Storage(tmp_path)
+def test_a_manifest_has_a_line_for_each_job(folder: Folder) -> None:
+    storage = Storage(folder)
     manifest = {"version": 1, "entries": [{"job": "a"}, {"job": "b"}], "jobs": {"a": {"x": 1}, "b": {"x": 2}}}
     storage.write_manifest("m", manifest)
     lines = storage.folder.read("campaigns/m/manifest.json").decode().splitlines()
