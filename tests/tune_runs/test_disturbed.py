@@ -24,8 +24,11 @@ from disturbed import (
     wait_until,
     workers,
 )
+from local_s3 import BUCKET, address
 
+from autoreid.folders import open_folder
 from autoreid.leases import read_lease
+from autoreid.records import TABLES
 from autoreid.storage import Storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
@@ -176,6 +179,23 @@ def test_a_storage_that_refuses_for_a_while(tmp_path, undisturbed, kind, words):
             assert run.end(1)["failed"]
             place.allow()
             finish(tmp_path, undisturbed, place.storage)
+
+
+def test_a_storage_in_s3_that_is_away_for_a_while(tmp_path, undisturbed, s3_port, proxy):
+    name = tmp_path.name
+    run = start(tmp_path, storage=address(proxy.port, name))
+    run.wait_for(epoch)
+    proxy.refuse()
+    line = run.wait_for(lambda line: "FAILED" in line or "attempt 2" in line)
+    assert "attempt 2" in line and "AWS Error NETWORK_CONNECTION" in line
+    proxy.restore()
+    assert run.end(0)["ran"] == JOBS
+    storage = address(s3_port, name)
+    check(tmp_path, undisturbed, storage)
+    files = autoreid("tables", "collect", storage)["files"]
+    assert files == [f"s3://{BUCKET}/{name}/tables/{table}/disturbed.parquet" for table in TABLES]
+    assert autoreid("report", storage)["report"] == f"s3://{BUCKET}/{name}/report/report.html"
+    assert b"cdnet-top2" in open_folder(storage).read("report/report.html")
 
 
 def test_a_cancelled_job_stops_within_seconds_and_is_taken_up_again(tmp_path, undisturbed):
