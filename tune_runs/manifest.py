@@ -66,7 +66,10 @@ def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
 
 def change_of(storage: Storage, plan: Plan) -> Change:
     """How a plan differs from what the campaign of its name planned before; nothing is written."""
-    return _compared(storage, plan)[0]
+    old = _read(storage, plan)
+    if old is not None and old["entries"] == [entry.plain() for entry in plan.entries]:
+        return Change(first=False)  # the same jobs: what they hold need not be compared
+    return _compared(old, manifest_of(plan, "", ""))
 
 
 def save_manifest(storage: Storage, plan: Plan) -> Change:
@@ -75,20 +78,23 @@ def save_manifest(storage: Storage, plan: Plan) -> Change:
     An unchanged plan leaves the file as it is. Jobs that are no longer planned leave the manifest; their
     folders stay, and come back into use when they are planned again.
     """
-    change, old, manifest = _compared(storage, plan)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    old = _read(storage, plan)
+    manifest = manifest_of(plan, old["created"] if old else now, now)
     if old is None or any(old.get(key) != manifest[key] for key in manifest.keys() - {"updated"}):
         storage.write_manifest(plan.campaign.name, manifest)
-    return change
+    return _compared(old, manifest)
 
 
-def _compared(storage: Storage, plan: Plan) -> tuple[Change, dict[str, Any] | None, dict[str, Any]]:
-    """The change, the manifest that was there, and the one of the plan."""
+def _read(storage: Storage, plan: Plan) -> dict[str, Any] | None:
+    """What the campaign of a plan's name planned at its last launch."""
     storage.check()
     name = plan.campaign.name
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    old = storage.read_manifest(name) if name in storage.campaigns() else None
-    manifest = manifest_of(plan, old["created"] if old else now, now)
+    return storage.read_manifest(name) if name in storage.campaigns() else None
+
+
+def _compared(old: dict[str, Any] | None, manifest: dict[str, Any]) -> Change:
     if old is None:
-        return Change(first=True, new=len(plan.jobs)), None, manifest
+        return Change(first=True, new=len(manifest["jobs"]))
     new, gone = manifest["jobs"].keys() - old["jobs"].keys(), old["jobs"].keys() - manifest["jobs"].keys()
-    return Change(False, len(new), len(gone), changes(old, manifest)), old, manifest
+    return Change(False, len(new), len(gone), changes(old, manifest))
