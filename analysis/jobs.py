@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autoreid.attempts import Attempt, Outcome
+from autoreid.attempts import RECORDS, Attempt, Outcome
 from autoreid.errors import StorageError
 from autoreid.storage import JobFolder
 
@@ -57,19 +57,18 @@ def _label(attempt: Attempt) -> str:
 
 
 def read_epochs(attempt: Attempt, place: str) -> tuple[tuple[Row, ...], list[str]]:
-    """The epoch records of all parts that can be read, and a warning for each that cannot.
-
-    A part that was written twice for one epoch counts once: the later row holds.
-    """
-    rows: dict[Any, Row] = {}
-    warnings = []
-    for name in attempt.folder.sizes("records/"):
-        try:
-            found = [json.loads(line) for line in attempt.folder.read(name).decode().splitlines()]
-            rows |= {row["epoch"]: row for row in found}
-        except (OSError, ValueError, TypeError, KeyError):
-            warnings.append(f"{place}: {_label(attempt)}: {name} is damaged; its epochs are left out.")
-    return tuple(rows.values()), warnings
+    """The epoch records as far as they can be read, and a warning where they are damaged."""
+    rows: list[Row] = []
+    try:
+        for line in attempt.folder.read(RECORDS).decode(errors="replace").splitlines():
+            row = json.loads(line)
+            rows.append({**row, "epoch": row["epoch"]})
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError, KeyError):
+        words = f"{RECORDS} is damaged; what comes after epoch {len(rows)} is left out."
+        return tuple(rows), [f"{place}: {_label(attempt)}: {words}"]
+    return tuple(rows), []
 
 
 def _damage(attempt: Attempt, outcome: Outcome | None) -> str | None:

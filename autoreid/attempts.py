@@ -14,7 +14,7 @@ from autoreid.leases import read_lease
 from autoreid.values import canonical_json
 from autoreid.version import STORAGE_VERSION
 
-OUTCOME, LOG = "outcome.json", "log.txt"
+OUTCOME, RECORDS, LOG = "outcome.json", "records.jsonl", "log.txt"
 # When and where an attempt began, and what is known of one that was interrupted in order.
 STARTED, INTERRUPTED = "started.json", "interrupted.json"
 # Files up to this many bytes are vouched for by digest whenever an outcome is looked at, larger ones by their
@@ -91,17 +91,16 @@ class Attempt:
         self.folder.remove(name)
         self.files.pop(name, None)
 
-    def write_records(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Put one part of the epoch records: JSON lines, numbered by the checkpoint that they belong to."""
-        lines = "".join(canonical_json(row) + "\n" for row in rows)
-        self.write(f"records/{part:05d}.jsonl", lines.encode())
+    def write_records(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Put all epoch records so far, in order, as JSON lines."""
+        self.write(RECORDS, "".join(canonical_json(row) + "\n" for row in rows).encode())
 
     def records(self) -> list[dict[str, Any]]:
-        """All epoch records, in order."""
-        rows = []
-        for name in self.folder.sizes("records/"):
-            rows += [json.loads(line) for line in self.folder.read(name).decode().splitlines()]
-        return rows
+        """All epoch records that were put, in order."""
+        try:
+            return [json.loads(line) for line in self.folder.read(RECORDS).decode().splitlines()]
+        except FileNotFoundError:
+            return []
 
     def log(self, line: str) -> None:
         """Add a line to the log; it reaches the storage with the next `flush_log`."""

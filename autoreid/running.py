@@ -166,7 +166,7 @@ def run_attempt(
     with Keeper(attempt, 60 * execution.stall_minutes, lambda reason: ends(reason, final=False)) as keeper:
         try:
             run = build()
-            saver = Saver(run, attempt, resume(run, attempt, earlier), execution)
+            saver = Saver(run, attempt, execution, *resume(run, attempt, earlier))
             attempt.flush_log()
             result = yield from drive(run, saver, keeper, stop)
             attempt.log("done")

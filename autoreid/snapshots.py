@@ -40,8 +40,8 @@ def from_bytes(data: bytes, place: str, keys: Iterable[str] = ()) -> dict[str, A
 
 @dataclass(frozen=True, slots=True, order=True)
 class Label:
-    """A checkpoint beside its bytes: how far the run was, the last part of the records that goes with it, the
-    threads that computed it, the digest, and the id of the job that it belongs to."""
+    """A checkpoint beside its bytes: how far the run was, the checkpoint's number, the threads that computed
+    it, the digest, and the id of the job that it belongs to."""
 
     epoch: int
     step: int
@@ -56,7 +56,7 @@ class Label:
 
 
 def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int) -> Label:
-    """Put a checkpoint that goes with the records up to `part`; all but the newest two are removed."""
+    """Put the checkpoint of a number; all but the newest two are removed."""
     data, at = to_bytes(state), state["position"]
     label = Label(at["epoch"], at["step"], part, torch.get_num_threads(), sha256(data), attempt.job)
     # Not vouched for: an outcome needs no checkpoint.

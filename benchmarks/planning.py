@@ -54,8 +54,8 @@ def finish_jobs(storage: Path, plan: Any) -> None:
     records = "".join(json.dumps(row) + "\n" for row in rows).encode()
     for job_id, job in plan.jobs.items():
         attempt = storage / f"jobs/{job_id}/attempts/1-0123abcd"
-        (attempt / "records").mkdir(parents=True)
-        vouched = {"records/00001.jsonl": records, "genotype.json": b'{"space": "cds-v1"}'}
+        attempt.mkdir(parents=True)
+        vouched = {"records.jsonl": records, "genotype.json": b'{"space": "cds-v1"}'}
         for name, data in vouched.items():
             (attempt / name).write_bytes(data)
         files = {name: {"sha256": sha256(data), "bytes": len(data)} for name, data in vouched.items()}

@@ -173,14 +173,13 @@ class FakeCampaign:
         self.storage.write_manifest(self.name, self.manifest(**changes))
 
     def attempt(self, arm: str, repeat: int, kind: str, epochs: int) -> Attempt:
-        """A new attempt with records in two parts, and no outcome."""
+        """A new attempt with records, and no outcome."""
         job = self.jobs[arm, repeat, kind]
         folder = self.storage.job(job.id)
         folder.describe(job.plain())
         attempt = folder.new_attempt()
         rows = epoch_rows(epochs, repeat, kind)
-        attempt.write_records(1, rows[: epochs // 2])
-        attempt.write_records(2, rows[epochs // 2 :])
+        attempt.write_records(rows)
         return attempt
 
     def fail(self, arm: str, repeat: int, kind: str, error: str, seconds: float = 7.0) -> None:
@@ -193,7 +192,7 @@ class FakeCampaign:
         folder = self.storage.job(job.id)
         folder.describe(job.plain())
         attempt = folder.new_attempt()
-        attempt.write_records(1, [{"epoch": n, "wall_seconds": 1.0} for n in range(1, len(scores) + 1)])
+        attempt.write_records([{"epoch": n, "wall_seconds": 1.0} for n in range(1, len(scores) + 1)])
         chosen = scores.index(max(scores))
         result = {
             "search": job.searches[chosen],

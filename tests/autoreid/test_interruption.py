@@ -73,7 +73,7 @@ def test_a_run_may_be_stopped_between_any_two_steps(
 def test_records_that_are_not_written_yet_travel_with_a_stop(
     tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path
 ) -> None:
-    """A part holds several epochs: a stop within must not lose the finished ones."""
+    """Checkpoints are some epochs apart: a stop between them must not lose the finished ones."""
     job, storage = job_of("search", "fp32", small_data.fingerprint), Storage(tmp_path / "broken")
     rare = replace(CPU, checkpoint_epochs=2)
     run = build_run(job, None, small_data, CPU)

@@ -12,10 +12,11 @@ from autoreid.folders import Folder, LocalFolder
 from autoreid.storage import Storage
 
 
-def test_records_come_back_in_order_over_parts(folder: Folder) -> None:
+def test_records_come_back_in_order(folder: Folder) -> None:
     attempt = Storage(folder).job("j").new_attempt()
-    attempt.write_records(1, [{"epoch": 1}, {"epoch": 2}])
-    attempt.write_records(2, [{"epoch": 3}])
+    assert attempt.records() == []
+    attempt.write_records([{"epoch": 1}, {"epoch": 2}])
+    attempt.write_records([{"epoch": 1}, {"epoch": 2}, {"epoch": 3}])
     assert attempt.records() == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}]
 
 
@@ -245,10 +246,10 @@ def test_one_listing_shows_all_attempts_and_whether_they_are_whole(
     job = Storage(folder).job("j")
     for _ in range(3):
         attempt = job.new_attempt()
-        attempt.write("records/00001.jsonl", b"{}")
+        attempt.write("records.jsonl", b"{}")
         attempt.finish(Outcome("done"))
     folder.write("jobs/j/attempts/stray", b"")
-    job.attempts()[0].folder.remove("records/00001.jsonl")
+    job.attempts()[0].folder.remove("records.jsonl")
     asked = []
     kind = type(folder)
     intact = kind.sizes

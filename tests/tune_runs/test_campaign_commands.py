@@ -100,7 +100,7 @@ def test_status_counts_jobs_by_state_for_each_arm(file, tmp_path, capsys, monkey
     entries = storage.read_manifest("small")["entries"]
     storage.job(entries[0]["job"]).new_attempt().finish(Outcome("done", facts={"epochs": 2}))
     storage.job(entries[2]["job"]).new_attempt().finish(Outcome("failed", error="the loss is nan"))
-    storage.job(entries[4]["job"]).new_attempt().write_records(1, [{"epoch": 1}])
+    storage.job(entries[4]["job"]).new_attempt().write_records([{"epoch": 1}])
     capsys.readouterr()
     assert main(["campaign", "status", str(folder), "--json"]) == 0
     (campaign,) = json.loads(capsys.readouterr().out)["campaigns"]
@@ -124,7 +124,7 @@ def test_a_damaged_manifest_hides_no_other_campaign(file, tmp_path, capsys, monk
     for name, change in (("a", {"version": 9}), ("b", {"jobs": {}}), ("c", {"entries": [1]})):
         storage.write_manifest(name, storage.read_manifest("small") | change)
     job = storage.read_manifest("small")["entries"][0]["job"]
-    storage.job(job).new_attempt().write("records/00001.jsonl", b"{broken")
+    storage.job(job).new_attempt().write("records.jsonl", b"{broken")
     capsys.readouterr()
     assert main(["campaign", "status", str(folder), "--json"]) == 0
     plain = json.loads(capsys.readouterr().out)

@@ -220,7 +220,7 @@ def run_demo(folder, *flags):
 def test_a_signal_to_the_whole_process_group_stops_in_order(tmp_path, number):
     run = run_demo(tmp_path, "--set=search.epochs=500")
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("storage/jobs/*/attempts/*/records/*")):
+    while not list(tmp_path.glob("storage/jobs/*/attempts/*/records.jsonl")):
         assert run.poll() is None and time.monotonic() < deadline, run.communicate()
         time.sleep(0.05)
     os.killpg(run.pid, number)
@@ -255,7 +255,7 @@ def test_a_signal_while_ray_starts_is_an_interruption(tmp_path, kill, delay):
 def test_an_interrupted_campaign_is_finished_by_the_same_command(tmp_path):
     first = run_demo(tmp_path)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("storage/jobs/*/attempts/*/records/*")):
+    while not list(tmp_path.glob("storage/jobs/*/attempts/*/records.jsonl")):
         assert first.poll() is None and time.monotonic() < deadline, first.communicate()
         time.sleep(0.05)
     first.send_signal(signal.SIGTERM)

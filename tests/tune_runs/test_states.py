@@ -21,9 +21,9 @@ def test_states_are_read_from_the_files(tmp_path):
             Outcome("failed" if failed else "done", facts={"epochs": 3}, error=error, final=job == "nan")
         )
     storage.job("torn").attempts()[0].folder.write("model.pt", b"other")
-    storage.job("begun").new_attempt().write_records(1, [{"epoch": 1}, {"epoch": 2}])
+    storage.job("begun").new_attempt().write_records([{"epoch": 1}, {"epoch": 2}])
     held = storage.job("held").new_attempt()
-    held.write_records(1, [{"epoch": 1}])
+    held.write_records([{"epoch": 1}])
     Lease.of_this_process().write(held.folder)
     needs = {
         "grandchild": ("child",),
@@ -74,7 +74,7 @@ def test_a_cancelled_job_is_skipped_unless_it_is_done_or_runs_still(tmp_path, st
     storage = Storage(tmp_path)
     attempt = None if status == "waiting" else storage.job("a").new_attempt()
     if attempt is not None:
-        attempt.write_records(1, [{"epoch": 1}])
+        attempt.write_records([{"epoch": 1}])
         if status == "running":
             Lease.of_this_process().write(attempt.folder)
         elif status != "started":

@@ -146,7 +146,7 @@ def test_logs_tell_of_every_attempt(storage, jobs, capsys):
     folder = storage.job(jobs[0])
     killed = folder.new_attempt()
     killed.folder.write(STARTED, b'{"started": "2026-01-02T03:04:05+00:00", "host": "node7"}')
-    killed.write_records(1, [{"epoch": n, "loss": 3.0 - n / 4, "accuracy": None} for n in range(1, 8)])
+    killed.write_records([{"epoch": n, "loss": 3.0 - n / 4, "accuracy": None} for n in range(1, 8)])
     stopped = folder.new_attempt()
     stopped.folder.write(INTERRUPTED, b'{"wall_seconds": 12.5}')
     failed = folder.new_attempt()
