@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreid.attempts import RECORDS, Attempt, Outcome
-from autoreid.errors import StorageError
 from autoreid.storage import JobFolder
 
 Row = dict[str, Any]
@@ -113,14 +112,9 @@ def _unfinished(outcomes: list[Outcome | None], damage: list[str]) -> Seen:
 
 def look(job: JobFolder, place: str) -> tuple[Seen, list[str]]:
     """What became of a job, and what was found damaged. `place` goes in front of each warning."""
-    try:
-        attempts = job.attempts()
-    except (OSError, ValueError, StorageError) as error:
-        return Seen("started", error=f"its attempts cannot be listed: {error}"), [
-            f"{place}: its attempts cannot be listed ({error}). Remove what does not belong into the folder."
-        ]
+    attempts = job.attempts()
     outcomes = [attempt.outcome() for attempt in attempts]
-    finished = job.finished()
+    finished = job.finished(attempts)
     damage = _all_damage(attempts, outcomes, finished[0] if finished else None)
     if finished is not None:
         seen = Seen("done", result=finished[1].result, facts=finished[1].facts)
