@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from autoreid.errors import InputError, Problems, StorageError, unknown
-from autoreid.folders import PART, Folder, LocalFolder
+from autoreid.folders import PART, Folder, open_folder
 
 OPTIONS = {
     "s3": ("endpoint_override", "region", "scheme"),
@@ -289,5 +289,5 @@ def open_remote(address: str) -> Folder:
         problems.add(shown, f"no bucket in it. Write {scheme}://BUCKET/PREFIX.")
     problems.raise_if_any()
     if scheme == "file":
-        return LocalFolder("/" + "/".join(names))
+        return open_folder("/" + "/".join(names))
     return RemoteFolder(Store(scheme, parts.netloc, tuple(sorted(options.items()))), "/".join(names))
