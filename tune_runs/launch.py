@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from tune_runs.releases import Releases
 from tune_runs.resources import Allotment, allot, this_machine
 from tune_runs.signals import Stop, end_by_force, interruptible, time_limit
 from tune_runs.site import StorageSite
-from tune_runs.states import states_of
+from tune_runs.states import State, states_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,41 +145,58 @@ def run_plan(
 ) -> Summary:
     """Run the unfinished jobs of a plan; no Ray is started where there are none."""
     begin = time.monotonic()
-    name, placement = plan.campaign.name, plan.campaign.placement
-    needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
-    states = states_of(storage, needs)
-    done = {job_id for job_id, state in states.items() if state.status == "done"}
+    campaign = plan.campaign
+    states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
     problems = description_problems(storage, states)
     if problems:
         raise InputError(*problems)
     stop = Stop(functools.partial(end_by_force, set(descendants())))
+    dispatch = _dispatch(plan, storage, states, allotment.slots, stop, write)
+    left = len(dispatch.releases.unfinished)
+    if left:
+        from tune_runs.tuning import tune_jobs  # deferred: loads Ray
+
+        write(f"{campaign.name}: {left} of {len(states)} jobs to run; {allotment}")
+        cache = default_cache().absolute()
+        context = Context(storage, campaign.source, allotment.execution, engine, cache, imported_packages())
+        tune_jobs(dispatch, context, allotment, stop, reuse_processes=campaign.placement.reuse_processes)
+    reused = sum(state.status == "done" for state in states.values())
+    return _summary(campaign.name, dispatch, reused, time.monotonic() - begin)
+
+
+def _dispatch(
+    plan: Plan,
+    storage: Storage,
+    states: Mapping[str, State],
+    slots: int,
+    stop: Stop,
+    write: Callable[[str], None],
+) -> Dispatch:
+    """The dispatch of a plan, by what is known of its jobs before anything is run."""
+    needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
+    done = {job_id for job_id, state in states.items() if state.status == "done"}
     dispatch = Dispatch(
         Releases(needs, done),
         StorageSite(storage, plan),
         Progress(plan, done=len(done), write=write),
-        slots=allotment.slots,
-        retries=placement.retries,
+        slots=slots,
+        retries=plan.campaign.placement.retries,
         stopping=lambda: stop.asked > 0,
     )
-    dispatch.take(states, storage.cancelled(name))
-    releases = dispatch.releases
-    if releases.unfinished:
-        from tune_runs.tuning import tune_jobs  # deferred: loads Ray
+    dispatch.take(states, storage.cancelled(plan.campaign.name))
+    return dispatch
 
-        write(f"{name}: {len(releases.unfinished)} of {len(needs)} jobs to run; {allotment}")
-        cache = default_cache().absolute()
-        context = Context(
-            storage, plan.campaign.source, allotment.execution, engine, cache, imported_packages()
-        )
-        tune_jobs(dispatch, context, allotment, stop, reuse_processes=placement.reuse_processes)
+
+def _summary(name: str, dispatch: Dispatch, reused: int, seconds: float) -> Summary:
+    releases, elsewhere = dispatch.releases, len(dispatch.elsewhere)
     return Summary(
         campaign=name,
-        jobs=len(needs),
-        ran=len(releases.done) - len(done) - len(dispatch.elsewhere),
-        reused=len(done),
-        elsewhere=len(dispatch.elsewhere),
+        jobs=len(releases.needs),
+        ran=len(releases.done) - reused - elsewhere,
+        reused=reused,
+        elsewhere=elsewhere,
         failed=releases.failed,
         skipped=releases.skipped,
         unfinished=tuple(releases.unfinished),
-        wall_seconds=time.monotonic() - begin,
+        wall_seconds=seconds,
     )

@@ -8,12 +8,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tune_runs.context import Context
 from tune_runs.dispatch import Dispatch
 from tune_runs.processes import ended_when_terminated, no_descendants_left
 from tune_runs.resources import Allotment, this_machine
 from tune_runs.signals import Stop, interruptible
+
+if TYPE_CHECKING:
+    from ray import tune
 
 # Read by Ray when it is imported or started: they silence it and keep it on loopback. None changes a result.
 ENVIRONMENT = {
@@ -42,33 +46,41 @@ def tune_jobs(
     # Without this Tune lets one trial wait for its resources at a time.
     os.environ.update(ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots))
     with interruptible(), stop.watched(), _quiet_stdout(), _empty_folder() as folder, _ray(stop):
-        from ray import tune
-
         from tune_runs.searcher import JobSearcher
-        from tune_runs.trainable import JobTrial
 
-        resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
-        tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(JobTrial, context=context), resources),
-            tune_config=tune.TuneConfig(
-                # Tune sets a handler of SIGUSR1 when it begins: ours follow from the first suggestion on.
-                search_alg=JobSearcher(dispatch, stop.follow),
-                num_samples=-1,
-                reuse_actors=reuse_processes,
-                trial_name_creator=_trial_name,
-                trial_dirname_creator=_trial_name,
-            ),
-            run_config=tune.RunConfig(
-                name="jobs",
-                storage_path=str(folder / "tune"),
-                failure_config=tune.FailureConfig(max_failures=0),
-                # Else Tune asks a trial for a checkpoint at its end, has none, and takes that for an error.
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                verbose=0,
-            ),
-        )
+        # Tune sets a handler of SIGUSR1 when it begins: ours follow from the first suggestion on.
+        searcher = JobSearcher(dispatch, stop.follow)
+        tuner = _tuner(searcher, context, allotment, folder, reuse_processes)
         stop.follow()
         tuner.fit()
+
+
+def _tuner(
+    searcher: object, context: Context, allotment: Allotment, folder: Path, reuse_processes: bool
+) -> tune.Tuner:
+    from ray import tune
+
+    from tune_runs.trainable import JobTrial
+
+    resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
+    return tune.Tuner(
+        tune.with_resources(tune.with_parameters(JobTrial, context=context), resources),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            reuse_actors=reuse_processes,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name="jobs",
+            storage_path=str(folder / "tune"),
+            failure_config=tune.FailureConfig(max_failures=0),
+            # Else Tune asks a trial for a checkpoint at its end, has none, and takes that for an error.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
 
 
 def _trial_name(trial: object) -> str:
