@@ -5,6 +5,7 @@ python benchmarks/planning.py [--repeats 100] [--rounds 3] [--json]
 50 arms, each with `--repeats` searches and as many trainings. A finished job has the small files that the
 engine writes: description, start, log, records of its epochs, genotype, outcome. Every round is a process of
 its own; figures are medians. The whole command, `autoreid campaign plan --storage`, is timed beside them.
+Processor seconds tell more than wall seconds where other work runs on the machine.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import dataclasses
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -43,6 +45,11 @@ grid:
 EPOCHS = 10
 FILE, FULL = "planning.yaml", "full"
 COMMAND = "campaign plan --storage"
+# The phases that the command consists of where all is finished.
+PARTS = (
+    *("import, torch included", "read the campaign", "jobs and their ids"),
+    *("states, all finished", "compare with the manifest"),
+)
 
 
 def finish_jobs(storage: Path, plan: Any) -> None:
@@ -75,15 +82,18 @@ def finish_jobs(storage: Path, plan: Any) -> None:
         (storage / f"jobs/{job_id}/job.json").write_bytes(to_json(job.plain()))
 
 
-def measure(folder: Path) -> dict[str, float]:
-    """Seconds of every phase, in this process. The storage of finished jobs is made where it is not there."""
-    seconds: dict[str, float] = {}
+Seconds = dict[str, tuple[float, float]]  # wall and processor
+
+
+def measure(folder: Path) -> Seconds:
+    """The seconds of every phase, in this process; the storage of finished jobs is made once."""
+    seconds: Seconds = {}
 
     @contextmanager
     def phase(name: str) -> Iterator[None]:
-        begin = time.perf_counter()
+        begin, busy = time.perf_counter(), time.process_time()
         yield
-        seconds[name] = time.perf_counter() - begin
+        seconds[name] = time.perf_counter() - begin, time.process_time() - busy
 
     with phase("import, torch included"):
         from autoreid import searching  # noqa: F401  # what a campaign with searches loads
@@ -113,37 +123,34 @@ def measure(folder: Path) -> dict[str, float]:
         assert str(change_of(full, plan)) == ""
     with phase("status of the storage"):
         assert status_plain(full)["campaigns"][0]["jobs"]["done"] == len(plan.jobs)
-    seconds["jobs"] = len(plan.jobs)
     return seconds
 
 
-def time_command(folder: Path, storage: Path) -> float:
-    """Wall time of `autoreid campaign plan` as a process of its own."""
+def time_command(folder: Path, storage: Path) -> tuple[float, float]:
+    """The seconds of `autoreid campaign plan` as a process of its own."""
     command = [sys.executable, "-m", "autoreid.cli", "campaign", "plan", str(folder / FILE)]
-    begin = time.perf_counter()
+    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*command, "--storage", str(storage)], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begin
+    wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def one_round(folder: Path) -> dict[str, float]:
+def one_round(folder: Path) -> Seconds:
     """A round in processes of their own."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--phases", str(folder)], check=True, capture_output=True, text=True
-    )
-    seconds: dict[str, float] = json.loads(done.stdout)
+    command = [sys.executable, __file__, "--phases", str(folder)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    seconds: Seconds = json.loads(done.stdout)
     for name, storage in (("nothing there", folder / "nothing"), ("all finished", folder / FULL)):
         seconds[f"{COMMAND}, {name}"] = time_command(folder, storage)
     return seconds
 
 
-def table(medians: dict[str, float], whole: float) -> str:
-    """Markdown; the share is of the plan of a storage where all is finished."""
-    lines = ["| phase | seconds | share of the command |", "|---|---|---|"]
-    counted = ("import, torch included", "read the campaign", "jobs and their ids")
-    counted += ("states, all finished", "compare with the manifest")
-    for name, seconds in medians.items():
-        share = f"{100 * seconds / whole:.0f}%" if name in counted else ""
-        lines.append(f"| {name} | {seconds:.2f} | {share} |")
+def table(medians: Seconds) -> str:
+    """Markdown; the shares are of the processor seconds of the command where all is finished."""
+    lines = ["| phase | seconds | processor seconds | share of the command |", "|---|---|---|---|"]
+    for name, (wall, busy) in medians.items():
+        share = f"{100 * busy / medians[f'{COMMAND}, all finished'][1]:.0f}%" if name in PARTS else ""
+        lines.append(f"| {name} | {wall:.2f} | {busy:.2f} | {share} |")
     return "\n".join(lines)
 
 
@@ -166,12 +173,18 @@ def main() -> None:
         say("the first round writes the storage of finished jobs and is not counted")
         one_round(folder)
         rounds = [one_round(folder) for _ in range(options.rounds)]
-    medians = {name: statistics.median(of[name] for of in rounds) for name in rounds[0]}
-    jobs, whole = int(medians.pop("jobs")), medians[f"{COMMAND}, all finished"]
+    medians = {
+        name: (
+            statistics.median(of[name][0] for of in rounds),
+            statistics.median(of[name][1] for of in rounds),
+        )
+        for name in rounds[0]
+    }
+    jobs = 100 * options.repeats
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
     about = f"{jobs} jobs; {machine}, Python {platform.python_version()}"
     plain = {"jobs": jobs, "seconds": medians, "machine": machine}
-    answer(plain, f"{about}\n\n{table(medians, whole)}", options.json)
+    answer(plain, f"{about}\n\n{table(medians)}", options.json)
 
 
 if __name__ == "__main__":
