@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoreid.errors import RunError
+from autoreid.errors import StorageError
 from autoreid.folders import Folder, sha256, to_json
 from autoreid.leases import read_lease
 from autoreid.values import canonical_json
@@ -17,6 +17,8 @@ from autoreid.version import STORAGE_VERSION
 OUTCOME, RECORDS, LOG = "outcome.json", "records.jsonl", "log.txt"
 # When and where an attempt began, and what is known of one that was interrupted in order.
 STARTED, INTERRUPTED = "started.json", "interrupted.json"
+# A reader found a file damaged that the outcome vouches for.
+DAMAGED = "damaged.json"
 # Files up to this many bytes are vouched for by digest whenever an outcome is looked at, larger ones by their
 # size; their digest is checked when they are read.
 SMALL_BYTES = 1 << 20
@@ -159,7 +161,7 @@ class Attempt:
         """Whether every file that the outcome vouches for is there with its size, and its digest if small."""
         try:
             sizes = self.folder.sizes() if self.sizes is None else self.sizes
-            return all(
+            return DAMAGED not in sizes and all(
                 sizes.get(name) == vouched["bytes"]
                 and (vouched["bytes"] > SMALL_BYTES or sha256(self.folder.read(name)) == vouched["sha256"])
                 for name, vouched in outcome.files.items()
@@ -168,11 +170,16 @@ class Attempt:
             return False
 
     def vouched(self, name: str, outcome: Outcome) -> bytes:
-        """A file that the outcome vouches for, its digest checked; RunError where it is damaged."""
+        """A file that the outcome vouches for, its digest checked.
+
+        A damaged one is a StorageError, and is noted: the attempt no longer counts, and the next launch does
+        its job again.
+        """
         data = self.folder.read(name)
         if sha256(data) != outcome.files.get(name, {}).get("sha256"):
-            raise RunError(
-                f"{self.folder}/{name}: damaged: its digest is not the one in {OUTCOME}. Remove this "
-                "attempt's folder and run the campaign again."
+            self.folder.write(DAMAGED, to_json({"file": name, "found": now()}))
+            raise StorageError(
+                f"{self.folder}/{name}: damaged: its digest is not the one in {OUTCOME}. This attempt no "
+                "longer counts: run the campaign again, which does its job anew."
             )
         return data

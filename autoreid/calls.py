@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import fcntl
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoreid.attempts import Attempt
+from autoreid.attempts import Attempt, Outcome
 from autoreid.data.source import DataSource
 from autoreid.errors import HeldError, InputError, RunError
 from autoreid.feed import identify, prepare
@@ -17,6 +19,8 @@ from autoreid.leases import read_lease
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
 from autoreid.running import Row, Stop, build_run, never, run_attempt
 from search_spaces.genotype import Genotype
+
+LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +55,45 @@ def _run(job: Job, settings: Settings) -> Result:
     """
     folder = settings.folder
     attempt = Attempt(folder, job.id)
-    new = is_new(job, folder)
-    outcome = attempt.outcome()
-    if outcome is None or outcome.status != "done" or not attempt.valid(outcome):
-        holder = read_lease(folder)
-        if holder is not None and holder.holds():
-            raise HeldError(f"{folder}: {holder} works on it. Wait for it, or choose a new folder.")
+    is_new(job, folder)
+    if _done(attempt) is None:
         assert isinstance(job.recipe, (SearchRecipe, TrainRecipe))
         data = prepare(settings.source, job.recipe.height, job.recipe.width, settings.cache)
         genotype = job.genotype if isinstance(job.genotype, Genotype) else None
         execution = settings.execution or Execution()
         run = build_run(job, genotype, data, execution)
-        if new:
-            folder.write("job.json", to_json(job.plain()))
-        attempt.continue_log()
-        for row in run_attempt(lambda: run, attempt, [attempt], execution, settings.stop):
-            if settings.on_epoch is not None:
-                settings.on_epoch(row)
-        outcome = attempt.outcome()
+        with _alone(folder):
+            if is_new(job, folder):
+                folder.write("job.json", to_json(job.plain()))
+            if _done(attempt) is None:  # else by whoever held the folder until now
+                attempt.continue_log()
+                for row in run_attempt(lambda: run, attempt, [attempt], execution, settings.stop):
+                    if settings.on_epoch is not None:
+                        settings.on_epoch(row)
+    outcome = _done(attempt)
     if outcome is None:
         raise RunError(f"{folder}: the outcome that was just written cannot be read. Check the disk.")
     plain = outcome.result["genotype"]
     return Result(Genotype.from_plain(plain), dict(outcome.result), attempt.records(), folder)
+
+
+def _done(attempt: Attempt) -> Outcome | None:
+    """The outcome where it is done and intact."""
+    outcome = attempt.outcome()
+    return outcome if outcome and outcome.status == "done" and attempt.valid(outcome) else None
+
+
+@contextlib.contextmanager
+def _alone(folder: LocalFolder) -> Iterator[None]:
+    """Held by one process at a time: the lock goes with the process. HeldError where another one has it."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with (folder.root / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = read_lease(folder) or "another process"
+            raise HeldError(f"{folder}: {holder} works on it. Wait for it, or choose a new folder.") from None
+        yield
 
 
 def local_folder(out: Path | str) -> LocalFolder:
@@ -93,7 +114,7 @@ def is_new(job: Job, folder: LocalFolder) -> bool:
     try:
         content = read_json(folder, "job.json")
     except FileNotFoundError:
-        if folder.sizes():
+        if set(folder.sizes()) - {LOCK}:
             raise InputError(f"{folder}: not empty, and no job of autoreid. Choose a new folder.") from None
         return True
     except OSError as error:

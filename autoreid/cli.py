@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 some work failed for good; 2 bad input; 75 interrupted, ru
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -53,8 +54,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def say(message: str) -> None:
-    """Progress for people: one line on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """Progress for people: one line on stderr. Where nobody takes it any more, the work goes on."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
 
 
 def answer(result: Mapping[str, Any] | Sequence[Any], text: str, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoreid.errors import RunError
+from autoreid.errors import DivergedError
 
 
 def no_pulse() -> None:
@@ -47,8 +47,8 @@ class Position:
     def finish_epoch(self, take: Callable[[int], Tensor], sound: Callable[[], Tensor]) -> list[float]:
         """Take the steps that are left of this epoch; the means of what they gave.
 
-        `take` makes the step of a number that counts through all epochs, and gives a vector. RunError when a
-        mean, or what `sound` looks at after the last step, is not finite.
+        `take` makes the step of a number that counts through all epochs, and gives a vector. DivergedError
+        when a mean, or what `sound` looks at after the last step, is not finite.
         """
         while self.step < self.steps:
             begin = time.perf_counter()
@@ -73,7 +73,7 @@ class Position:
         return seconds
 
     def check(self, sound: Callable[[], Tensor]) -> None:
-        """RunError when the sums so far, or what `sound` looks at, are not finite."""
+        """DivergedError when the sums so far, or what `sound` looks at, are not finite."""
         sums = [] if self.sums is None else self.sums.tolist()
         if not (np.isfinite(sums).all() and sound().item()):
             raise_not_finite([value / self.step for value in sums], self.epoch + (self.step > 0))
@@ -103,7 +103,7 @@ def all_finite(held: Iterable[Tensor]) -> Tensor:
 
 def raise_not_finite(means: list[float], epoch: int) -> NoReturn:
     what = "weights" if np.isfinite(means).all() else "loss"
-    raise RunError(
+    raise DivergedError(
         f"epoch {epoch}: the {what} became NaN or infinite (means of the epoch: "
         f"{', '.join(f'{mean:.3g}' for mean in means)}). Lower optimizer.learning_rate."
     )

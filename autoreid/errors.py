@@ -2,6 +2,7 @@
 
 from search_spaces.errors import (
     AutoreidError,
+    DivergedError,
     HeldError,
     InputError,
     InterruptionError,
@@ -13,6 +14,7 @@ from search_spaces.errors import (
 
 __all__ = [
     "AutoreidError",
+    "DivergedError",
     "HeldError",
     "InputError",
     "InterruptionError",

@@ -137,7 +137,10 @@ def open_folder(where: Path | str) -> Folder:
 
         return open_remote(str(where))
     # Absolute: a launch leaves the working directory.
-    return LocalFolder(Path(where).expanduser().absolute())
+    path = Path(where).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: a file. Give a folder, or an address such as s3://bucket/prefix.")
+    return LocalFolder(path)
 
 
 def sha256(data: bytes) -> str:

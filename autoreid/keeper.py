@@ -35,7 +35,7 @@ class Keeper:
         self.attempt, self.stall_seconds, self.on_stall, self.tick = attempt, stall_seconds, on_stall, tick
         self._left = threading.Event()
         self._watched: int | None = None
-        self._progress = time.monotonic()
+        self._idle = 0.0
         self._resting = False
 
     def __enter__(self) -> Keeper:
@@ -56,7 +56,7 @@ class Keeper:
 
     def progress(self) -> None:
         """A step was done."""
-        self._progress = time.monotonic()
+        self._idle = 0.0
 
     @contextlib.contextmanager
     def resting(self) -> Iterator[None]:
@@ -69,14 +69,16 @@ class Keeper:
             self._resting = False
 
     def _keep(self) -> None:
-        renewed = time.monotonic()
+        renewed = woken = time.monotonic()
         while not self._left.wait(self.tick):
-            if self.stall_seconds and not self._resting:
-                idle = time.monotonic() - self._progress
-                if idle > self.stall_seconds:
-                    self._end(idle)
-            if time.monotonic() - renewed > RENEWAL_SECONDS:
-                renewed = time.monotonic()
+            now = time.monotonic()
+            # A process that was suspended has not stood still: of a long sleep a few ticks count.
+            self._idle += min(now - woken, 5 * self.tick)
+            woken = now
+            if self.stall_seconds and not self._resting and self._idle > self.stall_seconds:
+                self._end(self._idle)
+            if now - renewed > RENEWAL_SECONDS:
+                renewed = now
                 with contextlib.suppress(StorageError):  # tried again in a while
                     Lease.of_this_process().write(self.attempt.folder)
 

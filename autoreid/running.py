@@ -18,22 +18,34 @@ from autoreid.attempts import INTERRUPTED, STARTED, Attempt, Outcome, now
 from autoreid.cli import say
 from autoreid.data.source import DataSource
 from autoreid.epochs import Position
-from autoreid.errors import AutoreidError, HeldError, InputError, InterruptionError, RunError, StorageError
+from autoreid.errors import (
+    AutoreidError,
+    DivergedError,
+    HeldError,
+    InputError,
+    InterruptionError,
+    StorageError,
+)
 from autoreid.feed import PreparedData, prepare
 from autoreid.folders import to_json
 from autoreid.jobs import Job
 from autoreid.keeper import Keeper
-from autoreid.leases import Lease
+from autoreid.leases import Lease, read_lease
 from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, TrainRecipe, recipe_problems
 from autoreid.saving import Saver, resume
 from autoreid.searching import SearchRun
 from autoreid.selecting import Sized, build_selection, read_candidates
-from autoreid.storage import Storage
+from autoreid.snapshots import remove_checkpoints
+from autoreid.storage import JobFolder, Storage
 from autoreid.training import TrainRun
 from autoreid.version import __version__
 from search_spaces.genotype import Genotype
 
 Row = dict[str, Any]
+# How long the lowest of several attempts that began at once waits for the others to withdraw.
+GIVE_WAY_SECONDS = 2.0
+# What a run leaves behind: its result, and files by name.
+Ending = tuple[dict[str, Any], dict[str, bytes]]
 # Asked between two steps: whether to save and stop.
 Stop = Callable[[], bool]
 
@@ -55,7 +67,7 @@ class Run(Protocol):
 
     def load(self, state: dict[str, Any]) -> None: ...
 
-    def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]: ...
+    def finish(self) -> Ending: ...
 
 
 def never() -> bool:
@@ -113,8 +125,8 @@ def facts(started: str, begin: float, run: Run | None) -> dict[str, Any]:
     }
 
 
-def drive(run: Run, saver: Saver, keeper: Keeper, stop: Stop) -> Generator[Row, None, dict[str, Any]]:
-    """Advance to the end, saving on the way, and put the files; the result. Asked to stop, save and stop."""
+def drive(run: Run, saver: Saver, keeper: Keeper, stop: Stop) -> Generator[Row, None, Ending]:
+    """Advance to the end, saving on the way; the result and its files. Asked to stop, save and stop."""
 
     def pulse() -> None:
         keeper.progress()
@@ -130,17 +142,12 @@ def drive(run: Run, saver: Saver, keeper: Keeper, stop: Stop) -> Generator[Row, 
             saver.add(row)
             with keeper.resting():
                 yield row
-        result, files = run.finish()
+        return run.finish()
     except InterruptionError:
         saver.save()
         raise
-    except StorageError:
-        raise
-    except RunError as error:
-        raise RunError(f"{error} {saver.kept}") from error
-    for name, content in files.items():
-        saver.attempt.write(name, content)
-    return result
+    except DivergedError as error:
+        raise DivergedError(f"{error} {saver.kept}") from error
 
 
 def run_attempt(
@@ -154,23 +161,23 @@ def run_attempt(
 
     An interruption writes no outcome: the next attempt continues from the checkpoint.
     """
-    started, begin = now(), time.perf_counter()
+    earlier, started, begin = list(earlier), now(), time.perf_counter()
     run: Run | None = None
+    ending = False
 
-    def ends(error: str, final: bool) -> None:
-        attempt.finish(Outcome("failed", facts=facts(started, begin, run), error=error, final=final))
+    def fails(error: str, final: bool = False) -> None:
+        # A put whose answer was lost may have arrived: what may be done is never called failed.
+        if not ending:
+            attempt.finish(Outcome("failed", facts=facts(started, begin, run), error=error, final=final))
 
     attempt.log(f"begins on {platform.node()}, process {os.getpid()}")
     # Written at once, so that an attempt that dies early is seen to have begun.
     attempt.folder.write(STARTED, to_json({"started": started, "host": platform.node()}))
-    with Keeper(attempt, 60 * execution.stall_minutes, lambda reason: ends(reason, final=False)) as keeper:
+    with Keeper(attempt, 60 * execution.stall_minutes, fails) as keeper:
         try:
-            run = build()
-            saver = Saver(run, attempt, execution, *resume(run, attempt, earlier))
+            run, saved = resume(build, attempt, earlier)
             attempt.flush_log()
-            result = yield from drive(run, saver, keeper, stop)
-            attempt.log("done")
-            attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run)))
+            result, files = yield from drive(run, Saver(run, attempt, execution, saved), keeper, stop)
         except (InterruptionError, GeneratorExit, KeyboardInterrupt) as error:
             attempt.log(str(error) or "interrupted")
             _if_possible(lambda: _leave(attempt, facts(started, begin, run)))
@@ -178,9 +185,23 @@ def run_attempt(
         except Exception as error:
             words, final = in_words(error), is_final(error)
             attempt.log(words if final else "".join(traceback.format_exception(error)))
-            _if_possible(lambda: ends(words, final))
+            _if_possible(lambda: fails(words, final))
             raise
-        _if_possible(saver.clear)
+        ending = True
+        for name, content in files.items():
+            keeper.progress()
+            attempt.write(name, content)
+        attempt.log("done")
+        attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run)))
+        _if_possible(lambda: _clear([attempt, *earlier]))
+
+
+def _clear(attempts: Iterable[Attempt]) -> None:
+    """Remove the checkpoints that nobody needs any more: the outcome is there."""
+    for attempt in attempts:
+        lease = read_lease(attempt.folder)
+        if lease is None or not lease.holds() or lease.is_of_this_process():
+            remove_checkpoints(attempt)
 
 
 def _leave(attempt: Attempt, known: dict[str, Any]) -> None:
@@ -202,9 +223,9 @@ def in_words(error: Exception) -> str:
 
 
 def is_final(error: Exception) -> bool:
-    """Whether another attempt would fail in the same way: what the job asks for is the reason."""
-    passing = (StorageError, HeldError)
-    return isinstance(error, (InputError, RunError)) and not isinstance(error, passing)
+    """Whether another attempt would fail in the same way. Of all else a machine may be the reason: a GPU that
+    is away, a full disk, damaged files; recipes are checked before a campaign begins."""
+    return isinstance(error, DivergedError)
 
 
 def found_genotype(storage: Storage, job_id: str) -> Genotype:
@@ -244,6 +265,24 @@ def builder(job: Job, storage: Storage, sized: Sized, execution: Execution) -> C
     return build
 
 
+def _give_way(folder: JobFolder, attempt: Attempt) -> None:
+    """HeldError, and the attempt withdrawn, where another one began at the same moment.
+
+    The lowest goes on, unless a higher one does so already: it may have looked before this one was there.
+    """
+
+    def rivals() -> list[tuple[Attempt, Lease]]:
+        return [(other, lease) for other, lease in folder.held() if other.name != attempt.name]
+
+    found = rivals()
+    if found and (attempt.number, attempt.name) < min((other.number, other.name) for other, _ in found):
+        time.sleep(GIVE_WAY_SECONDS)
+        found = rivals()
+    if found:
+        folder.withdraw(attempt)
+        raise HeldError(f"job {attempt.job}: {found[0][1]} works on it.")
+
+
 def run_job(
     job: Job,
     storage: Storage,
@@ -258,18 +297,15 @@ def run_job(
     is written and InterruptionError raised.
     """
     folder = storage.job(job.id)
-    if folder.finished() is not None:
+    earlier = folder.attempts()
+    if folder.finished(earlier) is not None:
         return
-    holder = folder.holder()
+    holder = folder.holder(earlier)
     if holder is not None:
         raise HeldError(f"job {job.id}: {holder} works on it.")
     build = builder(job, storage, lambda h, w: job_data(job, source, h, w, cache), execution)
     folder.describe(job.plain())
-    earlier = folder.attempts()
-    attempt = folder.new_attempt()
+    attempt = folder.new_attempt(earlier)
     Lease.of_this_process().write(attempt.folder)
-    rival = folder.holder(beside=attempt)
-    if rival is not None:  # both began at the same moment, and the lower attempt goes on
-        folder.withdraw(attempt)
-        raise HeldError(f"job {job.id}: {rival} works on it.")
+    _give_way(folder, attempt)
     yield from run_attempt(build, attempt, earlier, execution, stop)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autoreid.attempts import RECORDS, Attempt
+from autoreid.attempts import Attempt
 from autoreid.cli import say
 from autoreid.recipes import Execution
-from autoreid.snapshots import newest_checkpoint, remove_checkpoints, write_checkpoint
+from autoreid.snapshots import newest_checkpoint, write_checkpoint
+from autoreid.values import canonical_json
 
 if TYPE_CHECKING:
     from autoreid.running import Run
@@ -20,22 +23,28 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def resume(run: Run, attempt: Attempt, earlier: Iterable[Attempt]) -> tuple[int, list[Row]]:
-    """Continue from the checkpoint of these attempts that is farthest on; its number and its records.
+# What a run raises that cannot take up a state: one of other code under the same revision.
+UNFIT = (RuntimeError, KeyError, ValueError, TypeError, IndexError)
+
+
+def resume(build: Callable[[], Run], attempt: Attempt, earlier: Iterable[Attempt]) -> tuple[Run, Saved]:
+    """A run that continues from the checkpoint of these attempts that is farthest on, and what goes with it.
 
     Records after the checkpoint are dropped: the epochs they tell of are run again.
     """
-    left = list(earlier)
-    while found := newest_checkpoint(left):
-        other, label, state = found
-        rows = _records(other)[: label.epoch]
-        if len(rows) == label.epoch:
-            break
-        say(f"{other.folder}/{RECORDS}: damaged; the checkpoints of this attempt are passed over.")
-        left.remove(other)
-    else:
-        return 0, []
-    run.load(state)
+    run = build()
+    found = newest_checkpoint(earlier)
+    if found is None:
+        return run, Saved()
+    other, label, state = found
+    try:
+        run.load(state)
+    except UNFIT as error:
+        words = f"{other.folder}/{label.name}.pt does not fit this run ({error!r}): it begins anew"
+        attempt.log(words)
+        say(words)
+        return build(), Saved()
+    rows = json.loads(state["records"])
     attempt.write_records(rows)
     if other.folder is not attempt.folder:
         write_checkpoint(attempt, state, label.part)
@@ -44,27 +53,23 @@ def resume(run: Run, attempt: Attempt, earlier: Iterable[Attempt]) -> tuple[int,
         words = f"its checkpoint was computed on {label.threads} threads, this is {torch.get_num_threads()}"
         attempt.log(words)
         say(f"job {attempt.job}: {words}: the last digits may differ from those of an undisturbed run.")
-    return label.part, rows
+    return run, Saved(label.part, tuple(rows))
 
 
-def _records(attempt: Attempt) -> list[Row]:
-    try:
-        return attempt.records()
-    except ValueError:
-        return []
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The number of the checkpoint that a run continues from, and the records that go with it."""
+
+    part: int = 0
+    rows: tuple[Row, ...] = ()
 
 
 class Saver:
-    """Saves a run in an attempt: the records of all finished epochs, and then a checkpoint.
+    """Saves a run in an attempt: the records of all finished epochs, and a checkpoint that holds them too."""
 
-    `part` is the number of the last checkpoint, and `rows` are the records that go with it.
-    """
-
-    def __init__(
-        self, run: Run, attempt: Attempt, execution: Execution, part: int = 0, rows: Iterable[Row] = ()
-    ) -> None:
+    def __init__(self, run: Run, attempt: Attempt, execution: Execution, saved: Saved) -> None:
         self.run, self.attempt, self.execution = run, attempt, execution
-        self.part, self.rows = part, list(rows)
+        self.part, self.rows = saved.part, list(saved.rows)
         self._saved = copy.copy(run.position)
         self._time = time.monotonic()
 
@@ -82,7 +87,9 @@ class Saver:
         self.run.check()
         self.part += 1
         self.attempt.write_records(self.rows)
-        write_checkpoint(self.attempt, self.run.state(), self.part)
+        # Under the checkpoint's digest, so that a damaged record cannot travel on.
+        state = self.run.state() | {"records": canonical_json(self.rows)}
+        write_checkpoint(self.attempt, state, self.part)
         self.attempt.flush_log()
         self._saved, self._time = copy.copy(self.run.position), time.monotonic()
 
@@ -98,7 +105,3 @@ class Saver:
         at = self.run.position
         if at.epoch % self.execution.checkpoint_epochs == 0 or at.epoch == at.epochs:
             self.save()
-
-    def clear(self) -> None:
-        """Remove the checkpoints: the outcome is there."""
-        remove_checkpoints(self.attempt)

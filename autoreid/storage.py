@@ -33,7 +33,11 @@ ATTEMPT = re.compile(r"(\d+)-[0-9a-f]+")
 
 
 class JobFolder:
-    """One job's place in a storage, shared by all campaigns."""
+    """One job's place in a storage, shared by all campaigns.
+
+    Where its attempts have just been listed, they can be given again: in an object store a listing is a
+    request.
+    """
 
     def __init__(self, folder: Folder, job: str = "") -> None:
         self.folder, self.job = folder, job
@@ -59,9 +63,10 @@ class JobFolder:
     def _attempt(self, name: str, sizes: Mapping[str, int] | None = None) -> Attempt:
         return Attempt(self.folder.child(f"attempts/{name}"), self.job, name, sizes)
 
-    def new_attempt(self) -> Attempt:
+    def new_attempt(self, attempts: Iterable[Attempt] | None = None) -> Attempt:
         """An attempt with the next number; the number is taken once it has written something."""
-        number = max((attempt.number for attempt in self.attempts()), default=0) + 1
+        known = self.attempts() if attempts is None else attempts
+        number = max((attempt.number for attempt in known), default=0) + 1
         return self._attempt(f"{number}-{uuid.uuid4().hex[:8]}")
 
     def withdraw(self, attempt: Attempt) -> None:
@@ -70,25 +75,28 @@ class JobFolder:
             self.folder.remove(f"attempts/{attempt.name}/{name}")
 
     def finished(self, attempts: Iterable[Attempt] | None = None) -> tuple[Attempt, Outcome] | None:
-        """The attempt that counts: the lowest one whose outcome is done and whose files are intact.
-
-        `attempts` are all of the job, where they have just been listed.
-        """
+        """The attempt that counts: the lowest one whose outcome is done and whose files are intact."""
         for attempt in self.attempts() if attempts is None else attempts:
             outcome = attempt.outcome()
             if outcome is not None and outcome.status == "done" and attempt.valid(outcome):
                 return attempt, outcome
         return None
 
-    def holder(self, beside: Attempt | None = None) -> Lease | None:
-        """The process that works on this job, if one does; `beside` an attempt: in a lower one than that."""
-        for attempt in self.attempts():
-            if beside is not None and (attempt.number, attempt.name) >= (beside.number, beside.name):
-                return None
-            lease = read_lease(attempt.folder)
-            if lease is not None and lease.holds() and attempt.outcome() is None:
-                return lease
-        return None
+    def held(self, attempts: Iterable[Attempt] | None = None) -> list[tuple[Attempt, Lease]]:
+        """The attempts that a process works on at this moment, lowest first, each with its lease."""
+        leased = (
+            (attempt, read_lease(attempt.folder))
+            for attempt in (self.attempts() if attempts is None else attempts)
+        )
+        return [
+            (attempt, lease)
+            for attempt, lease in leased
+            if lease is not None and lease.holds() and attempt.outcome() is None
+        ]
+
+    def holder(self, attempts: Iterable[Attempt] | None = None) -> Lease | None:
+        """The process that works on this job, if one does."""
+        return next((lease for _, lease in self.held(attempts)), None)
 
     def failed_for_good(self) -> Outcome | None:
         """The newest attempt's failure where it is final and nobody has asked again since."""

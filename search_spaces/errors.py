@@ -35,6 +35,10 @@ class RunError(AutoreidError):
     """Work that started and failed for good, such as a loss that became NaN."""
 
 
+class DivergedError(RunError):
+    """Numbers that became NaN or infinite: the same work would come to the same end."""
+
+
 class StorageError(RunError):
     """A storage that could not be read or written at this moment: a full disk, a network that is away.
 

@@ -13,7 +13,7 @@ from autoreid.errors import AutoreidError
 from tune_runs.context import HELD, INTERRUPTED, REFUSED
 from tune_runs.progress import Progress
 from tune_runs.releases import Releases
-from tune_runs.retries import Retries
+from tune_runs.retries import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, Retries
 from tune_runs.states import CANCELLED, State
 
 # How often it is looked at what other processes do, and how often running jobs are asked to stop.
@@ -79,6 +79,7 @@ class Dispatch:
         self._waits: set[str] = set()
         self._attempts: dict[str, int] = {}
         self._next_look = self._next_ask = 0.0
+        self._away = self._closed_until = 0.0
 
     @property
     def over(self) -> bool:
@@ -91,6 +92,8 @@ class Dispatch:
         """The next job to run; None where there is none at this moment."""
         self._look_around()
         while not self.stopping() and len(self.releases.running) < self.slots:
+            if self.clock() < self._closed_until:
+                return None
             job = self.releases.release(self.clock())
             if job is None or self._begins(job):
                 return job
@@ -165,13 +168,22 @@ class Dispatch:
                 self._refuse(job, state)
             else:
                 self.site.describe(job)
+                self._away = 0.0
                 self._attempts[job] = state.attempts
                 self._waits.discard(job)
                 self.progress.started(job)
                 return True
         except UNREADABLE as error:
-            self._failed(job, str(error), final=False)
+            self._hold(job, error)
         return False
+
+    def _hold(self, job: str, error: Exception) -> None:
+        """The storage is away: nothing is handed out for a while, and no job is the worse for it."""
+        now = self.clock()
+        self._away = min(2 * self._away, LONGEST_DELAY_SECONDS) if self._away else FIRST_DELAY_SECONDS
+        self._closed_until = now + self._away
+        self.releases.put_back(job, self._closed_until)
+        self.progress.held(str(error), self._away)
 
     def _done(self, job: str, *, here: bool) -> None:
         self.releases.finish(job)

@@ -45,6 +45,10 @@ class Progress:
             self._last_line = now
             self._say(job, f"epoch {row['epoch']}/{self.epochs[job]} loss {row['loss']:.2f}")
 
+    def held(self, error: str, seconds: float) -> None:
+        """The storage cannot be reached: nothing begins for so many seconds."""
+        self.write(f"[{self.ended}/{self.total}] nothing begins for {seconds:.0f} s: {error}")
+
     def finished(self, job: str) -> None:
         self.ended += 1
         self._say(job, f"done in {self.clock() - self._began[job]:.0f} s")

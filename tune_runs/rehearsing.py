@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -38,14 +38,13 @@ class Forecast:
         return dataclasses.asdict(self)
 
 
-def rehearsal_plan(plan: Plan) -> Plan:
-    """The first job of every arm and kind, and the jobs that these need; nothing is tried again."""
-    wanted: set[str] = set()
-    seen: set[tuple[str, str]] = set()
+def rehearsal_plan(plan: Plan, settled: Container[str] = ()) -> Plan:
+    """The first job of every arm and kind that has jobs left beside `settled`, and the jobs that these need;
+    nothing is tried again."""
+    groups: dict[tuple[str, str], list[str]] = {}
     for entry in plan.entries:
-        if (entry.arm, entry.kind) not in seen:
-            seen.add((entry.arm, entry.kind))
-            wanted.add(entry.job)
+        groups.setdefault((entry.arm, entry.kind), []).append(entry.job)
+    wanted = {jobs[0] for jobs in groups.values() if any(job not in settled for job in jobs)}
     for job_id, job in reversed(plan.jobs.items()):  # a job stands after those that it needs
         if job_id in wanted:
             wanted.update(job.needs)
@@ -64,7 +63,10 @@ def rehearse(
     """
     from autoreid.rehearsal import rehearse_job  # deferred: loads torch
 
-    small = rehearsal_plan(plan)
+    states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
+    settled = {job_id for job_id, state in states.items() if state.status == "done"}
+    settled |= storage.cancelled(plan.campaign.name)
+    small = rehearsal_plan(plan, settled)
     with _scratch(storage, plan.campaign.name) as scratch:
         summary = run_plan(small, scratch, allotment, rehearse_job, lambda line: write(f"rehearsal: {line}"))
         if summary.unfinished:
@@ -73,7 +75,7 @@ def rehearse(
             arms = {entry.job: f"{entry.kind} {entry.arm}" for entry in reversed(small.entries)}
             failed = (f"rehearsal: {arms[job]}: {error}" for job, error in summary.failed.items())
             raise RunError("\n".join([*failed, "Nothing of the campaign was run."]))
-        return list(_forecasts(plan, storage, scratch))
+        return list(_forecasts(plan, settled, scratch))
 
 
 def rehearse_campaign(
@@ -104,18 +106,19 @@ def _scratch(storage: Storage, name: str) -> Iterator[Storage]:
             storage.folder.remove(f"{place}/{file}")
 
 
-def _forecasts(plan: Plan, storage: Storage, scratch: Storage) -> Iterator[Forecast]:
-    states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
+def _forecasts(plan: Plan, settled: Container[str], scratch: Storage) -> Iterator[Forecast]:
     groups: dict[tuple[str, str], list[str]] = {}
     for entry in plan.entries:
         groups.setdefault((entry.arm, entry.kind), []).append(entry.job)
     counted_jobs: set[str] = set()
     for (arm, kind), jobs in groups.items():
+        if all(job in settled for job in jobs):
+            continue
         finished = scratch.job(jobs[0]).finished()
         assert finished is not None
         found = finished[1].result["rehearsal"]
         # A job that several arms share is counted with the first of them.
-        left = [job for job in jobs if states[job].status != "done" and job not in counted_jobs]
+        left = [job for job in jobs if job not in settled and job not in counted_jobs]
         counted_jobs.update(jobs)
         peak = finished[1].facts["peak_memory_bytes"]
         yield Forecast(arm, kind, len(left), found["step_seconds"], found["predicted_seconds"], peak)

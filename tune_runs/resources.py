@@ -77,7 +77,8 @@ def allot(execution: Execution, placement: Placement, machine: Machine) -> Allot
     if placement.max_parallel != "auto":
         slots = min(slots, placement.max_parallel)
     # A trial without a GPU of its own would still see every GPU of the machine.
-    device = "cpu" if not gpus else execution.device
+    # One that was given a GPU must not go on without it.
+    device = "cuda" if gpus else "cpu"
     threads = execution.threads or cpus
     execution = dataclasses.replace(execution, device=device, threads=threads)
     return Allotment(cpus, gpus, slots, execution)

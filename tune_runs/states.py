@@ -36,7 +36,7 @@ def state_of(folder: JobFolder) -> State:
     finished = folder.finished(attempts)
     if finished is not None:
         return State("done", int(finished[1].facts.get("epochs", 0)), len(attempts))
-    holder = folder.holder()
+    holder = folder.holder(attempts)
     if holder is not None:
         return State("running", _recorded(attempts[-1]), len(attempts), where=str(holder))
     outcome = attempts[-1].outcome()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoreid.data.augment import normalise as normalise_pixels
 from autoreid.data.views import Images
-from autoreid.errors import InputError, RunError, unknown
+from autoreid.errors import DivergedError, InputError, unknown
 from autoreid.evaluation.ranking import RankingScores, rank_features
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def extract(
     embed: float images (n, 3, H, W) -> features (n, dim), already in evaluation mode and on the device.
     images: uint8 (images, 3, H, W), may be a memory map; a batch is read at a time.
     precision: "bf16" runs `embed` under autocast; "tf32" is a switch of the process, set by the caller.
-    Raises InputError for a batch size or precision that does not exist, and for no rows; RunError for
+    Raises InputError for a batch size or precision that does not exist, and for no rows; DivergedError for
     features that are not finite.
     """
     _check(rows, batch, precision)
@@ -94,7 +94,7 @@ def _check(rows: np.ndarray, batch: int, precision: str) -> None:
 def _check_finite(features: np.ndarray, rows: np.ndarray) -> None:
     broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if broken.size:
-        raise RunError(
+        raise DivergedError(
             f"features: {broken.size} of {len(rows)} images of a batch have NaN or infinite features, the "
             f"first is row {rows[broken[0]]} of the data set. These weights are not usable: take an earlier "
             "checkpoint, or train with a lower learning rate."

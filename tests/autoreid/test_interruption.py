@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import signal
@@ -18,16 +19,16 @@ import torch
 from killed_runs import EXECUTION, TRAIN, job_of
 from states import equal, repeatable, same_job
 
+from autoreid import running
 from autoreid.calls import train
 from autoreid.data.source import DataSource
 from autoreid.errors import HeldError, InterruptionError
 from autoreid.feed import PreparedData
-from autoreid.folders import LocalFolder
 from autoreid.interruption import stop_on_signals
 from autoreid.leases import FILE, Lease
 from autoreid.running import build_run, run_job
 from autoreid.snapshots import newest_checkpoint
-from autoreid.storage import Storage
+from autoreid.storage import JobFolder, Storage
 from search_spaces.published import PUBLISHED
 
 CPU = replace(EXECUTION, checkpoint_minutes=0)
@@ -144,9 +145,11 @@ def test_a_folder_of_its_own_is_held_as_well(tmp_path: Path, small_source: DataS
     call = functools.partial(train, TRAIN, CDNET, small_source, tmp_path / "a", cache=cache, execution=CPU)
     with pytest.raises(InterruptionError):
         call(stop=stop_at(5))
-    Lease.of_this_process().write(LocalFolder(tmp_path / "a"))
-    with pytest.raises(HeldError, match=f"process {os.getpid()} works on it"):
-        call()
+    with (tmp_path / "a/.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(HeldError, match=r"another process works on it\. Wait for it"):
+            call()
+    assert call().rows[-1]["epoch"] == 2
 
 
 def test_a_job_that_another_process_holds_is_left_alone(
@@ -159,26 +162,35 @@ def test_a_job_that_another_process_holds_is_left_alone(
     assert len(storage.job(job.id).attempts()) == 1
 
 
-def test_of_two_that_begin_at_once_the_later_one_withdraws(
+@pytest.mark.parametrize("rival", ["1-00000000", "9-ffffffff"])
+@pytest.mark.parametrize("stays", [True, False])
+def test_of_two_that_begin_at_once_one_withdraws(
+    rival: str,
+    stays: bool,
     tmp_path: Path,
     small_source: DataSource,
     small_data: PreparedData,
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job, storage = job_of("train", "fp32", small_data.fingerprint), Storage(tmp_path)
+    """The higher one gives way at once; the lower one waits whether the higher one does."""
+    job, storage = job_of("search", "fp32", small_data.fingerprint), Storage(tmp_path)
     folder = storage.job(job.id)
-    intact = type(folder).new_attempt
+    other = folder.folder.child(f"attempts/{rival}")
+    intact = JobFolder.new_attempt
 
-    def after_another(self: Any) -> Any:
-        found = intact(self)
-        Lease.of_this_process().write(self.folder.child("attempts/1-00000000"))  # begins in this very moment
-        return found
+    def after_another(self: JobFolder, *known: Any) -> Any:
+        Lease.of_this_process().write(other)  # begins in this very moment
+        return intact(self, *known)
 
-    monkeypatch.setattr(type(folder), "new_attempt", after_another)
+    monkeypatch.setattr(JobFolder, "new_attempt", after_another)
+    monkeypatch.setattr(running.time, "sleep", lambda _: None if stays else other.remove(FILE))
+    if rival.startswith("9") and not stays:
+        assert list(run_job(job, storage, small_source, CPU, cache))
+        return
     with pytest.raises(HeldError):
         list(run_job(job, storage, small_source, CPU, cache))
-    assert [attempt.name for attempt in folder.attempts()] == ["1-00000000"]
+    assert [attempt.name for attempt in folder.attempts()] == [rival]
 
 
 def test_a_finished_attempt_leaves_neither_lease_nor_checkpoints(

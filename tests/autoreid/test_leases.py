@@ -65,19 +65,9 @@ def test_a_job_is_held_by_its_living_attempts_alone(tmp_path: Path, here: Lease,
     second = job.new_attempt()
     here.write(second.folder)
     assert job.holder() == elsewhere
-    assert job.holder(beside=first) is None  # nobody is below it
-    assert job.holder(beside=second) == elsewhere
+    assert [(attempt.number, lease) for attempt, lease in job.held()] == [(1, elsewhere), (2, here)]
     first.finish(Outcome("failed", error="lost"))
     assert job.holder() == here
     job.withdraw(second)
     assert job.holder() is None
     assert [attempt.number for attempt in job.attempts()] == [1]
-
-
-def test_of_two_attempts_with_one_number_one_goes_first(tmp_path: Path, elsewhere: Lease) -> None:
-    job = Storage(tmp_path).job("j")
-    for name in ("1-aaaaaaaa", "1-bbbbbbbb"):
-        elsewhere.write(job.folder.child(f"attempts/{name}"))
-    first, second = job.attempts()
-    assert job.holder(beside=first) is None
-    assert job.holder(beside=second) is not None

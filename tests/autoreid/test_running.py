@@ -13,15 +13,16 @@ import torch
 from autoreid import losses
 from autoreid.calls import search, train
 from autoreid.data.source import DataSource
-from autoreid.errors import InputError, RunError, StorageError
+from autoreid.errors import DivergedError, InputError, RunError, StorageError
 from autoreid.feed import PreparedData
+from autoreid.folders import LocalFolder
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Execution, SearchRecipe, TrainRecipe
 from autoreid.records import EPOCH_COLUMNS, measured
-from autoreid.running import Row, build_run, run_attempt, run_job
+from autoreid.running import Row, build_run, is_final, run_attempt, run_job
 from autoreid.snapshots import from_bytes, newest_checkpoint, to_bytes
 from autoreid.storage import Storage
-from autoreid.training import unpack_model
+from autoreid.training import TrainRun, unpack_model
 from autoreid.values import override
 from search_spaces.published import PUBLISHED
 
@@ -100,6 +101,78 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert (found[1].part, found[1].epoch, found[1].step) == (1, 1, 0)
     assert "00002.pt: this checkpoint is damaged" in capsys.readouterr().err
     assert [row["epoch"] for row in run_job(job, storage, small_source, CPU, cache)] == [2, 3]
+
+
+@pytest.mark.parametrize("harm", [b"{broken", b'{"epoch":1}\n'])
+def test_damaged_records_do_not_travel_on(
+    tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path, harm: bytes
+) -> None:
+    """A checkpoint holds the records that go with it, under its digest."""
+    job, storage = jobs_of(small_data)["train"], Storage(tmp_path)
+    for _ in range(2):
+        run = run_job(job, storage, small_source, CPU, cache)
+        next(run)
+        run.close()
+    second = storage.job(job.id).attempts()[1]
+    rows = second.records()
+    assert [row["epoch"] for row in rows] == [1, 2]
+    second.folder.write("records.jsonl", harm)
+    assert [row["epoch"] for row in run_job(job, storage, small_source, CPU, cache)] == [3]
+    finished = storage.job(job.id).finished()
+    assert finished is not None
+    assert finished[0].records()[:2] == rows
+
+
+def test_a_checkpoint_that_does_not_fit_is_passed_over_with_a_word(
+    tmp_path: Path,
+    small_source: DataSource,
+    small_data: PreparedData,
+    cache: Path,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job, storage = jobs_of(small_data)["train"], Storage(tmp_path)
+    run = run_job(job, storage, small_source, CPU, cache)
+    next(run)
+    run.close()
+    monkeypatch.setattr(TrainRun, "load", lambda self, state: state["of another release"])
+    assert [row["epoch"] for row in run_job(job, storage, small_source, CPU, cache)] == [1, 2, 3]
+    assert "does not fit this run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "final"),
+    [
+        (DivergedError("NaN"), True),
+        (InputError("device: torch sees 0 GPUs here."), False),
+        (RunError("the cache is damaged"), False),
+        (StorageError("the disk is full"), False),
+        (ValueError("unforeseen"), False),
+    ],
+)
+def test_only_what_would_come_again_is_final(error: Exception, final: bool) -> None:
+    assert is_final(error) is final
+
+
+def test_a_done_outcome_whose_answer_was_lost_is_not_called_failed(
+    tmp_path: Path,
+    small_source: DataSource,
+    small_data: PreparedData,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job, storage = jobs_of(small_data)["search"], Storage(tmp_path)
+    intact = LocalFolder.write
+
+    def lose_the_answer(folder: LocalFolder, name: str, data: bytes) -> None:
+        intact(folder, name, data)
+        if name == "outcome.json":
+            raise StorageError("the network is away")
+
+    monkeypatch.setattr(LocalFolder, "write", lose_the_answer)
+    with pytest.raises(StorageError, match="the network is away"):
+        list(run_job(job, storage, small_source, CPU, cache))
+    assert storage.job(job.id).finished() is not None
 
 
 def test_rows_have_exactly_the_declared_columns(small_data: PreparedData) -> None:

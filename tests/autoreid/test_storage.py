@@ -177,8 +177,11 @@ def test_a_large_file_is_looked_at_by_its_size_and_read_by_its_digest(folder: Fo
     attempt.folder.write("model.pt", b"1" + bytes(SMALL_BYTES))
     finished = job.finished()
     assert finished is not None
-    with pytest.raises(RunError, match=r"model\.pt: damaged: its digest is not the one"):
+    with pytest.raises(StorageError, match=r"model\.pt: damaged: its digest is not the one"):
         finished[0].vouched("model.pt", finished[1])
+    assert job.finished() is None  # whoever read it has noted it
+    attempt.folder.remove("damaged.json")
+    assert job.finished() is not None
     attempt.folder.write("model.pt", bytes(SMALL_BYTES))
     assert job.finished() is None
 

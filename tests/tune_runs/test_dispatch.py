@@ -280,10 +280,11 @@ def test_a_storage_that_is_away_for_a_while_ends_no_launch(launch):
     launch.site.broken = True
     launch.dispatch.ended(search_a, None, None)
     assert launch.lines[-1].endswith("attempt 2 of 4 in 10 s: the network is away")
-    assert launch.next_within(12) is None and not launch.dispatch.over
-    assert launch.lines[-1].endswith("attempt 3 of 4 in 20 s: the network is away")
+    assert launch.next_within(3600) is None and not launch.dispatch.over
+    assert launch.lines[-1] == "[0/4] nothing begins for 300 s: the network is away"
+    assert launch.dispatch.releases.failed == {}
     launch.site.broken = False
-    assert launch.next_within(30)[0] == search_a
+    assert launch.next_within(301)[0] == search_a
     launch.finish(search_a)
     launch.finish(search_b)
     assert launch.dispatch.next() == launch.jobs[1]

@@ -10,13 +10,13 @@ from tune_runs.schema import Placement, Resources
     ("execution", "placement", "machine", "expected"),
     [
         ({}, Placement(), Machine(2, 0), (1, 0, 2, "cpu", 1)),
-        ({}, Placement(), Machine(16, 4), (4, 1, 4, "auto", 4)),
-        ({}, Placement(), Machine(64, 4), (4, 1, 4, "auto", 4)),
+        ({}, Placement(), Machine(16, 4), (4, 1, 4, "cuda", 4)),
+        ({}, Placement(), Machine(64, 4), (4, 1, 4, "cuda", 4)),
         ({"device": "cuda"}, Placement(), Machine(2, 1), (2, 1, 1, "cuda", 2)),
         ({"device": "cpu"}, Placement(), Machine(16, 4), (1, 0, 16, "cpu", 1)),
         ({"threads": 1}, Placement(resources=Resources(cpus=2)), Machine(5, 0), (2, 0, 2, "cpu", 1)),
         ({}, Placement(max_parallel=3), Machine(16, 0), (1, 0, 3, "cpu", 1)),
-        ({}, Placement(resources=Resources(gpus=0.5)), Machine(8, 1), (4, 0.5, 2, "auto", 4)),
+        ({}, Placement(resources=Resources(gpus=0.5)), Machine(8, 1), (4, 0.5, 2, "cuda", 4)),
         ({}, Placement(resources=Resources(gpus=0)), Machine(8, 1), (1, 0, 8, "cpu", 1)),
     ],
 )
