@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from autoreid.values import bounded
+from search_spaces.macro import Macro
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -39,12 +40,19 @@ class Augmentation:
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A weighted sum of losses. CDNet's L_tri + L_id is 1 and 1; Auto-ReID's retrieval loss is lambda and
-    1 - lambda; cross-entropy alone is 1 and 0."""
+    1 - lambda; cross-entropy alone is 1 and 0. With `soft_margin` the triplet's hinge and its margin give way
+    to ln(1 + exp(d_p - d_n))."""
 
     cross_entropy: float = bounded(1.0, 0)
     triplet: float = bounded(1.0, 0)
     margin: float = bounded(0.3, 0)
     label_smoothing: float = bounded(0.0, 0, 1)
+    soft_margin: bool = bounded(False, added=True)
+
+    @classmethod
+    def retrieval(cls, share: float = 0.5) -> Objective:
+        """Auto-ReID's retrieval loss, share * L_s + (1 - share) * L_t; the paper calls the share lambda."""
+        return cls(cross_entropy=share, triplet=1 - share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +89,16 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Neck:
-    """What stands between the backbone and the losses: BNNeck, BLNeck or FBLNeck (CDNet, section 3.3).
-    FBLNeck with 0 stripes is BLNeck (Table 5)."""
+    """What stands between the backbone and the losses: BNNeck, BLNeck or FBLNeck (CDNet, section 3.3), or
+    Auto-ReID's embedding head with its dropouts. FBLNeck with 0 stripes is BLNeck (CDNet, Table 5). `feature`
+    is what the embedding head gives for ranking: the pooled map f, or the embedding g."""
 
-    name: Literal["bnneck", "blneck", "fblneck"] = "fblneck"
+    name: Literal["bnneck", "blneck", "fblneck", "embedding"] = "fblneck"
     embedding: int = bounded(512, 1)
     stripes: int = bounded(2, 0)
     stripe_channels: int = bounded(128, 1)
+    dropout: float = bounded(0.5, 0, 0.95, added=True)
+    feature: Literal["f", "g"] = bounded("f", added=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,13 @@ class SearchRecipe:
     alpha_scale: float = bounded(1e-3, 0)
     epochs: int = bounded(240, 1)
     precision: Precision = "fp32"
+    channels: int = bounded(32, 1, added=True)
+    layers: tuple[int, ...] = bounded((2, 2, 2, 2), 1, added=True)
+
+    @property
+    def macro(self) -> Macro:
+        """How large the supernet is built."""
+        return Macro(self.width_multiplier, self.channels, self.layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +145,14 @@ class TrainRecipe:
     optimizer: Optimizer = Optimizer()
     epochs: int = bounded(350, 1)
     precision: Precision = "fp32"
+    channels: int = bounded(64, 1, added=True)
+    layers: tuple[int, ...] = bounded((2, 2, 2, 2), 1, added=True)
+    drop_path: float = bounded(0.0, 0, 0.95, added=True)
+
+    @property
+    def macro(self) -> Macro:
+        """How large the network is built."""
+        return Macro(self.width_multiplier, self.channels, self.layers, self.drop_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +232,62 @@ def shortened(recipe: TrainRecipe) -> TrainRecipe:
     return replace(recipe, epochs=max(recipe.epochs // 10, 1), optimizer=optimizer)
 
 
-SEARCH_RECIPES: dict[str, SearchRecipe] = {"cdnet": CDNET_SEARCH}
-TRAIN_RECIPES: dict[str, TrainRecipe] = {"cdnet": CDNET_TRAIN}
+# Auto-ReID, section 4.1 and Algorithm 1: search with the retrieval loss for weights and alphas.
+AUTO_REID_SEARCH = SearchRecipe(
+    space="reid-v1",
+    neck=Neck(name="embedding"),
+    relaxation="softmax",
+    split=Split(name="by-image", fraction=0.5),
+    batch=Batch(identities=8, images=2),
+    augmentation=Augmentation(erasing=0.0),
+    objective=Objective.retrieval(),
+    alpha_objective=Objective.retrieval(),
+    epochs=200,
+    channels=32,
+    layers=(2, 2, 2, 2),
+    optimizer=Optimizer(
+        name="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=5e-4,
+        schedule=Schedule(name="cosine", end=0.001),
+    ),
+    alpha_optimizer=Optimizer(
+        name="adam",
+        learning_rate=0.02,
+        momentum=0.5,
+        weight_decay=5e-4,
+        schedule=Schedule(name="steps", milestones=(60, 150), factor=0.1),
+    ),
+)
+
+# Auto-ReID, section 4.1: training from scratch; from ImageNet weights with twice the identities.
+AUTO_REID_TRAIN = TrainRecipe(
+    height=384,
+    width=128,
+    neck=Neck(name="embedding"),
+    batch=Batch(identities=8, images=4),
+    augmentation=Augmentation(erasing=0.0),
+    objective=Objective.retrieval(),
+    epochs=240,
+    channels=64,
+    layers=(2, 2, 2, 2),
+    optimizer=Optimizer(
+        name="adam",
+        learning_rate=0.0035,
+        momentum=0.9,
+        weight_decay=5e-4,
+        schedule=Schedule(name="steps", milestones=(80, 140), factor=0.1),
+    ),
+)
+AUTO_REID_TRAIN_IMAGENET = replace(AUTO_REID_TRAIN, batch=Batch(identities=16, images=4))
+
+SEARCH_RECIPES: dict[str, SearchRecipe] = {"cdnet": CDNET_SEARCH, "auto-reid": AUTO_REID_SEARCH}
+TRAIN_RECIPES: dict[str, TrainRecipe] = {
+    "cdnet": CDNET_TRAIN,
+    "auto-reid": AUTO_REID_TRAIN,
+    "auto-reid-imagenet": AUTO_REID_TRAIN_IMAGENET,
+}
 # By their rule. No paper prints how the best of its repeats was chosen [np].
 SELECT_RECIPES: dict[str, SelectRecipe] = {
     "supernet": SelectRecipe(rule="supernet"),

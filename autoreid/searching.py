@@ -86,9 +86,7 @@ class SearchRun:
 
     def _build_model(self, seed: int) -> None:
         recipe = self.recipe
-        model = build_supernet(
-            recipe.space, recipe.neck, self.data.identities, width_multiplier=recipe.width_multiplier
-        )
+        model = build_supernet(recipe.space, recipe.neck, self.data.identities, recipe.macro)
         initialise(model, torch.Generator().manual_seed(stream(seed, "weights")))
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         generator = torch.Generator().manual_seed(stream(seed, "alphas"))

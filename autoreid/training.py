@@ -48,7 +48,7 @@ class TrainRun:
             identities=data.identities,
             height=recipe.height,
             width=recipe.width,
-            width_multiplier=recipe.width_multiplier,
+            macro=recipe.macro,
         )
         self.device = set_up(execution, recipe.precision)
         self.batches = Batches(
@@ -60,9 +60,7 @@ class TrainRun:
             device=self.device,
         )
         self.position = Position(recipe.epochs, max(len(data.train_rows) // recipe.batch.size, 1))
-        model = build_network(
-            genotype, recipe.neck, data.identities, width_multiplier=recipe.width_multiplier
-        )
+        model = build_network(genotype, recipe.neck, data.identities, recipe.macro)
         initialise(model, torch.Generator().manual_seed(stream(train_seed, "weights")))
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
@@ -204,9 +202,7 @@ def unpack_model(data: bytes, place: str) -> tuple[ReIDModel, TrainRecipe, Genot
     except json.JSONDecodeError:
         raise InputError(f"{place}: its recipe is damaged. Train the network again.") from None
     genotype = Genotype.from_json(content["genotype"], f"{place}.genotype")
-    model = build_network(
-        genotype, recipe.neck, content["identities"], width_multiplier=recipe.width_multiplier
-    )
+    model = build_network(genotype, recipe.neck, content["identities"], recipe.macro)
     load_weights(model, content["weights"], place)
     return model.eval(), recipe, genotype
 

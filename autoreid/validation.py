@@ -88,9 +88,7 @@ def score_in_supernet(
         "Hold out more images in the search (split), or select by the rule 'retrain'.",
     )
     device = set_up(execution, recipe.precision)
-    model = build_supernet(
-        recipe.space, recipe.neck, data.identities, width_multiplier=recipe.width_multiplier
-    )
+    model = build_supernet(recipe.space, recipe.neck, data.identities, recipe.macro)
     model.load_state_dict(weights, strict=True)
     model = model.to(device).eval()
     chosen = one_hot(find_space(recipe.space).places, genotype)

@@ -9,7 +9,7 @@ edges; the others are `none`. Source: Auto-ReID, sections 3.1 and 3.2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from search_spaces.errors import InputError, Problems
 from search_spaces.genotype import Genotype
-from search_spaces.macro import Macro
+from search_spaces.macro import MACRO, Macro
 from search_spaces.operations import NONE, FactorizedReduce, ReLUConvNorm, operation
 from search_spaces.relaxations import Branches
 from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
@@ -25,8 +25,6 @@ from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
 BLOCKS = 4
 KINDS = ("normal", "reduce")
 KEPT = 2  # edges of a block in a genotype
-MACRO = Macro()
-
 # What an edge does to a map: (key of the edge, map) -> map.
 Edge = Callable[[str, Tensor], Tensor]
 
@@ -176,8 +174,12 @@ def _map_channels(macro: Macro) -> tuple[int, int]:
     return third, fourth
 
 
+def _cells_of(blocks: nn.ModuleList) -> list[list[nn.Module]]:
+    return [list(block.children()) for block in blocks]
+
+
 def _walk(
-    blocks: nn.ModuleList, x: Tensor, cell: Callable[[nn.Module, Tensor, Tensor], Tensor]
+    blocks: Iterable[Iterable[nn.Module]], x: Tensor, cell: Callable[[nn.Module, Tensor, Tensor], Tensor]
 ) -> FeatureMaps:
     """Through all cells; the maps after the third and the fourth block."""
     before, last, maps = x, x, []
@@ -201,7 +203,7 @@ class CellNetwork(Backbone):
         self.channels = _map_channels(macro)
 
     def forward(self, images: Tensor) -> FeatureMaps:
-        return _walk(self.blocks, self.stem(images), lambda cell, before, last: cell(before, last))
+        return _walk(_cells_of(self.blocks), self.stem(images), lambda cell, before, last: cell(before, last))
 
 
 class CellSupernet(Supernet):
@@ -217,7 +219,7 @@ class CellSupernet(Supernet):
         self.options = options
 
     def forward(self, images: Tensor, branches: Mapping[str, Branches]) -> FeatureMaps:
-        return _walk(self.blocks, self.stem(images), lambda cell, *maps: cell(*maps, branches))
+        return _walk(_cells_of(self.blocks), self.stem(images), lambda cell, *maps: cell(*maps, branches))
 
     def inherited(self, genotype: Genotype) -> dict[str, Tensor]:
         """The weights of one architecture; the norms that a search has without parameters get 1 and 0."""
@@ -257,6 +259,10 @@ class CellSpace:
     @property
     def places(self) -> dict[str, tuple[str, ...]]:
         return {place_of(kind, key): self.options for kind in KINDS for key, _, _ in edge_keys()}
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        return ("channels", "layers", "drop_path")
 
     def check(self, genotype: Genotype) -> None:
         """InputError, with every mistake, when the genotype is not of this space."""
@@ -340,7 +346,5 @@ def check_macro(macro: Macro) -> None:
         )
     if macro.channels < 1:
         problems.add("channels", f"{macro.channels} is too small. Use 1 or more.")
-    if macro.width_multiplier != 1:
-        problems.add("width_multiplier", "a cell network has none. Use channels instead.")
     if problems.found:
         raise InputError(*problems.found)

@@ -6,6 +6,7 @@ import pytest
 
 from autoreid.complexity import Complexity, measure
 from autoreid.recipes import Neck
+from search_spaces.macro import Macro
 from search_spaces.published import PUBLISHED
 
 # Table 10: (beta, gamma) -> parameters in millions (with the FNeck's squeeze), multiply-adds in millions
@@ -49,7 +50,7 @@ def cdnet(beta: float = 1.0, gamma: float = 1.0, neck: Neck | None = None) -> Co
         identities=751,
         height=round(256 * gamma),
         width=round(128 * gamma),
-        width_multiplier=beta,
+        macro=Macro(width_multiplier=beta),
     )
 
 
