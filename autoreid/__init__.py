@@ -15,8 +15,8 @@ _HOMES = {
     "Execution": "autoreid.recipes",
     "SearchRecipe": "autoreid.recipes",
     "TrainRecipe": "autoreid.recipes",
-    "CDNET_SEARCH": "autoreid.recipes",
-    "CDNET_TRAIN": "autoreid.recipes",
+    "CDNET_SEARCH": "autoreid.published",
+    "CDNET_TRAIN": "autoreid.published",
     "override": "autoreid.values",
 }
 

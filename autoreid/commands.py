@@ -134,7 +134,7 @@ def _configure_search(parser: argparse.ArgumentParser) -> None:
 
 def _run_search(options: argparse.Namespace) -> int:
     from autoreid.calls import search
-    from autoreid.recipes import SEARCH_RECIPES
+    from autoreid.published import SEARCH_RECIPES
     from autoreid.searching import check_search
 
     recipe = chosen_recipe(SEARCH_RECIPES, options, check_search)
@@ -164,7 +164,7 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
 
 def _run_train(options: argparse.Namespace) -> int:
     from autoreid.calls import train
-    from autoreid.recipes import TRAIN_RECIPES
+    from autoreid.published import TRAIN_RECIPES
 
     recipe = chosen_recipe(TRAIN_RECIPES, options)
     with stop_on_signals() as stop:

@@ -22,6 +22,7 @@ from autoreid.feed import Batches, PreparedData
 from autoreid.models.assembly import build_supernet, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
 from autoreid.recipes import Execution, Neck, SearchRecipe, Split
+from autoreid.sizes import size_problems
 from autoreid.snapshots import to_bytes
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
@@ -40,7 +41,11 @@ def split_positions(split: Split, identities: np.ndarray, seed: int) -> tuple[np
 
 def check_search(recipe: SearchRecipe) -> None:
     """InputError when the recipe asks for what its space does not have."""
-    places = find_space(recipe.space).places
+    space = find_space(recipe.space)
+    problems = [f"{field}: {message}" for field, message in size_problems(recipe, space)]
+    if problems:
+        raise InputError(*problems)
+    places = space.places
     fewest = min(len(options) for options in places.values())
     if recipe.relaxation == "top-k" and recipe.k != "all" and int(recipe.k) > fewest:
         raise InputError(

@@ -6,7 +6,7 @@ Source: Combined Depth Space based Architecture Search for Person Re-identificat
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -248,6 +248,12 @@ class CombinedDepthSpace:
     @property
     def scales(self) -> tuple[str, ...]:
         return ("width_multiplier",)
+
+    def problems(
+        self, macro: Macro, height: int, genotype: Genotype | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Any size can be built."""
+        yield from ()
 
     def supernet(self, macro: Macro = MACRO) -> CombinedDepthSupernet:
         return CombinedDepthSupernet(self.options, macro.width_multiplier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from search_spaces.cells import CellSpace
+from search_spaces.cell_space import CellSpace
 from search_spaces.combined_depth import CombinedDepthSpace
 from search_spaces.errors import InputError, unknown
 from search_spaces.space import SearchSpace

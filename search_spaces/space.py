@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -69,6 +69,13 @@ class SearchSpace(Protocol):
     @property
     def scales(self) -> tuple[str, ...]:
         """The fields of `Macro` that its networks have."""
+        ...
+
+    def problems(
+        self, macro: Macro, height: int, genotype: Genotype | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Why no network of this space can be built like this for images of this height, or not that of the
+        genotype: (field, message)."""
         ...
 
     def supernet(self, macro: Macro = MACRO) -> Supernet:

@@ -11,14 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autoreid.errors import InputError, Problems, unknown
-from autoreid.recipes import (
-    SEARCH_RECIPES,
-    TRAIN_RECIPES,
-    SearchRecipe,
-    SelectRecipe,
-    TrainRecipe,
-    recipe_problems,
-)
+from autoreid.published import SEARCH_RECIPES, TRAIN_RECIPES
+from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe, recipe_problems
 from autoreid.values import override
 from search_spaces.genotype import Genotype
 from tune_runs.protocol import read_select

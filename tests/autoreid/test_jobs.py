@@ -12,7 +12,8 @@ import pytest
 import autoreid.jobs
 from autoreid.errors import InputError
 from autoreid.jobs import Job, search_job, select_job, train_job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, recipe_problems
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
+from autoreid.recipes import recipe_problems
 from autoreid.values import fields_of, override, plain
 from search_spaces.published import PUBLISHED
 

@@ -14,7 +14,8 @@ from autoreid.data.index import ImageIndex
 from autoreid.errors import InputError
 from autoreid.feed import PreparedData
 from autoreid.models.assembly import build_network, build_supernet
-from autoreid.recipes import CDNET_SEARCH, Execution, SearchRecipe, Split
+from autoreid.published import CDNET_SEARCH
+from autoreid.recipes import Execution, SearchRecipe, Split
 from autoreid.searching import SearchRun
 from autoreid.validation import check_ranking, divided, score_in_supernet, score_within
 from autoreid.values import override

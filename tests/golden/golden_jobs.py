@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from autoreid.jobs import Job, search_job, select_job, train_job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.values import override
 from autoreid.version import ENGINE_REVISION
 from search_spaces.published import PUBLISHED
@@ -23,10 +23,25 @@ BOTH = {
     "height": 128,
     "width": 64,
     "width_multiplier": 0.5,
-    "neck": {"name": "bnneck", "embedding": 256, "stripes": 3, "stripe_channels": 64},
+    "channels": 16,
+    "layers": [1, 2, 3, 4],
+    "neck": {
+        "name": "bnneck",
+        "embedding": 256,
+        "stripes": 3,
+        "stripe_channels": 64,
+        "dropout": 0.25,
+        "feature": "g",
+    },
     "batch": {"identities": 8, "images": 2},
     "augmentation": {"flip": 0.25, "pad": 4, "erasing": 0.0},
-    "objective": {"cross_entropy": 0.5, "triplet": 2.0, "margin": 0.1, "label_smoothing": 0.1},
+    "objective": {
+        "cross_entropy": 0.5,
+        "triplet": 2.0,
+        "margin": 0.1,
+        "label_smoothing": 0.1,
+        "soft_margin": True,
+    },
     "epochs": 7,
     "precision": "bf16",
 }
@@ -43,16 +58,27 @@ def optimizer(**schedule: object) -> dict[str, object]:
     }
 
 
-ALL_OF_TRAIN = BOTH | {"optimizer": optimizer(milestones=[3, 5], factor=0.2, end=0.001)}
-ALL_OF_SEARCH = ALL_OF_TRAIN | {
-    "space": "cs-v1",
-    "relaxation": "softmax",
-    "k": "all",
-    "split": {"name": "by-image", "held_out": 2, "fraction": 0.25},
-    "alpha_objective": {"cross_entropy": 0.0, "triplet": 0.3, "margin": 0.2, "label_smoothing": 0.2},
-    "alpha_optimizer": optimizer(milestones=[1], factor=0.3, end=0.002),
-    "alpha_scale": 0.02,
-}
+OPTIMIZER = {"optimizer": optimizer(milestones=[3, 5], factor=0.2, end=0.001)}
+ALL_OF_TRAIN = BOTH | OPTIMIZER | {"drop_path": 0.2}
+ALL_OF_SEARCH = (
+    BOTH
+    | OPTIMIZER
+    | {
+        "space": "cs-v1",
+        "relaxation": "softmax",
+        "k": "all",
+        "split": {"name": "by-image", "held_out": 2, "fraction": 0.25},
+        "alpha_objective": {
+            "cross_entropy": 0.0,
+            "triplet": 0.3,
+            "margin": 0.2,
+            "label_smoothing": 0.2,
+            "soft_margin": True,
+        },
+        "alpha_optimizer": optimizer(milestones=[1], factor=0.3, end=0.002),
+        "alpha_scale": 0.02,
+    }
+)
 
 
 def golden_jobs() -> Iterator[tuple[str, Job]]:

@@ -12,7 +12,7 @@ from golden_jobs import ALL_OF_SEARCH, ALL_OF_TRAIN, DATA, REMEDY, golden_ids, g
 
 import autoreid.jobs
 from autoreid.jobs import Job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.values import bounded, fields_of, override, plain
 from search_spaces.published import PUBLISHED
 

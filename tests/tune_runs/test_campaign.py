@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from autoreid.errors import InputError
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
 from search_spaces.published import PUBLISHED
 from tune_runs.campaign import load_campaign, read_campaign, shipped_campaigns
 from tune_runs.protocol import Protocol
