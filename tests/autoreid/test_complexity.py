@@ -101,3 +101,15 @@ def test_training_parameters_count_both_balances_and_classifiers() -> None:
     balances = (512 * 512 + 512) + (256 * 512 + 512) + 2 * 2 * 512
     classifiers = 2 * (512 * 751 + 751)
     assert found.params.training == found.params.inference + balances + classifiers
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "adds"),
+    [("darts-v2-net", 9_016_367, 1_689_344_000), ("gdas-v1-net", 13_457_839, None)],
+)
+def test_the_cell_networks_as_auto_reid_counts_them(name: str, params: int, adds: int | None) -> None:
+    """Printed: 13.5 M for GDAS; 9.1 M and 1.7 G for DARTS V2, near and not equal (docs/fidelity.md)."""
+    found = measure(PUBLISHED[name], Neck(name="embedding"), identities=751, height=384, width=128)
+    assert found.params.printed_convention == params
+    assert adds is None or found.multiply_adds.printed_convention == adds
+    assert found.feature_dim == 2048

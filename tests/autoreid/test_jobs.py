@@ -49,11 +49,14 @@ def another(name: str, value: object) -> object:
         "cds-v1": "cs-v1",
         "supernet": "retrain",
         "retrain": "supernet",
+        "f": "g",
     }
     if isinstance(value, str):
         return words[value]
     if isinstance(value, list):
         return [7]
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, int):
         return value + 1
     assert isinstance(value, float)

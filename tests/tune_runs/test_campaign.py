@@ -55,7 +55,7 @@ def test_three_mistakes_are_reported_together_with_their_lines():
         "c.yaml:12: arms.cds.search.space: no space 'cds-v2'",
         "c.yaml:13: arms.cds.search.epohcs: no field 'epohcs'",
     ]
-    assert "Did you mean 'cds-v1'? Known: cds-v1, cs-v1." in problems_of(text)[1]
+    assert "Did you mean 'cds-v1'? Known: base-v1, cds-v1, cs-v1" in problems_of(text)[1]
 
 
 @pytest.mark.parametrize(
