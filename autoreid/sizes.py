@@ -23,7 +23,7 @@ def size_problems(
     for name in SCALES:
         given = getattr(recipe, name, None)
         if name not in space.scales and given != getattr(usual, name, None):
-            has = ", ".join(scale for scale in space.scales if hasattr(recipe, scale))
+            has = ", ".join(scale for scale in space.scales if hasattr(recipe, scale)) or "no sizes"
             yield name, f"{given!r}, but networks of {space.id} have none. Leave it out. They have: {has}."
     macro: Macro = recipe.macro
     yield from space.problems(macro, recipe.height, genotype)

@@ -46,6 +46,10 @@ PUBLISHED: dict[str, Genotype] = {
         normal="skip@0 skip@1 | skip@0 sep5@2 | sep3@3 skip@0 | sep5@4 sep3@3",
         reduce="sep5@0 sep3@1 | sep5@2 sep5@1 | dil5@2 sep3@1 | sep5@0 sep5@1",
     ),
+    # Baselines of every paper.
+    "resnet18": Genotype.of("resnet-v1", {"depth": "18"}),
+    "resnet34": Genotype.of("resnet-v1", {"depth": "34"}),
+    "resnet50": Genotype.of("resnet-v1", {"depth": "50"}),
     # CDNet, Table 8: one option per MBlock.
     "cnet-top1": _chain("cs-v1", "3,5 7,9 3,7 3,9 5,9 7,9"),
     "cnet-top2": _chain("cs-v1", "5,7 7,9 7,9 7,9 7,9 3,5"),

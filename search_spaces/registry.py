@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from search_spaces.cell_space import CellSpace
 from search_spaces.combined_depth import CombinedDepthSpace
 from search_spaces.errors import InputError, unknown
+from search_spaces.residual import ResNetSpace
 from search_spaces.space import SearchSpace
 
 GROUP = "autoreid.spaces"
@@ -20,6 +21,7 @@ SPACES: dict[str, SearchSpace] = {
     "darts8-v1": CellSpace("darts8-v1", DARTS),
     "cs-v1": CombinedDepthSpace("cs-v1"),
     "cds-v1": CombinedDepthSpace("cds-v1", depths=(1, 2)),
+    "resnet-v1": ResNetSpace("resnet-v1"),
 }
 
 

@@ -113,3 +113,14 @@ def test_the_cell_networks_as_auto_reid_counts_them(name: str, params: int, adds
     assert found.params.printed_convention == params
     assert adds is None or found.multiply_adds.printed_convention == adds
     assert found.feature_dim == 2048
+
+
+@pytest.mark.parametrize(
+    ("name", "millions", "billions"),
+    [("resnet18", 11.56, 1.78), ("resnet34", 21.67, 3.59), ("resnet50", 25.05, 4.01)],
+)
+def test_the_resnets_as_auto_reid_counts_them(name: str, millions: float, billions: float) -> None:
+    """Printed: 11.6, 21.7 and 25.1 M; 1.7, 3.4 and 3.8 G, about 5% lower (docs/fidelity.md)."""
+    found = measure(PUBLISHED[name], Neck(name="embedding"), identities=751, height=384, width=128)
+    assert round(found.params.printed_convention / 1e6, 2) == millions
+    assert round(found.multiply_adds.printed_convention / 1e9, 2) == billions
