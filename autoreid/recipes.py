@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from autoreid.errors import InputError
 from autoreid.values import Spelling, bounded
 from search_spaces.macro import Macro
 
@@ -107,7 +108,10 @@ class Neck:
 
 @dataclass(frozen=True, slots=True)
 class SearchRecipe:
-    """A differentiable search. Weights learn on one part of the training set, alphas on the other."""
+    """A differentiable search. Weights learn on one part of the training set, alphas on the other.
+
+    With `early_stopping: eigenvalue` it ends by the rule of RobustDARTS (`autoreid.health.rises`).
+    """
 
     space: str = "cds-v1"
     height: int = bounded(256, 16)
@@ -128,6 +132,7 @@ class SearchRecipe:
     precision: Precision = "fp32"
     channels: int = bounded(32, 1, added=True)
     layers: tuple[int, ...] = bounded((2, 2, 2, 2), 1, added=True)
+    early_stopping: Literal["never", "eigenvalue"] = bounded("never", added=True)
 
     @property
     def macro(self) -> Macro:
@@ -174,11 +179,65 @@ class SelectRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What a search sees of the images: its epochs, each as long as its half for the weights, twice over: a
+    batch for the weights and one for the alphas. The fields are those of the search's recipe."""
+
+    epochs: int = bounded(240, 1)
+    batch: Batch = Batch()
+    split: Split = Split()
+
+    @classmethod
+    def of(cls, search: SearchRecipe) -> Budget:
+        """The budget of a search."""
+        return cls(search.epochs, search.batch, search.split)
+
+    def images(self, trained: int) -> int:
+        """Images that the search sees, both halves, where its half for the weights has `trained` images."""
+        return 2 * self.epochs * max(trained // self.batch.size, 1) * self.batch.size
+
+
+@dataclass(frozen=True, slots=True)
+class RandomSearchRecipe:
+    """Random search at the budget of a search: `samples` different architectures, drawn uniformly from a
+    space, are trained for a short while, and the best is chosen.
+
+    The budget, in images seen, is divided evenly among them; each takes its part in `train.epochs` epochs of
+    equal length. They are trained without `fraction` of the training identities, and compared by the mAP
+    among the images of these.
+    """
+
+    space: str = "cds-v1"
+    samples: int = bounded(8, 2, 10_000)
+    fraction: float = bounded(0.1, 0.01, 0.9)
+    budget: Budget = Budget()
+    train: TrainRecipe = TrainRecipe()
+
+    def steps(self, trained: int) -> int:
+        """Batches of one epoch of one sample; InputError where the budget does not give each of them one.
+
+        `trained` is the number of images that the search has for its weights.
+        """
+        images, batch = self.budget.images(trained), self.train.batch.size
+        steps = images // (self.samples * self.train.epochs * batch)
+        if steps:
+            return steps
+        most = images // (self.train.epochs * batch)
+        fewer = f"Use at most {most} samples, or search" if most >= 2 else "Search"
+        raise InputError(
+            f"samples: {self.samples} samples, but the search sees {images} images: less than one batch of "
+            f"{batch} in each of the {self.train.epochs} epochs of a sample. {fewer} for longer."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """How work is run on a machine. Nothing here may change a result.
 
     A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An
-    attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off.
+    attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off. A search measures the
+    largest eigenvalue of its alphas' Hessian every `eigenvalue_epochs`, 0 for never; one that stops by it
+    does so after every epoch.
     """
 
     device: str = "auto"
@@ -187,12 +246,19 @@ class Execution:
     checkpoint_minutes: float = bounded(15.0, 0)
     stall_minutes: float = bounded(30.0, 0)
     evaluation_batch: int = bounded(128, 1)
+    eigenvalue_epochs: int = bounded(0, 0)
 
 
-def recipe_problems(recipe: SearchRecipe | TrainRecipe | SelectRecipe) -> Iterator[tuple[str, str]]:
+AnyRecipe = SearchRecipe | SelectRecipe | RandomSearchRecipe | TrainRecipe
+
+
+def recipe_problems(recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
     """Mistakes that no single field shows, as (field, message)."""
     if isinstance(recipe, SelectRecipe):
         yield from _select_problems(recipe)
+        return
+    if isinstance(recipe, RandomSearchRecipe):
+        yield from ((f"train.{name}", message) for name, message in recipe_problems(recipe.train))
         return
     for name in ("objective", "alpha_objective"):
         objective = getattr(recipe, name, None)

@@ -24,7 +24,15 @@ from autoreid.folders import to_json
 from autoreid.jobs import Job
 from autoreid.keeper import Keeper
 from autoreid.leases import Lease
-from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, TrainRecipe, recipe_problems
+from autoreid.random_search import build_random_search
+from autoreid.recipes import (
+    Execution,
+    RandomSearchRecipe,
+    SearchRecipe,
+    SelectRecipe,
+    TrainRecipe,
+    recipe_problems,
+)
 from autoreid.saving import Saver, resume
 from autoreid.searching import SearchRun
 from autoreid.selecting import Sized, build_selection, read_candidates
@@ -239,6 +247,8 @@ def builder(job: Job, storage: Storage, sized: Sized, execution: Execution) -> C
     def build() -> Run:
         if isinstance(job.recipe, SelectRecipe):
             return build_selection(job, job.recipe, candidates, sized, execution)
+        if isinstance(job.recipe, RandomSearchRecipe):
+            return build_random_search(job, job.recipe, sized, execution)
         return build_run(job, genotype, sized(job.recipe.height, job.recipe.width), execution)
 
     return build

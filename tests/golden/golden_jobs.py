@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from autoreid.jobs import Job, search_job, select_job, train_job
+from autoreid.jobs import Job, random_search_job, search_job, select_job, train_job
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.recipes import RandomSearchRecipe
 from autoreid.values import override
 from autoreid.version import ENGINE_REVISION
 from search_spaces.published import PUBLISHED
@@ -79,6 +80,17 @@ ALL_OF_SEARCH = (
         "alpha_scale": 0.02,
     }
 )
+ALL_OF_RANDOM_SEARCH = {
+    "space": "cs-v1",
+    "samples": 3,
+    "fraction": 0.3,
+    "budget": {
+        "epochs": 7,
+        "batch": {"identities": 8, "images": 2},
+        "split": {"name": "by-image", "held_out": 2, "fraction": 0.25},
+    },
+    "train": ALL_OF_TRAIN,
+}
 
 
 def golden_jobs() -> Iterator[tuple[str, Job]]:
@@ -95,6 +107,10 @@ def golden_jobs() -> Iterator[tuple[str, Job]]:
     yield "search, every field", search_job(every_search, DATA, split_seed=0, search_seed=0)
     yield "train, every field", train_job(every_train, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
     yield "select, every field", select_job(every_select, DATA, FOUND_BY, split_seed=0, train_seed=0)
+    random_search = RandomSearchRecipe(train=TRAIN_RECIPES["auto-reid"])
+    yield "random-search", random_search_job(random_search, DATA, split_seed=1, search_seed=2)
+    every_random = override(random_search, ALL_OF_RANDOM_SEARCH)
+    yield "random-search, every field", random_search_job(every_random, DATA, split_seed=0, search_seed=0)
     yield "search, other seeds", search_job(CDNET_SEARCH, DATA, split_seed=3, search_seed=2**62)
     yield "search, other data", search_job(CDNET_SEARCH, OTHER_DATA, split_seed=0, search_seed=0)
     yield "train, other space", train_job(CDNET_TRAIN, DATA, PUBLISHED["cnet-top1"], train_seed=4)

@@ -13,6 +13,7 @@ from golden_jobs import ALL_OF_SEARCH, ALL_OF_TRAIN, DATA, REMEDY, golden_ids, g
 import autoreid.jobs
 from autoreid.jobs import Job
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.recipes import RandomSearchRecipe
 from autoreid.values import bounded, fields_of, override, plain
 from search_spaces.published import PUBLISHED
 
@@ -33,6 +34,7 @@ def test_they_cover_every_kind_recipe_field_and_input() -> None:
         ("search", CDNET_SEARCH),
         ("train", CDNET_TRAIN),
         ("select", SELECT_RECIPES["retrain"]),
+        ("random-search", RandomSearchRecipe(train=TRAIN_RECIPES["cdnet"])),
     ):
         changed, before = (flat(plain(recipe)) for recipe in (jobs[f"{name}, every field"].recipe, published))
         same = {field for field in before if changed[field] == before[field]}
