@@ -59,12 +59,63 @@ EPOCH_COLUMNS = (
     Column("alpha_entropy", "float64", "nats", "mean entropy of softmax(alpha) over the places (search)"),
     Column("genotype", "string", "", "genotype derived from the alphas at this epoch (search)"),
     Column("genotype_changes", "int64", "", "places whose choice differs from the epoch before (search)"),
+    Column(
+        "share_skip_connect",
+        "float64",
+        "fraction",
+        "skip_connect among the genotype's edges; empty where the space has none (search)",
+    ),
+    Column(
+        "share_part_aware",
+        "float64",
+        "fraction",
+        "part_aware among the genotype's edges; empty where the space has none (search)",
+    ),
+    Column(
+        "share_parameter_free",
+        "float64",
+        "fraction",
+        "pooling and skip_connect among the genotype's edges; empty where the space has none (search)",
+    ),
+    Column(
+        "supernet_accuracy",
+        "float64",
+        "fraction",
+        "accuracy of the supernet after the epoch, branches weighed as in the search, on some held-out "
+        "images; empty where identities are held out (search)",
+    ),
+    Column(
+        "discretised_accuracy",
+        "float64",
+        "fraction",
+        "accuracy of the genotype's branches alone, with the same weights on the same images (search)",
+    ),
+    Column(
+        "discretisation_gap",
+        "float64",
+        "fraction",
+        "supernet_accuracy less discretised_accuracy (search)",
+    ),
+    Column(
+        "alpha_eigenvalue",
+        "float64",
+        "",
+        "largest eigenvalue of the Hessian of the alphas' objective by the alphas, on one held-out batch; "
+        "empty where it was not measured (search)",
+    ),
     Column("learning_rate", "float64", "", "learning rate of the weights in this epoch"),
     Column("alpha_learning_rate", "float64", "", "learning rate of the alphas in this epoch (search)"),
     Column("steps", "int64", "", "batches of the epoch", nullable=False),
     Column("images", "int64", "", "training images seen in the epoch", nullable=False),
     Column("wall_seconds", "float64", "s", "wall time of the epoch", measured=True),
     Column("images_per_second", "float64", "1/s", "training images per second", measured=True),
+    Column(
+        "health_seconds",
+        "float64",
+        "s",
+        "wall time of measuring accuracies and eigenvalue, besides wall_seconds (search)",
+        measured=True,
+    ),
 )
 
 TRIAL_COLUMNS = (
@@ -111,6 +162,14 @@ GENOTYPE_COLUMNS = (
         "mAP of the genotype on images that are no test images, by which the best search is selected",
     ),
     Column("selected", "bool", "", "whether it is the search that was selected; empty without a selection"),
+    Column(
+        "collapsed",
+        "bool",
+        "",
+        "whether half of the normal cell's edges, or more, have no parameters; empty without a normal cell",
+    ),
+    Column("stopped_epoch", "int64", "", "epoch at which early stopping ended the search, if it did"),
+    Column("genotype_epoch", "int64", "", "epoch whose genotype it is"),
     Column("relaxation", "string", "", "how alphas weigh the branches: top-k or softmax"),
     Column("k", "string", "", "branches computed per place: a number, or all"),
     Column("params_backbone", "int64", "", "parameters of the derived backbone at width 1"),

@@ -78,6 +78,7 @@ ALL_OF_SEARCH = (
         },
         "alpha_optimizer": optimizer(milestones=[1], factor=0.3, end=0.002),
         "alpha_scale": 0.02,
+        "early_stopping": "eigenvalue",
     }
 )
 ALL_OF_RANDOM_SEARCH = {
