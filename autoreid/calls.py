@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from autoreid.jobs import Job, search_job, train_job
 from autoreid.leases import read_lease
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
 from autoreid.running import Row, Stop, build_run, never, run_attempt
+from autoreid.weights import WeightFile, given
 from search_spaces.genotype import Genotype
 
 
@@ -42,6 +43,7 @@ class Settings:
     cache: Path | None
     on_epoch: Callable[[Row], None] | None
     stop: Stop
+    weights: WeightFile | None = None
 
 
 def _run(job: Job, settings: Settings) -> Result:
@@ -61,7 +63,7 @@ def _run(job: Job, settings: Settings) -> Result:
         data = prepare(settings.source, job.recipe.height, job.recipe.width, settings.cache)
         genotype = job.genotype if isinstance(job.genotype, Genotype) else None
         execution = settings.execution or Execution()
-        run = build_run(job, genotype, data, execution)
+        run = build_run(job, genotype, data, execution, settings.weights)
         if new:
             folder.write("job.json", to_json(job.plain()))
         attempt.continue_log()
@@ -131,6 +133,10 @@ def train(
     on_epoch: Callable[[Row], None] | None = None,
     stop: Stop = never,
 ) -> Result:
-    """Train and evaluate the network of a genotype, in the folder `out` (see `search`)."""
-    job = train_job(recipe, identify(source, cache)[1], genotype, train_seed=seed)
-    return _run(job, Settings(source, out, execution, cache, on_epoch, stop))
+    """Train and evaluate the network of a genotype, in the folder `out` (see `search`).
+
+    The recipe's `weights` may be a path; of the file, its content is what the folder is for.
+    """
+    name, weights = given(recipe.weights, genotype)
+    job = train_job(replace(recipe, weights=name), identify(source, cache)[1], genotype, train_seed=seed)
+    return _run(job, Settings(source, out, execution, cache, on_epoch, stop, weights))

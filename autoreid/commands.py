@@ -76,8 +76,9 @@ def chosen_recipe(
         raise InputError(f"--recipe: {unknown('recipe', options.recipe, recipes)}")
     problems = Problems()
     given = changes(options.set, options.precision)
-    if getattr(options, "space", None):
-        given["space"] = options.space
+    for name in ("space", "weights"):
+        if getattr(options, name, None) is not None:
+            given[name] = getattr(options, name)
     recipe = override(recipes[options.recipe], given, "--set ", problems)
     problems.extend(f"--set {name}: {message}" for name, message in recipe_problems(recipe))
     try:
@@ -158,6 +159,9 @@ def _run_search(options: argparse.Namespace) -> int:
 def _configure_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--genotype", required=True, help="a published name such as cdnet-top2, or a JSON file"
+    )
+    parser.add_argument(
+        "--weights", metavar="WEIGHTS", help="what to begin with: imagenet (ResNets), or a file of weights"
     )
     add_run_flags(parser)
 

@@ -112,7 +112,7 @@ AUTO_REID_TRAIN = TrainRecipe(
         schedule=Schedule(name="steps", milestones=(80, 140), factor=0.1),
     ),
 )
-AUTO_REID_TRAIN_IMAGENET = replace(AUTO_REID_TRAIN, batch=Batch(identities=16, images=4))
+AUTO_REID_TRAIN_IMAGENET = replace(AUTO_REID_TRAIN, batch=Batch(identities=16, images=4), weights="imagenet")
 
 SEARCH_RECIPES: dict[str, SearchRecipe] = {"cdnet": CDNET_SEARCH, "auto-reid": AUTO_REID_SEARCH}
 TRAIN_RECIPES: dict[str, TrainRecipe] = {

@@ -142,7 +142,10 @@ class SearchRecipe:
 
 @dataclass(frozen=True, slots=True)
 class TrainRecipe:
-    """The training of one network, from scratch, and its evaluation on the test set at the end."""
+    """The training of one network, and its evaluation on the test set at the end.
+
+    `weights` is what its backbone begins with: "" from scratch, "imagenet", or a file's (autoreid.weights).
+    """
 
     height: int = bounded(256, 16)
     width: int = bounded(128, 16)
@@ -157,6 +160,7 @@ class TrainRecipe:
     channels: int = bounded(64, 1, added=True)
     layers: tuple[int, ...] = bounded((2, 2, 2, 2), 1, added=True)
     drop_path: float = bounded(0.0, 0, 0.95, added=True)
+    weights: str = bounded("", added=True)
 
     @property
     def macro(self) -> Macro:
@@ -258,7 +262,7 @@ def recipe_problems(recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
         yield from _select_problems(recipe)
         return
     if isinstance(recipe, RandomSearchRecipe):
-        yield from ((f"train.{name}", message) for name, message in recipe_problems(recipe.train))
+        yield from _short_training_problems(recipe.train)
         return
     for name in ("objective", "alpha_objective"):
         objective = getattr(recipe, name, None)
@@ -275,9 +279,15 @@ def recipe_problems(recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
         )
 
 
+def _short_training_problems(recipe: TrainRecipe) -> Iterator[tuple[str, str]]:
+    yield from ((f"train.{name}", message) for name, message in recipe_problems(recipe))
+    if recipe.weights:
+        yield "train.weights", "weights are of one network, and several are compared. Leave it out."
+
+
 def _select_problems(recipe: SelectRecipe) -> Iterator[tuple[str, str]]:
     if recipe.rule == "retrain":
-        yield from ((f"train.{name}", message) for name, message in recipe_problems(recipe.train))
+        yield from _short_training_problems(recipe.train)
         return
     for name in ("fraction", "train"):
         if getattr(recipe, name) != getattr(SelectRecipe(), name):

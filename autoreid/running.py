@@ -39,6 +39,7 @@ from autoreid.selecting import Sized, build_selection, read_candidates
 from autoreid.storage import Storage
 from autoreid.training import TrainRun
 from autoreid.version import __version__
+from autoreid.weights import WeightFile, stored
 from search_spaces.genotype import Genotype
 
 Row = dict[str, Any]
@@ -71,8 +72,14 @@ def never() -> bool:
     return False
 
 
-def build_run(job: Job, genotype: Genotype | None, data: PreparedData, execution: Execution) -> Run:
-    """The run of a job; `genotype` is what a training trains."""
+def build_run(
+    job: Job,
+    genotype: Genotype | None,
+    data: PreparedData,
+    execution: Execution,
+    weights: WeightFile | None = None,
+) -> Run:
+    """The run of a job; `genotype` is what a training trains, `weights` the file that it begins with."""
     problems = [f"{name}: {message}" for name, message in recipe_problems(job.recipe)]
     if problems:
         raise InputError(*problems)
@@ -87,7 +94,8 @@ def build_run(job: Job, genotype: Genotype | None, data: PreparedData, execution
         )
     if genotype is None or not isinstance(job.recipe, TrainRecipe):
         raise InputError(f"job {job.id}: a training needs a genotype. Give one, or the search that finds it.")
-    return TrainRun(job.recipe, genotype, data, train_seed=seeds["train"], execution=execution)
+    train = job.recipe
+    return TrainRun(train, genotype, data, train_seed=seeds["train"], execution=execution, weights=weights)
 
 
 def processor_name() -> str:
@@ -249,7 +257,11 @@ def builder(job: Job, storage: Storage, sized: Sized, execution: Execution) -> C
             return build_selection(job, job.recipe, candidates, sized, execution)
         if isinstance(job.recipe, RandomSearchRecipe):
             return build_random_search(job, job.recipe, sized, execution)
-        return build_run(job, genotype, sized(job.recipe.height, job.recipe.width), execution)
+        weights = None
+        if isinstance(job.recipe, TrainRecipe) and genotype is not None:
+            weights = stored(storage.folder, job.recipe.weights, genotype)
+        data = sized(job.recipe.height, job.recipe.width)
+        return build_run(job, genotype, data, execution, weights)
 
     return build
 

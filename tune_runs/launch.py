@@ -28,6 +28,7 @@ from tune_runs.resources import Allotment, allot, this_machine
 from tune_runs.signals import Stop, end_by_force, interruptible, time_limit
 from tune_runs.site import StorageSite
 from tune_runs.states import states_of
+from tune_runs.weights import provide_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def launch(
     storage.check()
     with interruptible(), time_limit(max_hours, write):
         allotment, plan, index = check_launch(campaign, write)
+        provide_weights(plan, storage.folder)
         decode_data(plan, index, write)
         if before is not None:
             before(plan, storage, allotment, write)
@@ -169,6 +171,7 @@ def run_plan(
     states = states_of(storage, needs)
     done = {job_id for job_id, state in states.items() if state.status == "done"}
     check_descriptions(plan, storage, set(storage.jobs()) - done)
+    provide_weights(plan, storage.folder)
     stop = Stop(functools.partial(end_by_force, set(descendants())))
     dispatch = Dispatch(
         Releases(needs, done),

@@ -50,6 +50,8 @@ def another(name: str, value: object) -> object:
         "supernet": "retrain",
         "retrain": "supernet",
         "f": "g",
+        "": "imagenet",
+        "never": "eigenvalue",
     }
     if isinstance(value, str):
         return words[value]

@@ -60,7 +60,7 @@ def optimizer(**schedule: object) -> dict[str, object]:
 
 
 OPTIMIZER = {"optimizer": optimizer(milestones=[3, 5], factor=0.2, end=0.001)}
-ALL_OF_TRAIN = BOTH | OPTIMIZER | {"drop_path": 0.2}
+ALL_OF_TRAIN = BOTH | OPTIMIZER | {"drop_path": 0.2, "weights": f"sha256:{OTHER_DATA}"}
 ALL_OF_SEARCH = (
     BOTH
     | OPTIMIZER
