@@ -5,18 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from autoreid.complexity import measure
 from autoreid.errors import InputError
-from autoreid.feed import PreparedData
 from autoreid.jobs import Job
 from autoreid.optimisation import stream
 from autoreid.recipes import Execution, Neck, RandomSearchRecipe, recipe_problems
 from autoreid.searching import split_positions
 from autoreid.selecting import SCORES, Sized, best
 from autoreid.short_trainings import Scores, ShortTrainings
-from autoreid.sizes import size_problems
 from autoreid.validation import divided
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
@@ -53,9 +52,10 @@ def candidates(space_id: str, count: int, seed: int) -> list[Genotype]:
     )
 
 
-def weight_images(recipe: RandomSearchRecipe, data: PreparedData, split_seed: int) -> int:
-    """How many images the search whose budget is taken has for its weights."""
-    return len(split_positions(recipe.budget.split, data.labels, stream(split_seed, "split"))[0])
+def weight_images(recipe: RandomSearchRecipe, labels: np.ndarray, split_seed: int) -> int:
+    """How many images the search whose budget is taken has for its weights; `labels` are the identities of
+    all training images."""
+    return len(split_positions(recipe.budget.split, labels, stream(split_seed, "split"))[0])
 
 
 def _result(
@@ -95,12 +95,13 @@ def build_random_search(
 ) -> ShortTrainings:
     """The run of a random-search job; InputError, with every mistake, where it cannot be run."""
     train, space = recipe.train, find_space(recipe.space)
-    found = [*recipe_problems(recipe), *((f"train.{n}", m) for n, m in size_problems(train, space))]
+    sizes = space.problems(train.macro, train.height)
+    found = [*recipe_problems(recipe), *((f"train.{name}", message) for name, message in sizes)]
     if found:
         raise InputError(*(f"{name}: {message}" for name, message in found))
     seeds = dict(job.seeds)
     data = sized(train.height, train.width)
-    trained = weight_images(recipe, data, seeds["split"])
+    trained = weight_images(recipe, data.labels, seeds["split"])
     steps = recipe.steps(trained)
     genotypes = candidates(recipe.space, recipe.samples, seeds["search"])
     seen = recipe.samples * train.epochs * steps * train.batch.size

@@ -158,14 +158,16 @@ def test_an_interrupted_one_equals_an_undisturbed_one(
     assert result(job, storage) == result(job, undisturbed)
 
 
-def test_contradictions_are_named_before_any_work(small_data: PreparedData, tmp_path: Path) -> None:
-    train = override(TRAIN, {"channels": 7, "objective": {"cross_entropy": 0, "triplet": 0}})
-    job = random_search_job(replace(RECIPE, train=train), "f", split_seed=0, search_seed=0)
+def test_contradictions_are_named_before_any_work(small_data: PreparedData) -> None:
+    train = override(TRAIN, {"channels": 2, "objective": {"cross_entropy": 0, "triplet": 0}})
+    recipe = replace(RECIPE, space="reid-v1", train=train)
+    job = random_search_job(recipe, "f", split_seed=0, search_seed=0)
     with pytest.raises(InputError) as caught:
-        build_random_search(job, replace(RECIPE, train=train), lambda *_: small_data, CPU)
+        build_random_search(job, recipe, lambda *_: small_data, CPU)
     assert [problem.split(": ")[0] for problem in caught.value.problems] == [
         "train.objective",
         "train.channels",
+        "train.height",
     ]
 
 
