@@ -107,7 +107,7 @@ def _arms_of(
         if recipes.search is not None:
             select = read_select(document, recipes.train, problems)
             places["select"] = _batch_place(document, ("select",))
-        if document.at((*path, "random")) is not None:
+        if isinstance(document.at((*path, "random")), Mapping):
             random = _random(document, (*path, "random"), recipes.train, problems)
             places["random"] = document.place((*path, "random", "samples"))
             places["random.train"] = _batch_place(document, (*path, "random"))

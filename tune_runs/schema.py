@@ -52,7 +52,7 @@ class ArmFile(BaseModel):
     search: Group = None
     train: GroupOrFalse = None
     genotype: Text = None
-    random: Rule = None
+    random: Group = None
 
 
 class CampaignFile(BaseModel):
