@@ -51,7 +51,7 @@ def _identified(train: TrainRecipe, genotype: Genotype | None, folder: Path | No
 
     if genotype is None:
         raise InputError(
-            "weights: they are of one network, but this arm trains what its search finds. Leave it out, or "
+            "weights: they are of one network, but this arm trains what is found or drawn. Leave it out, or "
             "give the arm a genotype."
         )
     if train.weights == IMAGENET:  # looked for at launch: a campaign is planned without
