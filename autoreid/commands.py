@@ -130,15 +130,35 @@ def _progress(options: argparse.Namespace, epochs: int) -> Any:
 def _configure_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", help="search space (default: the recipe's), such as cds-v1")
     parser.add_argument("--split-seed", type=int, help="seed that divides the training set (default: --seed)")
+    parser.add_argument(
+        "--eigenvalue-epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="measure the alphas' largest eigenvalue every N epochs (default: 0, never)",
+    )
     add_run_flags(parser)
+
+
+def search_notes(result: Mapping[str, Any]) -> list[str]:
+    """What a reader of a search's genotype should know; an older release wrote less in the result."""
+    notes = []
+    if result.get("stopped_epoch") is not None:
+        when = f"stopped early after epoch {result['stopped_epoch']}"
+        notes.append(f"{when}; the genotype is that of epoch {result['genotype_epoch']}")
+    if result.get("collapsed"):
+        notes.append("collapsed: half of the normal cell's edges or more have no parameters")
+    return notes
 
 
 def _run_search(options: argparse.Namespace) -> int:
     from autoreid.calls import search
     from autoreid.published import SEARCH_RECIPES
     from autoreid.searching import check_search
+    from autoreid.values import override
 
     recipe = chosen_recipe(SEARCH_RECIPES, options, check_search)
+    execution = override(execution_of(options), {"eigenvalue_epochs": options.eigenvalue_epochs}, "--")
     with stop_on_signals() as stop:
         found = search(
             recipe,
@@ -146,12 +166,12 @@ def _run_search(options: argparse.Namespace) -> int:
             options.out,
             seed=options.seed,
             split_seed=options.split_seed,
-            execution=execution_of(options),
+            execution=execution,
             cache=cache_of(options),
             on_epoch=_progress(options, recipe.epochs),
             stop=stop,
         )
-    text = f"{found.genotype}\n{options.out}/genotype.json"
+    text = "\n".join([str(found.genotype), *search_notes(found.result), f"{options.out}/genotype.json"])
     answer(found.result | {"out": options.out}, text, options.json)
     return DONE
 

@@ -18,7 +18,7 @@ from search_spaces.genotype import Genotype
 from search_spaces.operations import NONE, PARAMETER_FREE
 from search_spaces.relaxations import Branches
 
-# About so many held-out images are classified after every epoch, in whole batches.
+# So many held-out images are classified after every epoch, in whole batches, where epochs are long.
 IMAGES = 256
 # Early stopping compares means over this many epochs, this many epochs apart.
 WINDOW = 5
@@ -87,20 +87,25 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
+def probe_batches(batch: int, steps: int) -> int:
+    """How many batches are classified after an epoch of `steps` steps: a few percent of its work, a quarter
+    where it has few steps.
+
+    >>> probe_batches(64, 100), probe_batches(16, 400), probe_batches(8, 3)
+    (4, 16, 1)
+    """
+    return max(min(-(-IMAGES // batch), steps // 4), 1)
+
+
 def accuracies(
     model: Model,
     batches: Iterable[tuple[Tensor, Tensor]],
     branches: Sequence[Mapping[str, Branches]],
-    pulse: Callable[[], None] = no_pulse,
 ) -> list[float]:
-    """For each choice of branches, the share of the images that the model gives their class.
-
-    `pulse` is called before each batch.
-    """
+    """For each choice of branches, the share of the images that the model gives their class."""
     correct, images = [], 0
     with torch.no_grad():
         for pixels, labels in batches:
-            pulse()
             images += len(labels)
             found = [(model(pixels, chosen)[0].logits.argmax(1) == labels).sum() for chosen in branches]
             correct.append(torch.stack(found))

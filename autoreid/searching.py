@@ -164,12 +164,12 @@ class SearchRun:
         names = ("supernet_accuracy", "discretised_accuracy", "discretisation_gap")
         if self.recipe.split.name == "by-identity":
             return dict.fromkeys(names)  # the classifier never sees the identities that are held out
-        count = min(self.position.steps, math.ceil(health.IMAGES / self.recipe.batch.size))
+        count = health.probe_batches(self.recipe.batch.size, self.position.steps)
         with torch.no_grad():
             branches = [self.relax(self.alphas), one_hot(self.space.places, genotype, self.device)]
         with autocast(self.recipe.precision, self.device):
             supernet, discretised = health.accuracies(
-                self.model, map(self.probes.batch, range(count)), branches, self.position.pulse
+                self.model, map(self.probes.batch, range(count)), branches
             )
         return dict(zip(names, (supernet, discretised, supernet - discretised), strict=True))
 
