@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import words
+from analysis.collapse import collapses
 from analysis.pages import Records, Section, values
 from analysis.selections import best_alone
 
@@ -149,7 +150,8 @@ def _paired(records: Records) -> bool:
 
 def cautions(records: Records) -> Section:
     """What limits the conclusions, most serious first."""
-    points = mixtures(records) + _repeats(records) + spreads(records) + selected(records)
+    points = mixtures(records) + _repeats(records) + spreads(records)
+    points += collapses(records) + selected(records)
     if _paired(records):
         points.append(PAIRED)
     if records.arms_with("search"):
