@@ -10,6 +10,7 @@ from autoreid.version import __version__
 _HOMES = {
     "search": "autoreid.calls",
     "train": "autoreid.calls",
+    "pretrain": "autoreid.calls",
     "run_job": "autoreid.running",
     "DataSource": "autoreid.data.source",
     "Execution": "autoreid.recipes",

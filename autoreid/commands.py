@@ -123,7 +123,8 @@ def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
     return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.3f}, {accuracy}{entropy}, {speed}"
 
 
-def _progress(options: argparse.Namespace, epochs: int) -> Any:
+def progress(options: argparse.Namespace, epochs: int) -> Any:
+    """Tells of every epoch on stderr, unless nobody wants to know."""
     return None if options.quiet else lambda row: say(_epoch_line(row, epochs))
 
 
@@ -168,7 +169,7 @@ def _run_search(options: argparse.Namespace) -> int:
             split_seed=options.split_seed,
             execution=execution,
             cache=cache_of(options),
-            on_epoch=_progress(options, recipe.epochs),
+            on_epoch=progress(options, recipe.epochs),
             stop=stop,
         )
     text = "\n".join([str(found.genotype), *search_notes(found.result), f"{options.out}/genotype.json"])
@@ -200,7 +201,7 @@ def _run_train(options: argparse.Namespace) -> int:
             seed=options.seed,
             execution=execution_of(options),
             cache=cache_of(options),
-            on_epoch=_progress(options, recipe.epochs),
+            on_epoch=progress(options, recipe.epochs),
             stop=stop,
         )
     before = trained.result["untrained"]

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from autoreid.errors import InputError
+from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import AnyRecipe, RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
 from autoreid.records import needs_of
 from autoreid.values import canonical, digest, from_plain, plain
 from autoreid.version import ENGINE_REVISION, STORAGE_VERSION
 from search_spaces.genotype import Genotype
 
-Recipe = TypeVar("Recipe", SearchRecipe, SelectRecipe, RandomSearchRecipe, TrainRecipe)
-JobKind = Literal["search", "random-search", "select", "train"]
-RECIPES: dict[str, type[AnyRecipe]] = {
+Recipe = TypeVar("Recipe", SearchRecipe, SelectRecipe, RandomSearchRecipe, PretrainRecipe, TrainRecipe)
+JobKind = Literal["search", "random-search", "select", "pretrain", "train"]
+RECIPES: dict[str, type[AnyRecipe | PretrainRecipe]] = {
     "search": SearchRecipe,
     "random-search": RandomSearchRecipe,
     "select": SelectRecipe,
+    "pretrain": PretrainRecipe,
     "train": TrainRecipe,
 }
 
@@ -27,13 +29,14 @@ SEEDS: dict[str, tuple[str, ...]] = {
     "search": ("split", "search"),
     "random-search": ("split", "search"),
     "select": ("split", "train"),
+    "pretrain": ("train",),
     "train": ("train",),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One search, one random search, one selection or one training.
+    """One search, one random search, one selection, one pretraining or one training.
 
     `data` is the content fingerprint of the data set. `genotype` is what a training trains: a genotype, or
     the id of the search, random search or selection that finds it. `searches` are the ids of the searches
@@ -42,7 +45,7 @@ class Job:
     """
 
     kind: JobKind
-    recipe: AnyRecipe
+    recipe: AnyRecipe | PretrainRecipe
     data: str
     seeds: tuple[tuple[str, int], ...]
     genotype: Genotype | str | None = None
@@ -152,6 +155,11 @@ def random_search_job(recipe: RandomSearchRecipe, data: str, *, split_seed: int,
 def train_job(recipe: TrainRecipe, data: str, genotype: Genotype | str, *, train_seed: int) -> Job:
     """`genotype` is a genotype or the id of the search, random-search or select job that finds it."""
     return Job("train", _coerced(recipe), data, (("train", train_seed),), genotype)
+
+
+def pretrain_job(recipe: PretrainRecipe, data: str, genotype: Genotype, *, train_seed: int) -> Job:
+    """`data` is the fingerprint of what is classified."""
+    return Job("pretrain", _coerced(recipe), data, (("train", train_seed),), genotype)
 
 
 def select_job(

@@ -241,7 +241,7 @@ class Execution:
     A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An
     attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off. A search measures the
     largest eigenvalue of its alphas' Hessian every `eigenvalue_epochs`, 0 for never; one that stops by it
-    does so after every epoch.
+    does so after every epoch. `workers` processes read the images of a pretraining; 0: its own.
     """
 
     device: str = "auto"
@@ -251,6 +251,7 @@ class Execution:
     stall_minutes: float = bounded(30.0, 0)
     evaluation_batch: int = bounded(128, 1)
     eigenvalue_epochs: int = bounded(0, 0)
+    workers: int = bounded(0, 0, 512)
 
 
 AnyRecipe = SearchRecipe | SelectRecipe | RandomSearchRecipe | TrainRecipe

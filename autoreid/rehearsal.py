@@ -24,6 +24,7 @@ from autoreid.feed import PreparedData
 from autoreid.folders import read_json
 from autoreid.jobs import Job
 from autoreid.optimisation import stream
+from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import Execution, RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
 from autoreid.running import Row, Run, Stop, builder, job_data, never, run_attempt
 from autoreid.searching import split_positions
@@ -76,6 +77,7 @@ def enough_identities(job: Job, storage: Storage) -> int:
         recipe = recipe.train
     if isinstance(recipe, RandomSearchRecipe):
         recipe = recipe.train
+    assert not isinstance(recipe, PretrainRecipe)  # no campaign has one
     return 4 * recipe.batch.identities
 
 

@@ -24,6 +24,7 @@ from autoreid.folders import to_json
 from autoreid.jobs import Job
 from autoreid.keeper import Keeper
 from autoreid.leases import Lease
+from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.random_search import build_random_search
 from autoreid.recipes import (
     Execution,
@@ -80,6 +81,8 @@ def build_run(
     weights: WeightFile | None = None,
 ) -> Run:
     """The run of a job; `genotype` is what a training trains, `weights` the file that it begins with."""
+    if isinstance(job.recipe, PretrainRecipe):
+        raise InputError(f"job {job.id}: a pretraining has data of its own. Run it by autoreid pretrain.")
     problems = [f"{name}: {message}" for name, message in recipe_problems(job.recipe)]
     if problems:
         raise InputError(*problems)

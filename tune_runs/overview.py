@@ -26,6 +26,7 @@ KINDS: dict[JobKind, tuple[str, str]] = {
     "search": ("search", "searches"),
     "random-search": ("random search", "random searches"),
     "select": ("selection", "selections"),
+    "pretrain": ("pretraining", "pretrainings"),
     "train": ("training", "trainings"),
 }
 

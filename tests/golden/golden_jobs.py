@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from autoreid.jobs import Job, random_search_job, search_job, select_job, train_job
+from autoreid.jobs import Job, pretrain_job, random_search_job, search_job, select_job, train_job
+from autoreid.pretrain_recipes import CDNET_PRETRAIN, PRETRAIN_RECIPES
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import RandomSearchRecipe
 from autoreid.values import override
@@ -61,6 +62,12 @@ def optimizer(**schedule: object) -> dict[str, object]:
 
 OPTIMIZER = {"optimizer": optimizer(milestones=[3, 5], factor=0.2, end=0.001)}
 ALL_OF_TRAIN = BOTH | OPTIMIZER | {"drop_path": 0.2, "weights": f"sha256:{OTHER_DATA}"}
+ALL_OF_PRETRAIN = {
+    **{name: BOTH[name] for name in ("height", "width", "width_multiplier", "channels", "layers", "neck")},
+    **{name: BOTH[name] for name in ("epochs", "precision")},
+    **{"drop_path": 0.2, "batch": 64, "smallest_crop": 0.5, "pad": 3, "flip": 0.25, "label_smoothing": 0.1},
+    **OPTIMIZER,
+}
 ALL_OF_SEARCH = (
     BOTH
     | OPTIMIZER
@@ -112,6 +119,11 @@ def golden_jobs() -> Iterator[tuple[str, Job]]:
     yield "random-search", random_search_job(random_search, DATA, split_seed=1, search_seed=2)
     every_random = override(random_search, ALL_OF_RANDOM_SEARCH)
     yield "random-search, every field", random_search_job(every_random, DATA, split_seed=0, search_seed=0)
+    for name, recipe in PRETRAIN_RECIPES.items():
+        yield f"pretrain {name}", pretrain_job(recipe, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
+    every_pretrain = override(CDNET_PRETRAIN, ALL_OF_PRETRAIN)
+    network = PUBLISHED["cdnet-top2"]
+    yield "pretrain, every field", pretrain_job(every_pretrain, DATA, network, train_seed=0)
     yield "search, other seeds", search_job(CDNET_SEARCH, DATA, split_seed=3, search_seed=2**62)
     yield "search, other data", search_job(CDNET_SEARCH, OTHER_DATA, split_seed=0, search_seed=0)
     yield "train, other space", train_job(CDNET_TRAIN, DATA, PUBLISHED["cnet-top1"], train_seed=4)

@@ -12,6 +12,7 @@ from golden_jobs import ALL_OF_SEARCH, ALL_OF_TRAIN, DATA, REMEDY, golden_ids, g
 
 import autoreid.jobs
 from autoreid.jobs import Job
+from autoreid.pretrain_recipes import CDNET_PRETRAIN
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import RandomSearchRecipe
 from autoreid.values import bounded, fields_of, override, plain
@@ -33,6 +34,7 @@ def test_they_cover_every_kind_recipe_field_and_input() -> None:
     for name, published in (
         ("search", CDNET_SEARCH),
         ("train", CDNET_TRAIN),
+        ("pretrain", CDNET_PRETRAIN),
         ("select", SELECT_RECIPES["retrain"]),
         ("random-search", RandomSearchRecipe(train=TRAIN_RECIPES["cdnet"])),
     ):
