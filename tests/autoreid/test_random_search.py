@@ -19,6 +19,7 @@ from autoreid.jobs import Job, random_search_job, search_job
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
 from autoreid.random_search import build_random_search, candidates, sampled
 from autoreid.recipes import Budget, Execution, RandomSearchRecipe, Split
+from autoreid.rehearsal import rehearse_job
 from autoreid.running import run_job
 from autoreid.storage import Storage
 from autoreid.values import override
@@ -176,3 +177,17 @@ def test_a_job_comes_back_from_its_plain_form() -> None:
     job = random_search_job(recipe, "f" * 64, split_seed=1, search_seed=2)
     assert Job.from_plain(job.plain()) == job
     assert (job.needs, job.size, job.epochs) == ((), (64, 32), 4)
+
+
+def test_a_rehearsal_goes_through_all_of_it_in_small(
+    small_source: DataSource, small_data: PreparedData, cache: Path, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, samples=8, budget=replace(RECIPE.budget, epochs=500), fraction=0.5)
+    batch = override(recipe, {"train.batch.identities": 2, "train.epochs": 9})
+    job = random_search_job(batch, small_data.fingerprint, split_seed=0, search_seed=0)
+    storage = Storage(tmp_path)
+    rows = list(rehearse_job(job, storage, small_source, CPU, cache))
+    assert [row["epoch"] for row in rows] == [1, 2]  # of two samples, after an interruption within the first
+    found = result(job, storage)
+    assert (len(found["scores"]), found["rehearsal"]["step_seconds"] > 0) == (2, True)
+    assert len(storage.job(job.id).attempts()) == 2

@@ -151,6 +151,12 @@ def test_a_selection_can_be_switched_off(off: str) -> None:
     assert order(plan(off)) == order(plan())
 
 
+def test_a_rule_alone_can_be_set_on_the_command_line() -> None:
+    for campaign in (read(settings=("select=retrain",)), read("select: retrain")):
+        assert campaign.arms[0].select is not None
+        assert campaign.arms[0].select.rule == "retrain"
+
+
 def test_an_empty_group_selects_in_the_supernet() -> None:
     assert plan("select: {}").jobs.keys() == plan("select: supernet").jobs.keys()
 
