@@ -244,8 +244,9 @@ class SearchRun:
         self.position.load(state["position"], self.device)
         self.last_row = state["row"]
         self.genotype = Genotype.from_json(state["genotype"]) if state["genotype"] else None
-        self.past = [(eigenvalue, genotype) for eigenvalue, genotype in state["past"]]
-        self.stopped = state["stopped"]
+        # A checkpoint from before there was early stopping holds neither.
+        self.past = [(eigenvalue, genotype) for eigenvalue, genotype in state.get("past", [])]
+        self.stopped = state.get("stopped", False)
         if self.stopped:
             self.position.epochs = self.position.epoch
         self.model.load_state_dict(state["model"], strict=True)
