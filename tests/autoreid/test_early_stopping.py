@@ -86,6 +86,7 @@ def test_it_ends_early_with_the_genotype_of_then(
     assert Genotype.from_json(attempt.read("genotype.json").decode()) == genotype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [9, STOPS])
 def test_interrupted_after_an_epoch_it_stops_alike(
     epochs: int, job: Job, tmp_path: Path, small_source: DataSource, cache: Path

@@ -158,7 +158,9 @@ def test_the_rule_equals_a_literal_one() -> None:
     assert not rises([1.0] * 5 + [2.0] * 4 + [None]) and not rises([1.0] * 4 + [9.0] * 5)
 
 
-@pytest.mark.parametrize("recipe", [CHAIN, CELLS], ids=["top-k", "softmax"])
+@pytest.mark.parametrize(
+    "recipe", [CHAIN, pytest.param(CELLS, marks=pytest.mark.slow)], ids=["top-k", "softmax"]
+)
 def test_measuring_changes_nothing(
     recipe: SearchRecipe, small_data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
