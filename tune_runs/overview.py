@@ -110,10 +110,9 @@ def _search_words(recipe: SearchRecipe) -> str:
 def _random_words(random: RandomArm) -> str:
     if random.search is None:
         return f"{random.space}, one random architecture a repeat"
-    train = random.search.train
     return (
         f"{random.space}, random search: best of {random.search.samples} at the search's budget, "
-        f"{_shared_words(train)} each"
+        f"{_shared_words(random.search.train)} each"
     )
 
 
