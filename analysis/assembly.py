@@ -19,12 +19,12 @@ from analysis.results import (
     cost,
     networks,
     scores,
-    searches,
     status,
     status_words,
     summaries,
     total_seconds,
 )
+from analysis.searches import searches
 from analysis.selections import best_alone, selections
 from analysis.words import NOTHING
 
@@ -116,7 +116,7 @@ def _data(facts: Mapping[str, Any]) -> str:
 
 def _seed_grid(records: Records) -> Grid:
     rows = []
-    kinds = [kind for kind in KINDS if kind != "select" or records.arms_with("select")]
+    kinds = [kind for kind in KINDS if kind in CURVES or records.arms_with(kind)]
     for key, found in records.by_arm(records.trials).groupby(["arm", "repeat"], sort=False):
         arm, repeat = str(key[0]), words.numbers(found["repeat"].unique())
         seeds = (_held(found, name) for name in ("seed_split", "seed_search", "seed_train"))

@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 
 from analysis import words
+from analysis.collapse import collapses
 from analysis.pages import Records, Section, values
+from analysis.random_arms import sampling_arms, unmatched
 from analysis.selections import best_alone
 
 # Columns that should hold one value over all finished jobs of a comparison, in words.
@@ -20,9 +22,9 @@ SHARED = {
     "threads": "thread counts",
 }
 
-NO_RANDOM_ARM = (
-    "This campaign has no random arm. How much of a result is owed to the search, and how much to the space "
-    "and the training alone, cannot be told from it."
+SAMPLED = "a repeat is a training of an architecture of its own, drawn at random; its spread covers both."
+RANDOM_SEARCH = (
+    "a repeat is a random search and a training of what it found; its spread covers search and training."
 )
 
 PAIRED = (
@@ -113,6 +115,10 @@ def spreads(records: Records) -> list[str]:
 
 def _repeat_words(records: Records, arm: str) -> str:
     searches = records.planned(arm, "search")
+    if records.planned(arm, "random-search"):
+        return RANDOM_SEARCH
+    if arm in sampling_arms(records):
+        return SAMPLED
     if not searches:
         return GIVEN
     if best_alone(records.trials, arm):
@@ -149,11 +155,11 @@ def _paired(records: Records) -> bool:
 
 def cautions(records: Records) -> Section:
     """What limits the conclusions, most serious first."""
-    points = mixtures(records) + _repeats(records) + spreads(records) + selected(records)
+    points = mixtures(records) + _repeats(records) + spreads(records)
+    points += collapses(records) + selected(records)
     if _paired(records):
         points.append(PAIRED)
-    if records.arms_with("search"):
-        points.append(NO_RANDOM_ARM)
+    points += unmatched(records)
     if set(records.trials["data_set"].dropna()) == {"rendered"}:
         points.append("The pedestrians are rendered: these scores say nothing about photographs.")
     return Section("Read with care", points=tuple(points))

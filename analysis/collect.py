@@ -104,7 +104,8 @@ class Campaign:
                 data_set = part(self.manifest, "data").get("set")
                 search = self.describe(source) if source else {}
                 seen = self.see(keys["job"])
-                yield Entry({**keys, "data_set": data_set}, job, seen, search, source, choice)
+                keys["data_set"] = data_set
+                yield Entry(keys, job, seen, search, source, choice, given.get("sampled"))
             except (KeyError, TypeError) as error:
                 self.warnings.append(f"{self.name}: manifest.json: entry {number} is damaged ({error!r}).")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +19,7 @@ MEASURES = {"mAP": "mAP", "rank_1": "rank-1"}
 FURTHER = {"rank_5": "rank-5", "rank_10": "rank-10", "mINP": "mINP"}
 KINDS = {
     "search": ("search", "searches"),
+    "random-search": ("random search", "random searches"),
     "select": ("selection", "selections"),
     "train": ("training", "trainings"),
 }
@@ -166,46 +166,6 @@ def scores(records: Records, prefix: str) -> Section:
 def _mean(frame: pd.DataFrame, arm: str, column: str) -> str:
     given = values(frame, arm, column)
     return words.significant_spread(summarise(given)) if given else NOTHING
-
-
-def _search_grid(records: Records) -> Grid:
-    rows = []
-    for arm in records.arms_with("search"):
-        found = records.genotypes[records.genotypes["arm"] == arm]
-        seconds = values(records.genotypes, arm, "search_seconds")
-        rows.append(
-            (
-                arm,
-                f"{len(found)} of {records.planned(arm, 'search')}",
-                _mean(records.genotypes, arm, "milliseconds_per_image"),
-                words.duration(summarise(seconds).mean) if seconds else NOTHING,
-                _mean(records.genotypes, arm, "alpha_entropy"),
-                str(found["genotype"].nunique()),
-            )
-        )
-    headings = ("arm", "searches", "ms per image", "time of a search", "alpha entropy, nats", "genotypes")
-    note = "Means over the searches, with the standard deviation; genotypes counts the different ones."
-    return Grid("Searches", headings, "lrrrrr", tuple(rows), note)
-
-
-def _choices(text: str) -> str:
-    return " · ".join(f"{place} {option}" for place, option in json.loads(text).items())
-
-
-def searches(records: Records) -> Section | None:
-    """What the searches cost and found."""
-    if not records.arms_with("search"):
-        return None
-    if records.genotypes.empty:
-        return Section("Search", "No search is finished yet.")
-    keys = ["arm", "space", "genotype", "choices"]
-    rows = []
-    for key, repeats in records.by_arm(records.genotypes).groupby(keys, sort=False)["repeat"]:
-        arm, space, genotype, choices = map(str, key)
-        rows.append((arm, words.numbers(repeats), genotype, space, _choices(choices)))
-    headings = ("arm", "repeats", "genotype", "space", "choices")
-    found = Grid("Genotypes found", headings, "lrllw", tuple(rows))
-    return Section("Search", grids=(_search_grid(records), found))
 
 
 SIZES = ("params_backbone", "params_inference", "params_training")

@@ -12,6 +12,9 @@ from autoreid.records import TABLES, Column, fit
 
 Row = dict[str, Any]
 
+# Kinds of jobs that find a genotype among many.
+SEARCHES = ("search", "random-search")
+
 PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "int64": int,
@@ -46,7 +49,8 @@ class Entry:
     """One planned job of a campaign beside what the storage holds of it.
 
     `search` describes the search whose genotype a training takes, and `search_job` is its id; `choice` is the
-    selection of the arm, if it has one.
+    selection of the arm, if it has one; `sampled` is the seed from which the architecture of a training was
+    drawn, if it was.
     """
 
     keys: Row
@@ -55,6 +59,17 @@ class Entry:
     search: Mapping[str, Any]
     search_job: str | None = None
     choice: Choice | None = None
+    sampled: int | None = None
+
+    @property
+    def found_by(self) -> str | None:
+        """How the genotype of a search or training is found."""
+        kind = self.keys["kind"]
+        if kind != "train":
+            return kind if kind in SEARCHES else None
+        if not part(part(self.job, "inputs"), "genotype"):
+            return "random-search" if self.search.get("kind") == "random-search" else "search"
+        return "given" if self.sampled is None else "random-sampling"
 
     def selected(self, search: str | None) -> bool | None:
         """Whether a search is the one that was selected; None where nothing was, or not yet."""
@@ -118,6 +133,7 @@ def trial_rows(entry: Entry) -> list[Row]:
             "data_fingerprint": job.get("data") or "",
             "engine_revision": job.get("engine_revision") or 0,
             "inputs": compact(part(job, "inputs")),
+            "found_by": entry.found_by,
             "attempts": seen.attempts,
             "epochs": seen.epoch_count,
             "wall_seconds": seen.facts.get("wall_seconds") if seen.done else None,
@@ -130,15 +146,17 @@ def trial_rows(entry: Entry) -> list[Row]:
 
 
 def epoch_rows(entry: Entry) -> list[Row]:
-    """The epochs of the attempt that counts, else of the newest one; those of a selection are left there."""
-    if entry.keys["kind"] == "select":
+    """The epochs of the attempt that counts, else of the newest one; those of short trainings are
+    left there."""
+    if entry.keys["kind"] in ("select", "random-search"):
         return []
     return [{**row, **entry.keys} for row in entry.seen.epochs]
 
 
 def genotype_rows(entry: Entry) -> list[Row]:
-    """One row for a finished search."""
-    if not (entry.seen.done and entry.keys["kind"] == "search"):
+    """One row for a finished search, and for a finished training of what no search found."""
+    searched = entry.keys["kind"] in SEARCHES
+    if not (entry.seen.done and (searched or entry.found_by in ("given", "random-sampling"))):
         return []
     result = entry.seen.result
     genotype = part(result, "genotype")
@@ -146,9 +164,13 @@ def genotype_rows(entry: Entry) -> list[Row]:
         "genotype": result.get("genotype_digest"),
         "space": genotype.get("space"),
         "choices": compact(part(genotype, "choices")),
-        "validation_mAP": entry.choice.scores.get(entry.keys["job"]) if entry.choice else None,
-        "selected": entry.selected(entry.keys["job"]),
+        "found_by": entry.found_by,
     }
+    if entry.keys["kind"] == "search":
+        found["validation_mAP"] = entry.choice.scores.get(entry.keys["job"]) if entry.choice else None
+        found["selected"] = entry.selected(entry.keys["job"])
+    if not searched:
+        return [{**entry.keys, "seed_search": entry.sampled, **found}]
     return [{**result, **entry.keys, **_seeds(entry.job), **found}]
 
 
@@ -176,7 +198,7 @@ def retrain_rows(entry: Entry) -> list[Row]:
             "genotype": result.get("genotype_digest"),
             "space": part(result, "genotype").get("space"),
             "search_job": entry.search_job,
-            "seed_search": part(entry.search, "seeds").get("search"),
+            "seed_search": part(entry.search, "seeds").get("search", entry.sampled),
             "selected": entry.selected(entry.search_job) if entry.search_job else None,
         }
     ]

@@ -10,13 +10,14 @@ from autoreid.version import __version__
 _HOMES = {
     "search": "autoreid.calls",
     "train": "autoreid.calls",
+    "pretrain": "autoreid.calls",
     "run_job": "autoreid.running",
     "DataSource": "autoreid.data.source",
     "Execution": "autoreid.recipes",
     "SearchRecipe": "autoreid.recipes",
     "TrainRecipe": "autoreid.recipes",
-    "CDNET_SEARCH": "autoreid.recipes",
-    "CDNET_TRAIN": "autoreid.recipes",
+    "CDNET_SEARCH": "autoreid.published",
+    "CDNET_TRAIN": "autoreid.published",
     "override": "autoreid.values",
 }
 

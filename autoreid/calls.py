@@ -1,23 +1,27 @@
-"""The public calls `autoreid.search` and `autoreid.train`: one run, in a folder of its own."""
+"""The public calls `autoreid.search`, `train` and `pretrain`: one run, in a folder of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from autoreid.attempts import Attempt, Outcome
+from autoreid.data.classes import Classes
 from autoreid.data.source import DataSource
 from autoreid.errors import HeldError, InputError, RunError
 from autoreid.feed import identify, prepare
 from autoreid.folders import Folder, LocalFolder, read_json, to_json
-from autoreid.jobs import Job, search_job, train_job
+from autoreid.jobs import Job, pretrain_job, search_job, train_job
 from autoreid.leases import read_lease
+from autoreid.pretrain_recipes import PretrainRecipe
+from autoreid.pretraining import PretrainRun
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
-from autoreid.running import Row, Stop, build_run, never, run_attempt
+from autoreid.running import Row, Run, Stop, build_run, never, run_attempt
+from autoreid.weights import given
 from search_spaces.genotype import Genotype
 
 LOCK = ".lock"
@@ -38,17 +42,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a single run is run: where, on which data, and whom to tell of every epoch."""
+    """How a single run is run: where, and whom to tell of every epoch."""
 
-    source: DataSource
     folder: LocalFolder
-    execution: Execution | None
-    cache: Path | None
+    execution: Execution
     on_epoch: Callable[[Row], None] | None
     stop: Stop
 
 
-def _run(job: Job, settings: Settings) -> Result:
+def _run(job: Job, settings: Settings, build: Callable[[], Run]) -> Result:
     """Run a job in its folder; continue it, or return its result, where it is there already.
 
     Nothing is written before everything is checked.
@@ -57,17 +59,13 @@ def _run(job: Job, settings: Settings) -> Result:
     attempt = Attempt(folder, job.id)
     is_new(job, folder)
     if _done(attempt) is None:
-        assert isinstance(job.recipe, (SearchRecipe, TrainRecipe))
-        data = prepare(settings.source, job.recipe.height, job.recipe.width, settings.cache)
-        genotype = job.genotype if isinstance(job.genotype, Genotype) else None
-        execution = settings.execution or Execution()
-        run = build_run(job, genotype, data, execution)
+        run = build()
         with _alone(folder):
             if is_new(job, folder):
                 folder.write("job.json", to_json(job.plain()))
             if _done(attempt) is None:  # else by whoever held the folder until now
                 attempt.continue_log()
-                for row in run_attempt(lambda: run, attempt, [attempt], execution, settings.stop):
+                for row in run_attempt(lambda: run, attempt, [attempt], settings.execution, settings.stop):
                     if settings.on_epoch is not None:
                         settings.on_epoch(row)
     outcome = _done(attempt)
@@ -147,7 +145,13 @@ def search(
     steps: once it says so, a checkpoint is written and InterruptionError raised."""
     folder, divided = local_folder(out), seed if split_seed is None else split_seed
     job = search_job(recipe, identify(source, cache)[1], split_seed=divided, search_seed=seed)
-    return _run(job, Settings(source, folder, execution, cache, on_epoch, stop))
+    settings = Settings(folder, execution or Execution(), on_epoch, stop)
+
+    def build() -> Run:
+        data = prepare(source, recipe.height, recipe.width, cache)
+        return build_run(job, None, data, settings.execution)
+
+    return _run(job, settings, build)
 
 
 def train(
@@ -162,7 +166,38 @@ def train(
     on_epoch: Callable[[Row], None] | None = None,
     stop: Stop = never,
 ) -> Result:
-    """Train and evaluate the network of a genotype, in the folder `out` (see `search`)."""
-    folder = local_folder(out)
-    job = train_job(recipe, identify(source, cache)[1], genotype, train_seed=seed)
-    return _run(job, Settings(source, folder, execution, cache, on_epoch, stop))
+    """Train and evaluate the network of a genotype, in the folder `out` (see `search`).
+
+    The recipe's `weights` may be a path; of the file, its content is what the folder is for.
+    """
+    folder, (name, weights) = local_folder(out), given(recipe.weights, genotype)
+    job = train_job(replace(recipe, weights=name), identify(source, cache)[1], genotype, train_seed=seed)
+    settings = Settings(folder, execution or Execution(), on_epoch, stop)
+
+    def build() -> Run:
+        data = prepare(source, recipe.height, recipe.width, cache)
+        return build_run(job, genotype, data, settings.execution, weights)
+
+    return _run(job, settings, build)
+
+
+def pretrain(
+    recipe: PretrainRecipe,
+    genotype: Genotype,
+    data: Classes,
+    out: Path | str,
+    *,
+    seed: int = 0,
+    execution: Execution | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+    stop: Stop = never,
+) -> Result:
+    """Train the network of a genotype as a classifier, in the folder `out` (see `search`): a training can
+    begin with its `weights.pt`."""
+    job = pretrain_job(recipe, data.fingerprint, genotype, train_seed=seed)
+    settings = Settings(local_folder(out), execution or Execution(), on_epoch, stop)
+
+    def build() -> Run:
+        return PretrainRun(recipe, genotype, data, train_seed=seed, execution=settings.execution)
+
+    return _run(job, settings, build)

@@ -76,8 +76,9 @@ def chosen_recipe(
         raise InputError(f"--recipe: {unknown('recipe', options.recipe, recipes)}")
     problems = Problems()
     given = changes(options.set, options.precision)
-    if getattr(options, "space", None):
-        given["space"] = options.space
+    for name in ("space", "weights"):
+        if getattr(options, name, None) is not None:
+            given[name] = getattr(options, name)
     recipe = override(recipes[options.recipe], given, "--set ", problems)
     problems.extend(f"--set {name}: {message}" for name, message in recipe_problems(recipe))
     try:
@@ -122,22 +123,43 @@ def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
     return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.3f}, {accuracy}{entropy}, {speed}"
 
 
-def _progress(options: argparse.Namespace, epochs: int) -> Any:
+def progress(options: argparse.Namespace, epochs: int) -> Any:
+    """Tells of every epoch on stderr, unless nobody wants to know."""
     return None if options.quiet else lambda row: say(_epoch_line(row, epochs))
 
 
 def _configure_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", help="search space (default: the recipe's), such as cds-v1")
     parser.add_argument("--split-seed", type=int, help="seed that divides the training set (default: --seed)")
+    parser.add_argument(
+        "--eigenvalue-epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="measure the alphas' largest eigenvalue every N epochs (default: 0, never)",
+    )
     add_run_flags(parser)
+
+
+def search_notes(result: Mapping[str, Any]) -> list[str]:
+    """What a reader of a search's genotype should know; an older release wrote less in the result."""
+    notes = []
+    if result.get("stopped_epoch") is not None:
+        when = f"stopped early after epoch {result['stopped_epoch']}"
+        notes.append(f"{when}; the genotype is that of epoch {result['genotype_epoch']}")
+    if result.get("collapsed"):
+        notes.append("collapsed: half of the normal cell's edges or more have no parameters")
+    return notes
 
 
 def _run_search(options: argparse.Namespace) -> int:
     from autoreid.calls import search
-    from autoreid.recipes import SEARCH_RECIPES
+    from autoreid.published import SEARCH_RECIPES
     from autoreid.searching import check_search
+    from autoreid.values import override
 
     recipe = chosen_recipe(SEARCH_RECIPES, options, check_search)
+    execution = override(execution_of(options), {"eigenvalue_epochs": options.eigenvalue_epochs}, "--")
     with stop_on_signals() as stop:
         found = search(
             recipe,
@@ -145,12 +167,12 @@ def _run_search(options: argparse.Namespace) -> int:
             options.out,
             seed=options.seed,
             split_seed=options.split_seed,
-            execution=execution_of(options),
+            execution=execution,
             cache=cache_of(options),
-            on_epoch=_progress(options, recipe.epochs),
+            on_epoch=progress(options, recipe.epochs),
             stop=stop,
         )
-    text = f"{found.genotype}\n{options.out}/genotype.json"
+    text = "\n".join([str(found.genotype), *search_notes(found.result), f"{options.out}/genotype.json"])
     answer(found.result | {"out": options.out}, text, options.json)
     return DONE
 
@@ -159,12 +181,15 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--genotype", required=True, help="a published name such as cdnet-top2, or a JSON file"
     )
+    parser.add_argument(
+        "--weights", metavar="WEIGHTS", help="what to begin with: imagenet (ResNets), or a file of weights"
+    )
     add_run_flags(parser)
 
 
 def _run_train(options: argparse.Namespace) -> int:
     from autoreid.calls import train
-    from autoreid.recipes import TRAIN_RECIPES
+    from autoreid.published import TRAIN_RECIPES
 
     recipe = chosen_recipe(TRAIN_RECIPES, options)
     with stop_on_signals() as stop:
@@ -176,7 +201,7 @@ def _run_train(options: argparse.Namespace) -> int:
             seed=options.seed,
             execution=execution_of(options),
             cache=cache_of(options),
-            on_epoch=_progress(options, recipe.epochs),
+            on_epoch=progress(options, recipe.epochs),
             stop=stop,
         )
     before = trained.result["untrained"]

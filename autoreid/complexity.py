@@ -16,23 +16,29 @@ from torch.utils.flop_counter import FlopCounterMode
 from autoreid.models.assembly import ReIDModel, build_network
 from autoreid.recipes import Neck
 from search_spaces.genotype import Genotype
+from search_spaces.macro import MACRO, Macro
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """Parameters of the backbone; with what inference keeps of the neck; with all of the neck."""
+    """Parameters of the backbone; with what inference keeps of the neck; with all of the neck.
+
+    `printed_convention` is Auto-ReID's: the backbone and one linear classifier on its pooled last map.
+    """
 
     backbone: int
     inference: int
     training: int
+    printed_convention: int
 
 
 @dataclass(frozen=True, slots=True)
 class MultiplyAdds:
-    """Multiply-adds for one image: of the backbone; of the inference feature."""
+    """Multiply-adds for one image: of the backbone; of the inference feature; in Auto-ReID's convention."""
 
     backbone: int
     inference: int
+    printed_convention: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ def measure(
     identities: int,
     height: int = 256,
     width: int = 128,
-    width_multiplier: float = 1.0,
+    macro: Macro = MACRO,
 ) -> Complexity:
     """Count a genotype's network for images of this size; nothing is allocated.
 
@@ -85,14 +91,22 @@ def measure(
     1796600
     """
     with torch.device("meta"):
-        model = build_network(genotype, neck, identities, width_multiplier=width_multiplier).eval()
+        model = build_network(genotype, neck, identities, macro).eval()
     training_only = sum(_parameters(getattr(model.neck, name)) for name in model.neck.training_only)
     total = _parameters(model)
+    backbone, adds = _parameters(model.backbone), _multiply_adds(model.backbone, height, width)
+    linear = model.backbone.channels[1] * identities
     return Complexity(
-        params=Params(backbone=_parameters(model.backbone), inference=total - training_only, training=total),
+        params=Params(
+            backbone=backbone,
+            inference=total - training_only,
+            training=total,
+            printed_convention=backbone + linear + identities,
+        ),
         multiply_adds=MultiplyAdds(
-            backbone=_multiply_adds(model.backbone, height, width),
+            backbone=adds,
             inference=_multiply_adds(_Embedding(model), height, width),
+            printed_convention=adds + linear,
         ),
         feature_dim=model.neck.feature_dim,
     )

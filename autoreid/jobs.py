@@ -8,40 +8,45 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from autoreid.errors import InputError
-from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe
+from autoreid.pretrain_recipes import PretrainRecipe
+from autoreid.recipes import AnyRecipe, RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
 from autoreid.records import needs_of
 from autoreid.values import canonical, digest, from_plain, plain
 from autoreid.version import ENGINE_REVISION, STORAGE_VERSION
 from search_spaces.genotype import Genotype
 
-Recipe = TypeVar("Recipe", SearchRecipe, SelectRecipe, TrainRecipe)
-JobKind = Literal["search", "select", "train"]
-RECIPES: dict[str, type[SearchRecipe | SelectRecipe | TrainRecipe]] = {
+Recipe = TypeVar("Recipe", SearchRecipe, SelectRecipe, RandomSearchRecipe, PretrainRecipe, TrainRecipe)
+JobKind = Literal["search", "random-search", "select", "pretrain", "train"]
+RECIPES: dict[str, type[AnyRecipe | PretrainRecipe]] = {
     "search": SearchRecipe,
+    "random-search": RandomSearchRecipe,
     "select": SelectRecipe,
+    "pretrain": PretrainRecipe,
     "train": TrainRecipe,
 }
 
 # The seeds that each kind of job depends on; a selection that trains nothing has none of its own.
 SEEDS: dict[str, tuple[str, ...]] = {
     "search": ("split", "search"),
+    "random-search": ("split", "search"),
     "select": ("split", "train"),
+    "pretrain": ("train",),
     "train": ("train",),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One search, one selection or one training.
+    """One search, one random search, one selection, one pretraining or one training.
 
     `data` is the content fingerprint of the data set. `genotype` is what a training trains: a genotype, or
-    the id of the search or selection that finds it. `searches` are the ids of the searches that a selection
-    chooses from, in the order in which ties are settled. `seeds` holds exactly the seeds that the job
-    depends on (`SEEDS`).
+    the id of the search, random search or selection that finds it. `searches` are the ids of the searches
+    that a selection chooses from, in the order in which ties are settled. `seeds` holds exactly the seeds
+    that the job depends on (`SEEDS`).
     """
 
     kind: JobKind
-    recipe: SearchRecipe | SelectRecipe | TrainRecipe
+    recipe: AnyRecipe | PretrainRecipe
     data: str
     seeds: tuple[tuple[str, int], ...]
     genotype: Genotype | str | None = None
@@ -67,7 +72,8 @@ class Job:
         if isinstance(self.recipe, SelectRecipe):
             train = self.recipe.train
             return (train.height, train.width) if self.recipe.rule == "retrain" else None
-        return self.recipe.height, self.recipe.width
+        recipe = self.recipe.train if isinstance(self.recipe, RandomSearchRecipe) else self.recipe
+        return recipe.height, recipe.width
 
     @property
     def epochs(self) -> int:
@@ -76,6 +82,8 @@ class Job:
         if isinstance(self.recipe, SelectRecipe):
             each = self.recipe.train.epochs if self.recipe.rule == "retrain" else 1
             return each * len(self.searches)
+        if isinstance(self.recipe, RandomSearchRecipe):
+            return self.recipe.samples * self.recipe.train.epochs
         return self.recipe.epochs
 
     def _id(self, recipe: Any) -> str:
@@ -146,9 +154,19 @@ def search_job(recipe: SearchRecipe, data: str, *, split_seed: int, search_seed:
     return Job("search", _coerced(recipe), data, (("search", search_seed), ("split", split_seed)))
 
 
+def random_search_job(recipe: RandomSearchRecipe, data: str, *, split_seed: int, search_seed: int) -> Job:
+    """The seeds are those of the division of the training set; and of the samples and their trainings."""
+    return Job("random-search", _coerced(recipe), data, (("search", search_seed), ("split", split_seed)))
+
+
 def train_job(recipe: TrainRecipe, data: str, genotype: Genotype | str, *, train_seed: int) -> Job:
-    """`genotype` is a genotype or the id of the search or select job that finds it."""
+    """`genotype` is a genotype or the id of the search, random-search or select job that finds it."""
     return Job("train", _coerced(recipe), data, (("train", train_seed),), genotype)
+
+
+def pretrain_job(recipe: PretrainRecipe, data: str, genotype: Genotype, *, train_seed: int) -> Job:
+    """`data` is the fingerprint of what is classified."""
+    return Job("pretrain", _coerced(recipe), data, (("train", train_seed),), genotype)
 
 
 def select_job(

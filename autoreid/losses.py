@@ -30,8 +30,11 @@ def pairwise_distance(features: Tensor) -> Tensor:
     return differences.square().sum(-1).clamp(min=1e-12).sqrt()
 
 
-def batch_hard_triplet(features: Tensor, identities: Tensor, margin: float = 0.3) -> Tensor:
-    """Mean over anchors of max(0, margin + d(hardest positive) - d(hardest negative)).
+def batch_hard_triplet(
+    features: Tensor, identities: Tensor, margin: float = 0.3, *, soft: bool = False
+) -> Tensor:
+    """Mean over anchors of max(0, margin + d(hardest positive) - d(hardest negative)); `soft`: of ln(1 + exp)
+    of that difference, without a margin.
 
     features: (batch, d); identities: (batch,). The anchor is no positive of its own. Every identity must
     appear twice or more, and there must be two identities or more. Source: Hermans et al., as CDNet and
@@ -45,6 +48,8 @@ def batch_hard_triplet(features: Tensor, identities: Tensor, margin: float = 0.3
     itself = torch.eye(len(identities), dtype=torch.bool, device=identities.device)
     positive = distances.masked_fill(~same | itself, -torch.inf).amax(1)
     negative = distances.masked_fill(same, torch.inf).amin(1)
+    if soft:
+        return F.softplus(positive - negative).mean()
     return (margin + positive - negative).relu().mean()
 
 
@@ -59,6 +64,8 @@ def compute(objective: Objective, branches: tuple[Branch, ...], identities: Tens
             smoothing = objective.label_smoothing
             cross_entropy = cross_entropy + F.cross_entropy(logits, identities, label_smoothing=smoothing)
         if objective.triplet:
-            triplet = triplet + batch_hard_triplet(branch.feature, identities, objective.margin)
+            triplet = triplet + batch_hard_triplet(
+                branch.feature, identities, objective.margin, soft=objective.soft_margin
+            )
     total = objective.cross_entropy * cross_entropy + objective.triplet * triplet
     return Losses(total, cross_entropy, triplet)

@@ -41,7 +41,7 @@ def build_optimizer(recipe: Optimizer, parameters: Iterable[Tensor]) -> torch.op
 def learning_rate(recipe: Optimizer, epoch: int, epochs: int) -> float:
     """The learning rate of an epoch counted from 0. A milestone m holds from epoch m on.
 
-    >>> from autoreid.recipes import CDNET_TRAIN
+    >>> from autoreid.published import CDNET_TRAIN
     >>> [round(learning_rate(CDNET_TRAIN.optimizer, e, 350), 6) for e in (0, 149, 150, 300)]
     [0.065, 0.065, 0.0065, 6.5e-05]
     """

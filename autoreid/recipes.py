@@ -6,11 +6,13 @@ not. Values marked [np] in docs/fidelity.md are not printed in the paper.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from autoreid.values import bounded
+from autoreid.errors import InputError
+from autoreid.values import Spelling, bounded
+from search_spaces.macro import Macro
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -39,12 +41,23 @@ class Augmentation:
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A weighted sum of losses. CDNet's L_tri + L_id is 1 and 1; Auto-ReID's retrieval loss is lambda and
-    1 - lambda; cross-entropy alone is 1 and 0."""
+    1 - lambda; cross-entropy alone is 1 and 0. With `soft_margin` the triplet's hinge and its margin give way
+    to ln(1 + exp(d_p - d_n))."""
 
     cross_entropy: float = bounded(1.0, 0)
     triplet: float = bounded(1.0, 0)
     margin: float = bounded(0.3, 0)
     label_smoothing: float = bounded(0.0, 0, 1)
+    soft_margin: bool = bounded(False, added=True)
+    spellings: ClassVar[Mapping[str, Spelling]] = {
+        "lambda": Spelling(0, 1, lambda share: {"cross_entropy": share, "triplet": 1 - share})
+    }
+
+    @classmethod
+    def retrieval(cls, share: float = 0.5) -> Objective:
+        """Auto-ReID's retrieval loss, share * L_s + (1 - share) * L_t; the paper calls the share lambda, and
+        so do campaign files and --set."""
+        return cls(cross_entropy=share, triplet=1 - share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +94,24 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Neck:
-    """What stands between the backbone and the losses: BNNeck, BLNeck or FBLNeck (CDNet, section 3.3).
-    FBLNeck with 0 stripes is BLNeck (Table 5)."""
+    """What stands between the backbone and the losses: BNNeck, BLNeck or FBLNeck (CDNet, section 3.3), or
+    Auto-ReID's embedding head with its dropouts. FBLNeck with 0 stripes is BLNeck (CDNet, Table 5). `feature`
+    is what the embedding head gives for ranking: the pooled map f, or the embedding g."""
 
-    name: Literal["bnneck", "blneck", "fblneck"] = "fblneck"
+    name: Literal["bnneck", "blneck", "fblneck", "embedding"] = "fblneck"
     embedding: int = bounded(512, 1)
     stripes: int = bounded(2, 0)
     stripe_channels: int = bounded(128, 1)
+    dropout: float = bounded(0.5, 0, 0.95, added=True)
+    feature: Literal["f", "g"] = bounded("f", added=True)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRecipe:
-    """A differentiable search. Weights learn on one part of the training set, alphas on the other."""
+    """A differentiable search. Weights learn on one part of the training set, alphas on the other.
+
+    With `early_stopping: eigenvalue` it ends by the rule of RobustDARTS (`autoreid.health.rises`).
+    """
 
     space: str = "cds-v1"
     height: int = bounded(256, 16)
@@ -111,11 +130,22 @@ class SearchRecipe:
     alpha_scale: float = bounded(1e-3, 0)
     epochs: int = bounded(240, 1)
     precision: Precision = "fp32"
+    channels: int = bounded(32, 1, added=True)
+    layers: tuple[int, ...] = bounded((2, 2, 2, 2), 1, added=True)
+    early_stopping: Literal["never", "eigenvalue"] = bounded("never", added=True)
+
+    @property
+    def macro(self) -> Macro:
+        """How large the supernet is built."""
+        return Macro(self.width_multiplier, self.channels, self.layers)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainRecipe:
-    """The training of one network, from scratch, and its evaluation on the test set at the end."""
+    """The training of one network, and its evaluation on the test set at the end.
+
+    `weights` is what its backbone begins with: "" from scratch, "imagenet", or a file's (autoreid.weights).
+    """
 
     height: int = bounded(256, 16)
     width: int = bounded(128, 16)
@@ -127,6 +157,15 @@ class TrainRecipe:
     optimizer: Optimizer = Optimizer()
     epochs: int = bounded(350, 1)
     precision: Precision = "fp32"
+    channels: int = bounded(64, 1, added=True)
+    layers: tuple[int, ...] = bounded((2, 2, 2, 2), 1, added=True)
+    drop_path: float = bounded(0.0, 0, 0.95, added=True)
+    weights: str = bounded("", added=True)
+
+    @property
+    def macro(self) -> Macro:
+        """How large the network is built."""
+        return Macro(self.width_multiplier, self.channels, self.layers, self.drop_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +183,65 @@ class SelectRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What a search sees of the images: its epochs, each as long as its half for the weights, twice over: a
+    batch for the weights and one for the alphas. The fields are those of the search's recipe."""
+
+    epochs: int = bounded(240, 1)
+    batch: Batch = Batch()
+    split: Split = Split()
+
+    @classmethod
+    def of(cls, search: SearchRecipe) -> Budget:
+        """The budget of a search."""
+        return cls(search.epochs, search.batch, search.split)
+
+    def images(self, trained: int) -> int:
+        """Images that the search sees, both halves, where its half for the weights has `trained` images."""
+        return 2 * self.epochs * max(trained // self.batch.size, 1) * self.batch.size
+
+
+@dataclass(frozen=True, slots=True)
+class RandomSearchRecipe:
+    """Random search at the budget of a search: `samples` different architectures, drawn uniformly from a
+    space, are trained for a short while, and the best is chosen.
+
+    The budget, in images seen, is divided evenly among them; each takes its part in `train.epochs` epochs of
+    equal length. They are trained without `fraction` of the training identities, and compared by the mAP
+    among the images of these.
+    """
+
+    space: str = "cds-v1"
+    samples: int = bounded(8, 2, 10_000)
+    fraction: float = bounded(0.1, 0.01, 0.9)
+    budget: Budget = Budget()
+    train: TrainRecipe = TrainRecipe()
+
+    def steps(self, trained: int) -> int:
+        """Batches of one epoch of one sample; InputError where the budget does not give each of them one.
+
+        `trained` is the number of images that the search has for its weights.
+        """
+        images, batch = self.budget.images(trained), self.train.batch.size
+        steps = images // (self.samples * self.train.epochs * batch)
+        if steps:
+            return steps
+        most = images // (self.train.epochs * batch)
+        fewer = f"Use at most {most} samples, or search" if most >= 2 else "Search"
+        raise InputError(
+            f"samples: {self.samples} samples, but the search sees {images} images: less than one batch of "
+            f"{batch} in each of the {self.train.epochs} epochs of a sample. {fewer} for longer."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """How work is run on a machine. Nothing here may change a result.
 
     A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An
-    attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off.
+    attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off. A search measures the
+    largest eigenvalue of its alphas' Hessian every `eigenvalue_epochs`, 0 for never; one that stops by it
+    does so after every epoch. `workers` processes read the images of a pretraining; 0: its own.
     """
 
     device: str = "auto"
@@ -157,68 +250,20 @@ class Execution:
     checkpoint_minutes: float = bounded(15.0, 0)
     stall_minutes: float = bounded(30.0, 0)
     evaluation_batch: int = bounded(128, 1)
+    eigenvalue_epochs: int = bounded(0, 0)
+    workers: int = bounded(0, 0, 512)
 
 
-# CDNet, section 4.1 and supplement section 1: search.
-CDNET_SEARCH = SearchRecipe(
-    space="cds-v1",
-    k=2,
-    epochs=240,
-    optimizer=Optimizer(
-        name="sgd",
-        learning_rate=0.025,
-        momentum=0.9,
-        weight_decay=3e-4,
-        schedule=Schedule(name="cosine", end=1e-4),
-    ),
-    alpha_optimizer=Optimizer(
-        name="adam",
-        learning_rate=3e-4,
-        momentum=0.5,
-        weight_decay=1e-3,
-        schedule=Schedule(name="steps", milestones=(80, 160), factor=0.1),
-    ),
-)
-
-# CDNet, section 4.2: training from scratch, "similar to OSNet".
-CDNET_TRAIN = TrainRecipe(
-    epochs=350,
-    optimizer=Optimizer(
-        name="sgd",
-        learning_rate=0.065,
-        momentum=0.9,
-        weight_decay=5e-4,
-        schedule=Schedule(name="steps", milestones=(150, 225, 300), factor=0.1),
-    ),
-)
+AnyRecipe = SearchRecipe | SelectRecipe | RandomSearchRecipe | TrainRecipe
 
 
-def shortened(recipe: TrainRecipe) -> TrainRecipe:
-    """The training in a tenth of its epochs, its milestones brought forward alike; at least one epoch.
-
-    >>> short = shortened(CDNET_TRAIN)
-    >>> short.epochs, short.optimizer.schedule.milestones
-    (35, (15, 22, 30))
-    """
-    schedule = recipe.optimizer.schedule
-    milestones = tuple(dict.fromkeys(max(epoch // 10, 1) for epoch in schedule.milestones))
-    optimizer = replace(recipe.optimizer, schedule=replace(schedule, milestones=milestones))
-    return replace(recipe, epochs=max(recipe.epochs // 10, 1), optimizer=optimizer)
-
-
-SEARCH_RECIPES: dict[str, SearchRecipe] = {"cdnet": CDNET_SEARCH}
-TRAIN_RECIPES: dict[str, TrainRecipe] = {"cdnet": CDNET_TRAIN}
-# By their rule. No paper prints how the best of its repeats was chosen [np].
-SELECT_RECIPES: dict[str, SelectRecipe] = {
-    "supernet": SelectRecipe(rule="supernet"),
-    "retrain": SelectRecipe(rule="retrain", train=shortened(CDNET_TRAIN)),
-}
-
-
-def recipe_problems(recipe: SearchRecipe | TrainRecipe | SelectRecipe) -> Iterator[tuple[str, str]]:
+def recipe_problems(recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
     """Mistakes that no single field shows, as (field, message)."""
     if isinstance(recipe, SelectRecipe):
         yield from _select_problems(recipe)
+        return
+    if isinstance(recipe, RandomSearchRecipe):
+        yield from _short_training_problems(recipe.train)
         return
     for name in ("objective", "alpha_objective"):
         objective = getattr(recipe, name, None)
@@ -235,9 +280,15 @@ def recipe_problems(recipe: SearchRecipe | TrainRecipe | SelectRecipe) -> Iterat
         )
 
 
+def _short_training_problems(recipe: TrainRecipe) -> Iterator[tuple[str, str]]:
+    yield from ((f"train.{name}", message) for name, message in recipe_problems(recipe))
+    if recipe.weights:
+        yield "train.weights", "weights are of one network, and several are compared. Leave it out."
+
+
 def _select_problems(recipe: SelectRecipe) -> Iterator[tuple[str, str]]:
     if recipe.rule == "retrain":
-        yield from ((f"train.{name}", message) for name, message in recipe_problems(recipe.train))
+        yield from _short_training_problems(recipe.train)
         return
     for name in ("fraction", "train"):
         if getattr(recipe, name) != getattr(SelectRecipe(), name):

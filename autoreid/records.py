@@ -31,7 +31,7 @@ class Column:
 KEYS = (
     Column("campaign", "string", "", "name of the campaign", nullable=False),
     Column("job", "string", "", "id of the job: what was computed, by content", nullable=False),
-    Column("kind", "string", "", "search, select or train", nullable=False),
+    Column("kind", "string", "", "search, random-search, select or train", nullable=False),
     Column("arm", "string", "", "arm of the campaign, grid values included", nullable=False),
     Column(
         "repeat",
@@ -43,8 +43,8 @@ KEYS = (
 )
 
 SEEDS = (
-    Column("seed_split", "int64", "", "seed that divided the training set (search, select)"),
-    Column("seed_search", "int64", "", "seed of the search"),
+    Column("seed_split", "int64", "", "seed that divided the training set (searches, select)"),
+    Column("seed_search", "int64", "", "seed of the search, or of the random architecture"),
     Column("seed_train", "int64", "", "seed of the training (select: of its trainings)"),
 )
 
@@ -59,12 +59,67 @@ EPOCH_COLUMNS = (
     Column("alpha_entropy", "float64", "nats", "mean entropy of softmax(alpha) over the places (search)"),
     Column("genotype", "string", "", "genotype derived from the alphas at this epoch (search)"),
     Column("genotype_changes", "int64", "", "places whose choice differs from the epoch before (search)"),
+    Column(
+        "share_skip_connect",
+        "float64",
+        "fraction",
+        "skip_connect among the genotype's edges; empty where the space has none (search)",
+    ),
+    Column(
+        "share_part_aware",
+        "float64",
+        "fraction",
+        "part_aware among the genotype's edges; empty where the space has none (search)",
+    ),
+    Column(
+        "share_parameter_free",
+        "float64",
+        "fraction",
+        "pooling and skip_connect among the genotype's edges; empty where the space has none (search)",
+    ),
+    Column(
+        "supernet_accuracy",
+        "float64",
+        "fraction",
+        "accuracy of the supernet after the epoch, branches weighed as in the search, on some held-out "
+        "images; empty where identities are held out (search)",
+    ),
+    Column(
+        "discretised_accuracy",
+        "float64",
+        "fraction",
+        "accuracy of the genotype's branches alone, with the same weights on the same images (search)",
+    ),
+    Column(
+        "discretisation_gap",
+        "float64",
+        "fraction",
+        "supernet_accuracy less discretised_accuracy (search)",
+    ),
+    Column(
+        "alpha_eigenvalue",
+        "float64",
+        "",
+        "largest eigenvalue of the Hessian of the alphas' objective by the alphas, on one held-out batch; "
+        "empty where it was not measured (search)",
+    ),
     Column("learning_rate", "float64", "", "learning rate of the weights in this epoch"),
     Column("alpha_learning_rate", "float64", "", "learning rate of the alphas in this epoch (search)"),
     Column("steps", "int64", "", "batches of the epoch", nullable=False),
     Column("images", "int64", "", "training images seen in the epoch", nullable=False),
     Column("wall_seconds", "float64", "s", "wall time of the epoch", measured=True),
     Column("images_per_second", "float64", "1/s", "training images per second", measured=True),
+    Column(
+        "health_seconds",
+        "float64",
+        "s",
+        "wall time of measuring accuracies and eigenvalue, besides wall_seconds (search)",
+        measured=True,
+    ),
+)
+
+FOUND_BY = Column(
+    "found_by", "string", "", "how the genotype is found: search, random-search, random-sampling or given"
 )
 
 TRIAL_COLUMNS = (
@@ -80,6 +135,7 @@ TRIAL_COLUMNS = (
         "engine_revision", "int64", "", "revision of the results that the engine computes", nullable=False
     ),
     Column("inputs", "string", "", "what the job starts from, as JSON: job ids or a genotype"),
+    FOUND_BY,
     Column("attempts", "int64", "", "attempts so far, failed ones included", nullable=False, measured=True),
     Column("epochs", "int64", "", "epochs done"),
     Column("wall_seconds", "float64", "s", "wall time of the attempt that counts", measured=True),
@@ -108,6 +164,7 @@ GENOTYPE_COLUMNS = (
     Column("space", "string", "", "id of the search space", nullable=False),
     Column("genotype", "string", "", "12-digit digest of the genotype", nullable=False),
     Column("choices", "string", "", "the choices as JSON: place to option", nullable=False),
+    FOUND_BY,
     Column("alpha_entropy", "float64", "nats", "mean entropy of softmax(alpha) at the end"),
     Column("validation_loss", "float64", "", "held-out loss of the last epoch"),
     Column("validation_accuracy", "float64", "fraction", "held-out accuracy of the last epoch"),
@@ -115,13 +172,24 @@ GENOTYPE_COLUMNS = (
         "validation_mAP",
         "float64",
         "fraction",
-        "mAP of the genotype on images that are no test images, by which the best search is selected",
+        "mAP of the genotype on images that are no test images, by which the best is selected",
     ),
     Column("selected", "bool", "", "whether it is the search that was selected; empty without a selection"),
+    Column(
+        "collapsed",
+        "bool",
+        "",
+        "whether half of the normal cell's edges, or more, have no parameters; empty without a normal cell",
+    ),
+    Column("stopped_epoch", "int64", "", "epoch at which early stopping ended the search, if it did"),
+    Column("genotype_epoch", "int64", "", "epoch whose genotype it is"),
     Column("relaxation", "string", "", "how alphas weigh the branches: top-k or softmax"),
     Column("k", "string", "", "branches computed per place: a number, or all"),
     Column("params_backbone", "int64", "", "parameters of the derived backbone at width 1"),
-    Column("images_seen", "int64", "", "images used by the search, both halves"),
+    Column("images_seen", "int64", "", "images used by the search, both halves, or by all short trainings"),
+    Column(
+        "budget_images", "int64", "", "images of the search whose budget a random search has (random-search)"
+    ),
     Column("search_seconds", "float64", "s", "wall time of the search's epochs", measured=True),
     Column("milliseconds_per_image", "float64", "ms", "search time for one training image", measured=True),
 )

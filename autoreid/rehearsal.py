@@ -24,7 +24,8 @@ from autoreid.feed import PreparedData
 from autoreid.folders import read_json
 from autoreid.jobs import Job
 from autoreid.optimisation import stream
-from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, TrainRecipe
+from autoreid.pretrain_recipes import PretrainRecipe
+from autoreid.recipes import Execution, RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
 from autoreid.running import Row, Run, Stop, builder, job_data, never, run_attempt
 from autoreid.searching import split_positions
 from autoreid.storage import Storage
@@ -53,7 +54,11 @@ def sample(data: PreparedData, identities: int) -> PreparedData:
 
 
 def in_small(job: Job) -> Job:
-    """The job with one epoch."""
+    """The job with one epoch; a random search with two samples, and steps enough to be interrupted."""
+    if isinstance(job.recipe, RandomSearchRecipe):
+        epochs = -(-STEPS * job.recipe.train.batch.size // job.recipe.budget.batch.size)
+        small = {"samples": 2, "train.epochs": 1, "budget.epochs": epochs}
+        return dataclasses.replace(job, recipe=override(job.recipe, small))
     if not isinstance(job.recipe, SelectRecipe):
         return dataclasses.replace(job, recipe=override(job.recipe, {"epochs": 1}))
     if job.recipe.rule == "supernet":
@@ -70,6 +75,9 @@ def enough_identities(job: Job, storage: Storage) -> int:
             folder = storage.job(job.searches[0]).folder
             return enough_identities(Job.from_plain(read_json(folder, "job.json"), str(folder)), storage)
         recipe = recipe.train
+    if isinstance(recipe, RandomSearchRecipe):
+        recipe = recipe.train
+    assert not isinstance(recipe, PretrainRecipe)  # no campaign has one
     return 4 * recipe.batch.identities
 
 
@@ -164,7 +172,8 @@ def rehearse_job(
     def build() -> Run:
         run = small()
         position[:] = [run.position]
-        return Rehearsed(run, {} if isinstance(job.recipe, SelectRecipe) else extent(job, *parts[-1]))
+        several = isinstance(job.recipe, (SelectRecipe, RandomSearchRecipe))
+        return Rehearsed(run, {} if several else extent(job, *parts[-1]))
 
     def half_way() -> bool:
         return stop() or (bool(position) and position[0].step >= STEPS_BEFORE)

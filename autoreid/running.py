@@ -31,7 +31,16 @@ from autoreid.folders import to_json
 from autoreid.jobs import Job
 from autoreid.keeper import Keeper
 from autoreid.leases import Lease, read_lease
-from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, TrainRecipe, recipe_problems
+from autoreid.pretrain_recipes import PretrainRecipe
+from autoreid.random_search import build_random_search
+from autoreid.recipes import (
+    Execution,
+    RandomSearchRecipe,
+    SearchRecipe,
+    SelectRecipe,
+    TrainRecipe,
+    recipe_problems,
+)
 from autoreid.saving import Saver, resume
 from autoreid.searching import SearchRun
 from autoreid.selecting import Sized, build_selection, read_candidates
@@ -39,6 +48,7 @@ from autoreid.snapshots import remove_checkpoints
 from autoreid.storage import JobFolder, Storage
 from autoreid.training import TrainRun
 from autoreid.version import __version__
+from autoreid.weights import WeightFile, stored
 from search_spaces.genotype import Genotype
 
 Row = dict[str, Any]
@@ -75,8 +85,16 @@ def never() -> bool:
     return False
 
 
-def build_run(job: Job, genotype: Genotype | None, data: PreparedData, execution: Execution) -> Run:
-    """The run of a job; `genotype` is what a training trains."""
+def build_run(
+    job: Job,
+    genotype: Genotype | None,
+    data: PreparedData,
+    execution: Execution,
+    weights: WeightFile | None = None,
+) -> Run:
+    """The run of a job; `genotype` is what a training trains, `weights` the file that it begins with."""
+    if isinstance(job.recipe, PretrainRecipe):
+        raise InputError(f"job {job.id}: a pretraining has data of its own. Run it by autoreid pretrain.")
     problems = [f"{name}: {message}" for name, message in recipe_problems(job.recipe)]
     if problems:
         raise InputError(*problems)
@@ -91,7 +109,8 @@ def build_run(job: Job, genotype: Genotype | None, data: PreparedData, execution
         )
     if genotype is None or not isinstance(job.recipe, TrainRecipe):
         raise InputError(f"job {job.id}: a training needs a genotype. Give one, or the search that finds it.")
-    return TrainRun(job.recipe, genotype, data, train_seed=seeds["train"], execution=execution)
+    train = job.recipe
+    return TrainRun(train, genotype, data, train_seed=seeds["train"], execution=execution, weights=weights)
 
 
 def processor_name() -> str:
@@ -260,7 +279,13 @@ def builder(job: Job, storage: Storage, sized: Sized, execution: Execution) -> C
     def build() -> Run:
         if isinstance(job.recipe, SelectRecipe):
             return build_selection(job, job.recipe, candidates, sized, execution)
-        return build_run(job, genotype, sized(job.recipe.height, job.recipe.width), execution)
+        if isinstance(job.recipe, RandomSearchRecipe):
+            return build_random_search(job, job.recipe, sized, execution)
+        weights = None
+        if isinstance(job.recipe, TrainRecipe) and genotype is not None:
+            weights = stored(storage.folder, job.recipe.weights, genotype)
+        data = sized(job.recipe.height, job.recipe.width)
+        return build_run(job, genotype, data, execution, weights)
 
     return build
 

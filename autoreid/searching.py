@@ -6,6 +6,8 @@ CDNet, Algorithm 1; Auto-ReID, Algorithm 1.
 
 from __future__ import annotations
 
+import math
+import time
 from functools import partial
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoreid import losses
+from autoreid import health, losses
 from autoreid.complexity import measure
 from autoreid.data import splits
 from autoreid.epochs import Position, all_finite
@@ -21,11 +23,12 @@ from autoreid.errors import InputError
 from autoreid.feed import Batches, PreparedData
 from autoreid.models.assembly import build_supernet, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
-from autoreid.recipes import Execution, Neck, SearchRecipe, Split
+from autoreid.recipes import Augmentation, Execution, Neck, SearchRecipe, Split
+from autoreid.sizes import size_problems
 from autoreid.snapshots import to_bytes
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
-from search_spaces.relaxations import relaxation
+from search_spaces.relaxations import one_hot, relaxation
 from search_spaces.space import initial_alphas, mean_entropy
 
 
@@ -40,7 +43,11 @@ def split_positions(split: Split, identities: np.ndarray, seed: int) -> tuple[np
 
 def check_search(recipe: SearchRecipe) -> None:
     """InputError when the recipe asks for what its space does not have."""
-    places = find_space(recipe.space).places
+    space = find_space(recipe.space)
+    problems = [f"{field}: {message}" for field, message in size_problems(recipe, space)]
+    if problems:
+        raise InputError(*problems)
+    places = space.places
     fewest = min(len(options) for options in places.values())
     if recipe.relaxation == "top-k" and recipe.k != "all" and int(recipe.k) > fewest:
         raise InputError(
@@ -61,7 +68,7 @@ class SearchRun:
         execution: Execution,
     ) -> None:
         check_search(recipe)
-        self.recipe, self.data, self.seed = recipe, data, search_seed
+        self.recipe, self.data, self.seed, self.execution = recipe, data, search_seed, execution
         self.space = find_space(recipe.space)
         self.relax = relaxation(recipe.relaxation, recipe.k)
         self.device = set_up(execution, recipe.precision)
@@ -69,26 +76,25 @@ class SearchRun:
         self._build_model(search_seed)
         self.genotype: Genotype | None = None
         self.last_row: dict[str, Any] = {}
+        # Eigenvalues and genotypes of the last epochs, as long as early stopping looks back.
+        self.past: list[tuple[float | None, str]] = []
+        self.stopped = False
 
     def _build_batches(self, split_seed: int, search_seed: int) -> None:
         recipe, labels = self.recipe, self.data.labels
         train, held_out = split_positions(recipe.split, labels, stream(split_seed, "split"))
-        batches = partial(
-            Batches,
-            self.data,
-            batch=recipe.batch,
-            augmentation=recipe.augmentation,
-            device=self.device,
-        )
-        self.train = batches(train, seed=stream(search_seed, "train"))
-        self.held_out = batches(held_out, seed=stream(search_seed, "held-out"))
+        batches = partial(Batches, self.data, batch=recipe.batch, device=self.device)
+        augmented = partial(batches, augmentation=recipe.augmentation)
+        self.train = augmented(train, seed=stream(search_seed, "train"))
+        self.held_out = augmented(held_out, seed=stream(search_seed, "held-out"))
+        # The same images, as they are, after every epoch.
+        plain = Augmentation(flip=0, pad=0, erasing=0)
+        self.probes = batches(held_out, augmentation=plain, seed=stream(search_seed, "health"))
         self.position = Position(recipe.epochs, max(len(train) // recipe.batch.size, 1))
 
     def _build_model(self, seed: int) -> None:
         recipe = self.recipe
-        model = build_supernet(
-            recipe.space, recipe.neck, self.data.identities, width_multiplier=recipe.width_multiplier
-        )
+        model = build_supernet(recipe.space, recipe.neck, self.data.identities, recipe.macro)
         initialise(model, torch.Generator().manual_seed(stream(seed, "weights")))
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         generator = torch.Generator().manual_seed(stream(seed, "alphas"))
@@ -138,7 +144,56 @@ class SearchRun:
         set_learning_rate(self.alpha_optimizer, alpha_rate)
         self.model.train()
         means = at.finish_epoch(self._step, self._sound)
-        return self._record(means[:4], means[4:], (rate, alpha_rate))
+        # Before the next epoch begins: an interruption while measuring continues here.
+        found = self._measure(self.space.derive(self.alphas))
+        self.last_row = self._record(means[:4], means[4:], (rate, alpha_rate)) | found
+        self._stop_early()
+        return self.last_row
+
+    def _measure(self, genotype: Genotype) -> dict[str, Any]:
+        """The health of the search after an epoch."""
+        begin = time.perf_counter()
+        found = health.shares(genotype, self.space.places)
+        row: dict[str, Any] = {f"share_{name}": share for name, share in found._asdict().items()}
+        with health.evaluating(self.model):
+            row |= self._accuracies(genotype) | {"alpha_eigenvalue": self._eigenvalue()}
+        return row | {"health_seconds": time.perf_counter() - begin}
+
+    def _accuracies(self, genotype: Genotype) -> dict[str, float | None]:
+        """Of the supernet, of the genotype's branches in it, and what lies between them."""
+        names = ("supernet_accuracy", "discretised_accuracy", "discretisation_gap")
+        if self.recipe.split.name == "by-identity":
+            return dict.fromkeys(names)  # the classifier never sees the identities that are held out
+        count = health.probe_batches(self.recipe.batch.size, self.position.steps)
+        with torch.no_grad():
+            branches = [self.relax(self.alphas), one_hot(self.space.places, genotype, self.device)]
+        with autocast(self.recipe.precision, self.device):
+            supernet, discretised = health.accuracies(
+                self.model, map(self.probes.batch, range(count)), branches
+            )
+        return dict(zip(names, (supernet, discretised, supernet - discretised), strict=True))
+
+    def _eigenvalue(self) -> float | None:
+        """The largest eigenvalue of the alphas' Hessian; None where it is not asked for, or not finite."""
+        every = 1 if self.recipe.early_stopping == "eigenvalue" else self.execution.eigenvalue_epochs
+        if not every or (self.position.epoch + 1) % every:
+            return None
+        images, labels = self.probes.batch(0)
+        outputs = self.model(images, self.relax(self.alphas))
+        total = losses.compute(self.recipe.alpha_objective, outputs, labels).total
+        found = health.largest_eigenvalue(total, list(self.alphas.values()), self.position.pulse)
+        return found if math.isfinite(found) else None
+
+    def _stop_early(self) -> None:
+        """Make this epoch the last one where the recipe's rule says so."""
+        if self.recipe.early_stopping == "never":
+            return
+        assert self.genotype is not None
+        self.past.append((self.last_row["alpha_eigenvalue"], self.genotype.to_json()))
+        self.past = self.past[-2 * health.WINDOW :]
+        self.stopped = health.rises([eigenvalue for eigenvalue, _ in self.past])
+        if self.stopped:
+            self.position.epochs = self.position.epoch
 
     def _record(
         self, weights: list[float], alphas: list[float], rates: tuple[float, float]
@@ -147,7 +202,7 @@ class SearchRun:
         before, self.genotype = self.genotype, self.space.derive(self.alphas)
         changes = len(set(self.genotype.choices) - set(before.choices)) if before else 0
         images = self.position.steps * self.recipe.batch.size
-        self.last_row = {
+        return {
             "epoch": self.position.epoch,
             "loss": weights[0],
             "cross_entropy": weights[1],
@@ -165,7 +220,6 @@ class SearchRun:
             "wall_seconds": seconds,
             "images_per_second": images / seconds,
         }
-        return self.last_row
 
     def check(self) -> None:
         """RunError when anything that a checkpoint would hold is not finite."""
@@ -177,6 +231,8 @@ class SearchRun:
             "position": self.position.state(),
             "row": self.last_row,
             "genotype": self.genotype.to_json() if self.genotype else None,
+            "past": [list(pair) for pair in self.past],
+            "stopped": self.stopped,
             "model": self.model.state_dict(),
             "alphas": {place: alpha.detach() for place, alpha in self.alphas.items()},
             "optimizer": self.optimizer.state_dict(),
@@ -188,6 +244,11 @@ class SearchRun:
         self.position.load(state["position"], self.device)
         self.last_row = state["row"]
         self.genotype = Genotype.from_json(state["genotype"]) if state["genotype"] else None
+        # A checkpoint from before there was early stopping holds neither.
+        self.past = [(eigenvalue, genotype) for eigenvalue, genotype in state.get("past", [])]
+        self.stopped = state.get("stopped", False)
+        if self.stopped:
+            self.position.epochs = self.position.epoch
         self.model.load_state_dict(state["model"], strict=True)
         with torch.no_grad():
             for place, alpha in self.alphas.items():
@@ -197,9 +258,12 @@ class SearchRun:
 
     def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The result, and the files that go with it: the genotype and the supernet."""
-        recipe, row = self.recipe, self.last_row
-        genotype = self.space.derive(self.alphas)
-        trained = recipe.epochs * self.position.steps * recipe.batch.size
+        recipe, row, epoch = self.recipe, self.last_row, self.position.epoch
+        genotype, back = self.space.derive(self.alphas), 0
+        if self.stopped:
+            back = health.WINDOW
+            genotype = Genotype.from_json(self.past[-1 - back][1])
+        trained = epoch * self.position.steps * recipe.batch.size
         seconds = self.position.seconds
         counts = measure(
             genotype, Neck(name="blneck"), identities=2, height=recipe.height, width=recipe.width
@@ -207,6 +271,9 @@ class SearchRun:
         result = {
             "genotype": genotype.plain(),
             "genotype_digest": genotype.digest,
+            "genotype_epoch": epoch - back,
+            "stopped_epoch": epoch if self.stopped else None,
+            "collapsed": health.collapsed(genotype, self.space.places),
             "alphas": {place: alpha.tolist() for place, alpha in self.alphas.items()},
             "alpha_entropy": row["alpha_entropy"],
             "validation_loss": row["validation_loss"],

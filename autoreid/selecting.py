@@ -23,9 +23,9 @@ from autoreid.folders import read_json
 from autoreid.jobs import Job
 from autoreid.optimisation import set_up
 from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, recipe_problems
+from autoreid.short_trainings import Scores, ShortTrainings
 from autoreid.snapshots import from_bytes
 from autoreid.storage import Storage
-from autoreid.training import TrainRun
 from autoreid.validation import divided, score_in_supernet
 from search_spaces.genotype import Genotype
 
@@ -86,7 +86,7 @@ def best(scores: Sequence[float]) -> int:
     return scores.index(max(scores))
 
 
-def selection(candidates: Sequence[Candidate], scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def selection(candidates: Sequence[Candidate], scores: Scores) -> dict[str, Any]:
     """The result of a selection: what every search scored, and the one that was chosen."""
     chosen = best([score["mAP"] for score in scores])
     genotype = candidates[chosen].genotype
@@ -149,104 +149,19 @@ class SupernetSelection:
 
     def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The result, and the chosen genotype as a file."""
-        return finished(self.candidates, self.scores, self.position)
+        return finished(self.candidates, self.scores, self.position.seconds)
 
 
 def finished(
-    candidates: Sequence[Candidate], scores: Sequence[dict[str, Any]], position: Position
+    candidates: Sequence[Candidate], scores: Scores, seconds: float
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What a selection leaves behind: the result, and the chosen genotype as a file."""
-    result = selection(candidates, scores) | {"select_seconds": position.seconds}
+    result = selection(candidates, scores) | {"select_seconds": seconds}
     genotype = Genotype.from_plain(result["genotype"])
     return result, {"genotype.json": genotype.to_json().encode()}
 
 
-class RetrainSelection:
-    """Trains one genotype after the other for a short while; an epoch is one of these trainings' epochs.
-
-    A genotype that several searches found is trained once. All trainings take the same seed.
-    """
-
-    def __init__(
-        self,
-        recipe: SelectRecipe,
-        candidates: Sequence[Candidate],
-        data: PreparedData,
-        *,
-        split_seed: int,
-        train_seed: int,
-        execution: Execution,
-    ) -> None:
-        self.recipe, self.candidates, self.execution = recipe, candidates, execution
-        self.data, self.train_seed = divided(data, recipe.fraction, split_seed), train_seed
-        self.genotypes = list(dict.fromkeys(candidate.genotype for candidate in candidates))
-        self.scores: list[dict[str, Any]] = []
-        self.row: dict[str, Any] | None = None
-        self.run: TrainRun | None = self._next()
-        assert self.run is not None
-        self.device = self.run.device
-        self.position = Position(len(self.genotypes) * recipe.train.epochs, self.run.position.steps)
-
-    def _next(self) -> TrainRun | None:
-        """The training of the first genotype that has no score yet."""
-        if len(self.scores) == len(self.genotypes):
-            return None
-        genotype = self.genotypes[len(self.scores)]
-        run = TrainRun(
-            self.recipe.train, genotype, self.data, train_seed=self.train_seed, execution=self.execution
-        )
-        run.position.pulse = self._pulse
-        return run
-
-    def _pulse(self) -> None:
-        """A step of the present training is done, or, once its epochs are, a batch of its evaluation."""
-        assert self.run is not None
-        self.position.step = self.position.steps if self.row else self.run.position.step
-        self.position.pulse()
-
-    def advance(self) -> dict[str, Any]:
-        """The rest of the present epoch; its record. With its last epoch a training is scored."""
-        assert self.run is not None
-        if self.row is None:
-            self.row = self.run.advance()
-        if self.run.position.epoch == self.recipe.train.epochs:
-            self.scores.append(self.run.evaluate())
-            self.run = self._next()
-        row, self.row = self.row, None
-        self.position.next_epoch()
-        self.position.seconds += row["wall_seconds"]
-        return row | {"epoch": self.position.epoch}
-
-    def check(self) -> None:
-        """RunError when anything that a checkpoint would hold is not finite."""
-        if self.run is not None:
-            self.run.check()
-
-    def state(self) -> dict[str, Any]:
-        """The scores so far, and the state of the present training."""
-        return {
-            "position": self.position.state(),
-            "scores": json.dumps(self.scores),
-            "row": json.dumps(self.row),
-            "run": None if self.run is None else self.run.state(),
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Continue where `state` was taken."""
-        self.position.load(state["position"], self.device)
-        self.scores, self.row = json.loads(state["scores"]), json.loads(state["row"])
-        self.run = self._next()
-        if self.run is not None:
-            self.run.load(state["run"])
-
-    def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """The result, and the chosen genotype as a file."""
-        by_genotype = dict(zip(self.genotypes, self.scores, strict=True))
-        scores = [by_genotype[candidate.genotype] for candidate in self.candidates]
-        return finished(self.candidates, scores, self.position)
-
-
-Selection = SupernetSelection | RetrainSelection
+Selection = SupernetSelection | ShortTrainings
 
 
 def build_selection(
@@ -259,11 +174,18 @@ def build_selection(
     if recipe.rule == "supernet":
         return SupernetSelection(candidates, sized, execution)
     seeds = dict(job.seeds)
-    return RetrainSelection(
-        recipe,
-        candidates,
-        sized(recipe.train.height, recipe.train.width),
-        split_seed=seeds["split"],
+    # A genotype that several searches found is trained once.
+    genotypes = list(dict.fromkeys(candidate.genotype for candidate in candidates))
+
+    def conclude(scores: Scores, seconds: float) -> tuple[dict[str, Any], dict[str, bytes]]:
+        by_genotype = dict(zip(genotypes, scores, strict=True))
+        return finished(candidates, [by_genotype[found.genotype] for found in candidates], seconds)
+
+    return ShortTrainings(
+        recipe.train,
+        genotypes,
+        divided(sized(recipe.train.height, recipe.train.width), recipe.fraction, seeds["split"]),
         train_seed=seeds["train"],
         execution=execution,
+        conclude=conclude,
     )

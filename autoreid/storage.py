@@ -8,6 +8,7 @@
     <storage>/jobs/<id>/attempts/<n>-<uuid>/...             an attempt writes here and nowhere else
     <storage>/jobs/<id>/attempts/<n>-<uuid>/lease.json      who works on it at this moment
     <storage>/jobs/<id>/attempts/<n>-<uuid>/outcome.json    written last; lists what it vouches for
+    <storage>/weights/<digest>.pt                           what trainings begin with (autoreid.weights)
 
 Bytes are built in memory and put in one request; nothing is appended, renamed or locked by readers. Of
 several attempts the lowest one with a valid outcome counts, so that a straggler can harm nobody.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,17 @@ from autoreid.feed import Batches, PreparedData
 from autoreid.models.assembly import ReIDModel, build_network, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
 from autoreid.recipes import Execution, TrainRecipe
-from autoreid.snapshots import from_bytes, to_bytes
+from autoreid.snapshots import to_bytes
 from autoreid.values import from_plain, plain
+from autoreid.weights import MODEL_VERSION, WeightFile, backbone_weights, load_weights, read_model
 from search_spaces.genotype import Genotype
-
-MODEL_VERSION = 1
 
 
 class TrainRun:
-    """A training that advances epoch by epoch; `state` and `load` carry it over an interruption."""
+    """A training that advances epoch by epoch; `state` and `load` carry it over an interruption.
+
+    `weights` is the file that the recipe's `weights` name.
+    """
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class TrainRun:
         *,
         train_seed: int,
         execution: Execution,
+        weights: WeightFile | None = None,
     ) -> None:
         self.recipe, self.genotype, self.data, self.execution = recipe, genotype, data, execution
         self.seed = train_seed
@@ -48,7 +51,7 @@ class TrainRun:
             identities=data.identities,
             height=recipe.height,
             width=recipe.width,
-            width_multiplier=recipe.width_multiplier,
+            macro=recipe.macro,
         )
         self.device = set_up(execution, recipe.precision)
         self.batches = Batches(
@@ -60,10 +63,12 @@ class TrainRun:
             device=self.device,
         )
         self.position = Position(recipe.epochs, max(len(data.train_rows) // recipe.batch.size, 1))
-        model = build_network(
-            genotype, recipe.neck, data.identities, width_multiplier=recipe.width_multiplier
-        )
+        model = build_network(genotype, recipe.neck, data.identities, recipe.macro)
         initialise(model, torch.Generator().manual_seed(stream(train_seed, "weights")))
+        if weights is not None:
+            load_weights(model.backbone, backbone_weights(weights, genotype), weights.place)
+        elif recipe.weights:
+            raise InputError(f"weights: {recipe.weights} is asked for, but no file is given. Give its file.")
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
         self.untrained: dict[str, Any] | None = None
@@ -193,34 +198,12 @@ def pack_model(model: ReIDModel, recipe: TrainRecipe, genotype: Genotype, identi
 
 def unpack_model(data: bytes, place: str) -> tuple[ReIDModel, TrainRecipe, Genotype]:
     """The network of a model file, its weights loaded strictly, in eval mode on the CPU."""
-    content = from_bytes(data, place, keys=("version", "genotype", "recipe", "identities", "weights"))
-    if content["version"] != MODEL_VERSION:
-        raise InputError(
-            f"{place}: version {content['version']!r} of the model format; this release reads "
-            f"{MODEL_VERSION}. Use the release that wrote it, or a newer one."
-        )
+    content = read_model(data, place)
     try:
         recipe = from_plain(TrainRecipe, json.loads(content["recipe"]), f"{place}.recipe")
     except json.JSONDecodeError:
         raise InputError(f"{place}: its recipe is damaged. Train the network again.") from None
     genotype = Genotype.from_json(content["genotype"], f"{place}.genotype")
-    model = build_network(
-        genotype, recipe.neck, content["identities"], width_multiplier=recipe.width_multiplier
-    )
+    model = build_network(genotype, recipe.neck, content["identities"], recipe.macro)
     load_weights(model, content["weights"], place)
     return model.eval(), recipe, genotype
-
-
-def load_weights(model: ReIDModel, weights: Mapping[str, Tensor], place: str) -> None:
-    """Load strictly; InputError that lists every missing, unexpected and misshapen weight."""
-    known = model.state_dict()
-    problems = [f"{place}: no weight {name}." for name in known if name not in weights]
-    problems += [f"{place}: unexpected weight {name}." for name in weights if name not in known]
-    problems += [
-        f"{place}: {name} has shape {tuple(weights[name].shape)}, the network's is {tuple(tensor.shape)}."
-        for name, tensor in known.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    if problems:
-        raise InputError(*problems)
-    model.load_state_dict(weights, strict=True)

@@ -26,7 +26,7 @@ from autoreid.recipes import Execution, SearchRecipe
 from autoreid.searching import split_positions
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
-from search_spaces.relaxations import Branches, one_hot
+from search_spaces.relaxations import one_hot
 
 
 def check_ranking(labels: np.ndarray, cameras: np.ndarray, what: str, remedy: str) -> None:
@@ -88,13 +88,10 @@ def score_in_supernet(
         "Hold out more images in the search (split), or select by the rule 'retrain'.",
     )
     device = set_up(execution, recipe.precision)
-    model = build_supernet(
-        recipe.space, recipe.neck, data.identities, width_multiplier=recipe.width_multiplier
-    )
+    model = build_supernet(recipe.space, recipe.neck, data.identities, recipe.macro)
     model.load_state_dict(weights, strict=True)
     model = model.to(device).eval()
-    chosen = one_hot(find_space(recipe.space).places, genotype)
-    branches = {place: Branches(b.indices, b.weights.to(device)) for place, b in chosen.items()}
+    branches = one_hot(find_space(recipe.space).places, genotype, device)
 
     def embed(images: Tensor) -> Tensor:
         pulse()

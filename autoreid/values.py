@@ -15,7 +15,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from search_spaces.errors import InputError, Problems, unknown
@@ -184,11 +184,38 @@ def _bounds_problem(field: dataclasses.Field[Any], value: Any) -> str | None:
     return None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spelling:
+    """A name in [low, high] that stands for several fields, such as one that Python cannot name.
+
+    A value class lists its spellings in the class variable `spellings`.
+    """
+
+    low: float
+    high: float
+    fields: Callable[[float], Mapping[str, Any]]
+
+
+def _spell(value: Any, spelling: Spelling, given: Any, place: str, problems: Problems) -> Any:
+    try:
+        number = coerce(float, given)
+    except (ValueError, TypeError):
+        problems.add(place, f"{given!r} is not a number.")
+        return value
+    if not spelling.low <= number <= spelling.high:
+        problems.add(place, f"{number:g} is not between {spelling.low:g} and {spelling.high:g}.")
+        return value
+    return dataclasses.replace(value, **spelling.fields(number))
+
+
 def _set_field(value: Any, path: list[str], given: Any, place: str, problems: Problems) -> Any:
     known = fields_of(type(value))
     name = path[0]
+    spellings: Mapping[str, Spelling] = getattr(type(value), "spellings", {})
+    if path == [name] and name in spellings:
+        return _spell(value, spellings[name], given, place, problems)
     if name not in known:
-        problems.add(place, unknown("field", name, known))
+        problems.add(place, unknown("field", name, [*known, *spellings]))
         return value
     kind, field = known[name]
     if dataclasses.is_dataclass(kind):

@@ -20,7 +20,8 @@ from autoreid.data.pedestrians import render
 from autoreid.data.source import DataSource
 from autoreid.evaluation.ranking import PROTOCOL, rank_features
 from autoreid.feed import PreparedData, prepare
-from autoreid.recipes import CDNET_TRAIN, Execution
+from autoreid.published import CDNET_TRAIN
+from autoreid.recipes import Execution
 from autoreid.values import override
 from search_spaces.published import PUBLISHED
 

@@ -1,32 +1,26 @@
 """The cell space of DARTS in the ResNet macro of Auto-ReID: supernet and derived network.
 
 A cell has two inputs, the outputs of the two cells before it, and four blocks; a block sums what its edges
-bring from the inputs and the blocks before it, and the cell's output is its four blocks side by side. A place
-of the space is an edge: `normal.b2.i0` leads from input 0 to block 2. In a genotype every block has two
-edges; the others are `none`. Source: Auto-ReID, sections 3.1 and 3.2.
+bring from the inputs and the blocks before it, and the cell's output is its four blocks side by side. Source:
+Auto-ReID, sections 3.1 and 3.2.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from search_spaces.errors import InputError, Problems
 from search_spaces.genotype import Genotype
-from search_spaces.macro import Macro
+from search_spaces.macro import MACRO, Macro
 from search_spaces.operations import NONE, FactorizedReduce, ReLUConvNorm, operation
 from search_spaces.relaxations import Branches
-from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
+from search_spaces.space import Backbone, FeatureMaps, Supernet
 
 BLOCKS = 4
 KINDS = ("normal", "reduce")
-KEPT = 2  # edges of a block in a genotype
-MACRO = Macro()
-
 # What an edge does to a map: (key of the edge, map) -> map.
 Edge = Callable[[str, Tensor], Tensor]
 
@@ -176,8 +170,12 @@ def _map_channels(macro: Macro) -> tuple[int, int]:
     return third, fourth
 
 
+def _cells_of(blocks: nn.ModuleList) -> list[list[nn.Module]]:
+    return [list(block.children()) for block in blocks]
+
+
 def _walk(
-    blocks: nn.ModuleList, x: Tensor, cell: Callable[[nn.Module, Tensor, Tensor], Tensor]
+    blocks: Iterable[Iterable[nn.Module]], x: Tensor, cell: Callable[[nn.Module, Tensor, Tensor], Tensor]
 ) -> FeatureMaps:
     """Through all cells; the maps after the third and the fourth block."""
     before, last, maps = x, x, []
@@ -201,7 +199,7 @@ class CellNetwork(Backbone):
         self.channels = _map_channels(macro)
 
     def forward(self, images: Tensor) -> FeatureMaps:
-        return _walk(self.blocks, self.stem(images), lambda cell, before, last: cell(before, last))
+        return _walk(_cells_of(self.blocks), self.stem(images), lambda cell, before, last: cell(before, last))
 
 
 class CellSupernet(Supernet):
@@ -217,7 +215,7 @@ class CellSupernet(Supernet):
         self.options = options
 
     def forward(self, images: Tensor, branches: Mapping[str, Branches]) -> FeatureMaps:
-        return _walk(self.blocks, self.stem(images), lambda cell, *maps: cell(*maps, branches))
+        return _walk(_cells_of(self.blocks), self.stem(images), lambda cell, *maps: cell(*maps, branches))
 
     def inherited(self, genotype: Genotype) -> dict[str, Tensor]:
         """The weights of one architecture; the norms that a search has without parameters get 1 and 0."""
@@ -245,102 +243,3 @@ class CellSupernet(Supernet):
         if chosen.endswith("pool_3x3"):
             return None  # its norm belongs to the search
         return ".".join([*parts[:5], *parts[7:]])
-
-
-@dataclass(frozen=True, slots=True)
-class CellSpace:
-    """Cells whose edges carry one of `options`, `none` among them."""
-
-    id: str
-    options: tuple[str, ...]
-
-    @property
-    def places(self) -> dict[str, tuple[str, ...]]:
-        return {place_of(kind, key): self.options for kind in KINDS for key, _, _ in edge_keys()}
-
-    def check(self, genotype: Genotype) -> None:
-        """InputError, with every mistake, when the genotype is not of this space."""
-        check_choices(self, genotype)
-        problems = Problems()
-        for kind in KINDS:
-            for block in range(1, BLOCKS + 1):
-                kept = [place for place in _of_block(kind, block) if genotype[place] != NONE]
-                if len(kept) != KEPT:
-                    problems.add(
-                        f"genotype.choices.{kind}.b{block}",
-                        f"{len(kept)} edges. Choose an operation on two edges and none on the others.",
-                    )
-        problems.raise_if_any()
-
-    def derive(self, alphas: Mapping[str, Tensor]) -> Genotype:
-        """Every block's two strongest edges, and on each its strongest operation.
-
-        An edge is as strong as its largest softmax weight besides that of `none`. Ties: the lower input, then
-        the order of the options. Source: Auto-ReID, section 3.1, by DARTS.
-        """
-        choices = dict.fromkeys(self.places, NONE)
-        named = [number for number, name in enumerate(self.options) if name != NONE]
-        weights = {place: [softmax(alphas[place])[n] for n in named] for place in choices}
-        for kind in KINDS:
-            for block in range(1, BLOCKS + 1):
-                # Sorting keeps the order of equals.
-                ranked = sorted(_of_block(kind, block), key=lambda place: -max(weights[place]))
-                for place in ranked[:KEPT]:
-                    best = weights[place].index(max(weights[place]))
-                    choices[place] = self.options[named[best]]
-        return Genotype.of(self.id, choices)
-
-    def sample(self, generator: torch.Generator) -> Genotype:
-        """Two edges of every block and their operations, uniformly at random."""
-        choices = dict.fromkeys(self.places, NONE)
-        named = [name for name in self.options if name != NONE]
-        for kind in KINDS:
-            for block in range(1, BLOCKS + 1):
-                places = _of_block(kind, block)
-                for number in torch.randperm(len(places), generator=generator)[:KEPT].tolist():
-                    option = int(torch.randint(len(named), (1,), generator=generator))
-                    choices[places[number]] = named[option]
-        return Genotype.of(self.id, choices)
-
-    def supernet(self, macro: Macro = MACRO) -> CellSupernet:
-        check_macro(macro)
-        return CellSupernet(self.options, macro)
-
-    def network(self, genotype: Genotype, macro: Macro = MACRO) -> CellNetwork:
-        self.check(genotype)
-        check_macro(macro)
-        choices = {
-            kind: {key: name for key, _, _ in edge_keys() if (name := genotype[place_of(kind, key)]) != NONE}
-            for kind in KINDS
-        }
-        return CellNetwork(choices, macro)
-
-
-def softmax(alpha: Tensor) -> list[float]:
-    """Softmax weights, the same for the same alphas in any order: edges that tie must not differ in the last
-    digit."""
-    values = alpha.detach().double().tolist()
-    largest = max(values)
-    exponentials = [math.exp(value - largest) for value in values]
-    total = math.fsum(exponentials)
-    return [exponential / total for exponential in exponentials]
-
-
-def _of_block(kind: str, block: int) -> list[str]:
-    """The places of a block, by input."""
-    return [place_of(kind, key) for key, number, _ in edge_keys() if number == block]
-
-
-def check_macro(macro: Macro) -> None:
-    """InputError, with every mistake, where no cell network can be built like this."""
-    problems = Problems()
-    if len(macro.layers) != BLOCKS or min(macro.layers, default=0) < 1:
-        problems.add(
-            "layers", f"{list(macro.layers)} is not four numbers of 1 or more, such as [2, 2, 2, 2]."
-        )
-    if macro.channels < 1:
-        problems.add("channels", f"{macro.channels} is too small. Use 1 or more.")
-    if macro.width_multiplier != 1:
-        problems.add("width_multiplier", "a cell network has none. Use channels instead.")
-    if problems.found:
-        raise InputError(*problems.found)

@@ -6,13 +6,14 @@ Source: Combined Depth Space based Architecture Search for Person Re-identificat
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from search_spaces.genotype import Genotype
+from search_spaces.macro import MACRO, Macro
 from search_spaces.relaxations import Branches
 from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
 
@@ -244,9 +245,19 @@ class CombinedDepthSpace:
         numbers = torch.randint(len(options), (len(PLACES),), generator=generator).tolist()
         return Genotype.of(self.id, {p: options[n] for p, n in zip(PLACES, numbers, strict=True)})
 
-    def supernet(self, *, width_multiplier: float = 1.0) -> CombinedDepthSupernet:
-        return CombinedDepthSupernet(self.options, width_multiplier)
+    @property
+    def scales(self) -> tuple[str, ...]:
+        return ("width_multiplier",)
 
-    def network(self, genotype: Genotype, *, width_multiplier: float = 1.0) -> CombinedDepthNetwork:
+    def problems(
+        self, macro: Macro, height: int, genotype: Genotype | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Any size can be built."""
+        yield from ()
+
+    def supernet(self, macro: Macro = MACRO) -> CombinedDepthSupernet:
+        return CombinedDepthSupernet(self.options, macro.width_multiplier)
+
+    def network(self, genotype: Genotype, macro: Macro = MACRO) -> CombinedDepthNetwork:
         self.check(genotype)
-        return CombinedDepthNetwork(tuple(genotype[place] for place in PLACES), width_multiplier)
+        return CombinedDepthNetwork(tuple(genotype[place] for place in PLACES), macro.width_multiplier)

@@ -38,7 +38,8 @@ class Genotype:
         return dict(self.choices)[place]
 
     def __str__(self) -> str:
-        return f"{self.space}: " + " ".join(f"{place}={option}" for place, option in self.choices)
+        chosen = (f"{place}={option}" for place, option in self.choices if option != "none")
+        return f"{self.space}: " + " ".join(chosen)
 
     def plain(self) -> dict[str, Any]:
         """The genotype as plain JSON values."""

@@ -18,3 +18,6 @@ class Macro:
     channels: int = 64
     layers: tuple[int, ...] = (2, 2, 2, 2)
     drop_path: float = 0.0
+
+
+MACRO = Macro()

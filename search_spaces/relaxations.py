@@ -82,11 +82,12 @@ class TopK:
         return {place: tuple(sorted(row)) for place, row in zip(probabilities, flat, strict=True)}
 
 
-def one_hot(places: Mapping[str, tuple[str, ...]], genotype: Genotype) -> dict[str, Branches]:
+def one_hot(
+    places: Mapping[str, tuple[str, ...]], genotype: Genotype, device: torch.device | str = "cpu"
+) -> dict[str, Branches]:
     """The branches of one architecture: the chosen one at every place, of weight 1."""
-    return {
-        place: Branches((options.index(genotype[place]),), torch.ones(1)) for place, options in places.items()
-    }
+    one, choices = torch.ones(1, device=device), dict(genotype.choices)
+    return {place: Branches((options.index(choices[place]),), one) for place, options in places.items()}
 
 
 def relaxation(name: str, k: int | str) -> Relaxation:

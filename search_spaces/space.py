@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from search_spaces.errors import InputError, Problems, unknown
 from search_spaces.genotype import Genotype
+from search_spaces.macro import MACRO, Macro
 
 
 class FeatureMaps(NamedTuple):
@@ -65,11 +66,23 @@ class SearchSpace(Protocol):
         """One architecture, uniformly at random."""
         ...
 
-    def supernet(self, *, width_multiplier: float = 1.0) -> Supernet:
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """The fields of `Macro` that its networks have."""
+        ...
+
+    def problems(
+        self, macro: Macro, height: int, genotype: Genotype | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Why no network of this space can be built like this for images of this height, or not that of the
+        genotype: (field, message)."""
+        ...
+
+    def supernet(self, macro: Macro = MACRO) -> Supernet:
         """All architectures of this space in one."""
         ...
 
-    def network(self, genotype: Genotype, *, width_multiplier: float = 1.0) -> Backbone:
+    def network(self, genotype: Genotype, macro: Macro = MACRO) -> Backbone:
         """The network of one architecture."""
         ...
 

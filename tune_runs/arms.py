@@ -5,27 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from autoreid.errors import InputError, Problems, unknown
-from autoreid.recipes import (
-    SEARCH_RECIPES,
-    TRAIN_RECIPES,
-    SearchRecipe,
-    SelectRecipe,
-    TrainRecipe,
-    recipe_problems,
-)
+from autoreid.published import SEARCH_RECIPES, TRAIN_RECIPES
+from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe, recipe_problems
 from autoreid.values import override
 from search_spaces.genotype import Genotype
+from tune_runs.grid import KINDS, Axis, read_axes
 from tune_runs.protocol import read_select
+from tune_runs.random_arms import RandomArm, read_random
 from tune_runs.yaml_places import Document, Leaf
 
 Recipe = TypeVar("Recipe", SearchRecipe, TrainRecipe)
-KINDS = ("search", "train")
+# What an arm's networks come from, in words.
+SOURCES = {"search": "a search", "genotype": "a genotype", "random": "a random space"}
 LONGEST_NAME = 80
 
 
@@ -34,7 +31,8 @@ class Arm:
     """One line of a comparison: a search or a given genotype, and the training of its network, if any.
 
     `select` says how the best of its searches is selected, if it is. `network` is what the file calls the
-    genotype; `batch_places` says where the batch of a kind was given.
+    genotype. `random` says from where architectures are drawn, if they are. `batch_places` says where the
+    batch of a kind was given.
     """
 
     name: str
@@ -43,16 +41,15 @@ class Arm:
     train: TrainRecipe | None = None
     select: SelectRecipe | None = None
     network: str | None = None
+    random: RandomArm | None = None
     batch_places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One axis of the grid: the kind of recipe, the values of one of its fields, and its label in names."""
+class Recipes(NamedTuple):
+    """The recipes of an arm; None where it has no such work, or a mistake in it."""
 
-    kind: str
-    label: str
-    leaves: tuple[Leaf, ...]
+    search: SearchRecipe | None = None
+    train: TrainRecipe | None = None
 
 
 def read_arms(document: Document, folder: Path | None, problems: Problems) -> tuple[Arm, ...]:
@@ -61,9 +58,9 @@ def read_arms(document: Document, folder: Path | None, problems: Problems) -> tu
     `folder` is where paths of genotype files start; a campaign that is shipped has none.
     """
     names = document.at(("arms",))
-    axes = _axes(document, problems)
+    axes = read_axes(document, problems)
     arms: list[Arm] = []
-    used: set[Axis] = set()
+    used: set[str] = set()
     for name in names if isinstance(names, Mapping) else ():
         if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
             message = f"{name!r} is not a name. Give one line of 1 to {LONGEST_NAME} printable characters."
@@ -72,37 +69,11 @@ def read_arms(document: Document, folder: Path | None, problems: Problems) -> tu
         if isinstance(document.at(("arms", name)), Mapping):
             arms += _arms_of(document, folder, str(name), axes, used, problems)
     for axis in axes:
-        if axis not in used:
-            problems.add(axis.leaves[0].place, f"no arm has a {axis.kind}. Remove the axis.")
+        if axis.label not in used:
+            problems.add(axis.place, f"no arm has a {' and a '.join(axis.kinds)}. Remove the axis.")
     for name in {arm.name for arm in arms if sum(other.name == arm.name for other in arms) > 1}:
         problems.add(document.place(("arms",)), f"two arms are named {name!r}. Rename one.")
     return tuple(arms)
-
-
-def _axes(document: Document, problems: Problems) -> list[Axis]:
-    leaves = document.leaves(("grid",), problems)
-    fields = [name.rsplit(".", 1)[-1] for name in leaves]
-    axes: list[Axis] = []
-    for name, leaf in leaves.items():
-        kind, _, field = name.partition(".")
-        if kind not in KINDS or not field:
-            problems.add(leaf.place, "an axis is a field of search or of train, such as search.k.")
-        elif not isinstance(leaf.value, list) or not leaf.value:
-            problems.add(leaf.place, f"{leaf.value!r} is not a list of values. Write for example [1, 2].")
-        elif _repeated(leaf.value):
-            problems.add(leaf.place, "a value is listed twice. Remove one.")
-        else:
-            short = name.rsplit(".", 1)[-1]
-            label = short if fields.count(short) == 1 else name
-            prefix = f"{leaf.prefix}{kind}."
-            axes.append(Axis(kind, label, tuple(Leaf(field, value, prefix) for value in leaf.value)))
-    return axes
-
-
-def _repeated(values: list[Any]) -> bool:
-    """Whether a value is listed twice; 1 and true are two values."""
-    typed = [(type(value), value) for value in values]
-    return any(typed.count(value) > 1 for value in typed)
 
 
 def _arms_of(
@@ -110,55 +81,90 @@ def _arms_of(
     folder: Path | None,
     name: str,
     axes: Sequence[Axis],
-    used: set[Axis],
+    used: set[str],
     problems: Problems,
 ) -> Iterator[Arm]:
     """The arms that one entry of the file stands for: one for each point of the axes that it has."""
     path = ("arms", name)
     kinds = _kinds(document, name, problems)
-    given = document.at((*path, "genotype"))
-    genotype = (
-        None if given is None else _genotype(str(given), document, (*path, "genotype"), folder, problems)
-    )
-    defaults = {kind: document.leaves((kind,), problems) for kind in kinds}
-    own = {kind: document.leaves((*path, kind), problems) for kind in kinds}
-    mine = [axis for axis in axes if axis.kind in kinds]
-    used.update(mine)
-    for axis in mine:
-        fixed = own[axis.kind].get(axis.leaves[0].name)
-        if fixed is not None:
-            problems.add(fixed.place, "is an axis of the grid too. Remove one of the two.")
+    network = document.at((*path, "genotype"))
+    genotype = _genotype(document, (*path, "genotype"), folder, problems) if network is not None else None
+    mine = [axis for axis in axes if set(axis.kinds) <= set(kinds)]
+    used.update(axis.label for axis in mine)
+    _note_fixed(document, path, mine, problems)
     noted = len(problems.found)
-    seen: list[tuple[SearchRecipe | None, TrainRecipe | None]] = []
-    for point in itertools.product(*(axis.leaves for axis in mine)):
+    seen: list[Recipes] = []
+    for point in itertools.product(*(axis.values for axis in mine)):
         chosen = list(zip(mine, point, strict=True))
-        search = train = None
-        places: dict[str, str] = {}
-        for kind in kinds:
-            axes_of_kind = {leaf.name: leaf for axis, leaf in chosen if axis.kind == kind}
-            leaves = _merge([defaults[kind], own[kind], axes_of_kind])
-            place = document.place((*path, kind))
-            batch = leaves.get("batch.identities")
-            places[kind] = batch.place if batch else f"{place}.batch.identities"
-            if kind == "search":
-                search = _recipe(SEARCH_RECIPES, leaves, place, problems)
-            else:
-                train = _recipe(TRAIN_RECIPES, leaves, place, problems)
-        if (search, train) in seen and len(problems.found) == noted:
-            problems.add(point[-1].place, "two points of the grid are the same. Remove one of the values.")
+        recipes, places = _recipes(document, path, kinds, chosen, genotype, problems)
+        if recipes in seen and len(problems.found) == noted:
+            place = mine[-1].place
+            problems.add(place, "two points of the grid are the same. Remove one of the values.")
             continue
-        seen.append((search, train))
-        recipes = {"search": search, "train": train}
-        label = [name, *(f"{axis.label}={_words(leaf, recipes[axis.kind])}" for axis, leaf in chosen)]
-        network = None if genotype is None else str(given)
-        select = None
-        if search is not None:
-            select = read_select(document, train, problems)
-            batch = document.leaves(("select",)).get("train.batch.identities")
-            places["select"] = (
-                batch.place if batch else f"{document.place(('select',))}.train.batch.identities"
-            )
-        yield Arm(", ".join(label), search, genotype, train, select, network, places)
+        seen.append(recipes)
+        label = ", ".join([name, *(axis.words(value, recipes._asdict()) for axis, value in chosen)])
+        select = random = None
+        if recipes.search is not None:
+            select = read_select(document, recipes.train, problems)
+            places["select"] = _batch_place(document, ("select",))
+        if isinstance(document.at((*path, "random")), Mapping):
+            random = _random(document, (*path, "random"), recipes.train, problems)
+            places["random"] = document.place((*path, "random", "samples"))
+            places["random.train"] = _batch_place(document, (*path, "random"))
+        words = None if genotype is None else str(network)
+        yield Arm(label, recipes.search, genotype, recipes.train, select, words, random, places)
+
+
+def _note_fixed(document: Document, path: tuple[str, ...], axes: Sequence[Axis], problems: Problems) -> None:
+    """Fields of an arm that an axis of the grid sets too."""
+    for kind in KINDS:
+        own = document.leaves((*path, kind), problems)
+        for name in (name for axis in axes for name in axis.leaves(kind, None)):
+            if name in own:
+                problems.add(own[name].place, "is an axis of the grid too. Remove one of the two.")
+
+
+def _recipes(
+    document: Document,
+    path: tuple[str, ...],
+    kinds: Sequence[str],
+    chosen: Sequence[tuple[Axis, Any]],
+    genotype: Genotype | None,
+    problems: Problems,
+) -> tuple[Recipes, dict[str, str]]:
+    """The recipes of an arm at one point of the grid, and where the batch of each kind was given."""
+    recipes, places = Recipes(), {}
+    for kind in kinds:
+        layers = [document.leaves((kind,), problems), document.leaves((*path, kind), problems)]
+        leaves = _merge([*layers, *(axis.leaves(kind, value) for axis, value in chosen)])
+        place = document.place((*path, kind))
+        batch = leaves.get("batch.identities")
+        places[kind] = batch.place if batch else f"{place}.batch.identities"
+        if kind == "search":
+            recipes = Recipes(search=_recipe(SEARCH_RECIPES, leaves, place, problems, search_problems))
+            continue
+        given = document.at((*path, "random", "space"))
+        space = genotype.space if genotype else recipes.search.space if recipes.search else given
+        check = functools.partial(train_problems, space=space, genotype=genotype)
+        recipes = recipes._replace(train=_recipe(TRAIN_RECIPES, leaves, place, problems, check))
+    return recipes, places
+
+
+def _batch_place(document: Document, path: tuple[str, ...]) -> str:
+    """Where the batch of short trainings was given, or would be."""
+    batch = document.leaves(path).get("train.batch.identities")
+    return batch.place if batch else f"{document.place(path)}.train.batch.identities"
+
+
+def _random(
+    document: Document, path: tuple[str, ...], train: TrainRecipe | None, problems: Problems
+) -> RandomArm | None:
+    """The random side of an arm; its budget is that of the search of the file's defaults."""
+    budget = None
+    if document.at((*path, "budget")) is not None:
+        leaves = document.leaves(("search",))
+        budget = _recipe(SEARCH_RECIPES, leaves, document.place(("search",)), problems)
+    return read_random(document, path, train, budget, problems)
 
 
 def _kinds(document: Document, name: str, problems: Problems) -> list[str]:
@@ -166,27 +172,18 @@ def _kinds(document: Document, name: str, problems: Problems) -> list[str]:
     path = ("arms", name)
     given = document.at(path)
     search = "search" in given
-    if search and given.get("genotype") is not None:
-        problems.add(document.place(path), "has a search and a genotype. Keep one of them.")
-    if not search and given.get("genotype") is None:
-        problems.add(document.place(path), "has neither a search nor a genotype. Give one of them.")
+    sources = [key for key in SOURCES if (search if key == "search" else given.get(key) is not None)]
+    if len(sources) > 1:
+        which = " and ".join(SOURCES[key] for key in sources)
+        problems.add(document.place(path), f"has {which}. Keep one of them.")
+    if not sources:
+        message = "has neither a search nor a genotype. Give one of them, or 'random: SPACE'."
+        problems.add(document.place(path), message)
     train = given.get("train") if given.get("train") is not None else document.at(("train",))
-    if train is False and not search:
+    searches = search or document.at((*path, "random", "budget")) is not None
+    if train is False and not searches:
         problems.add(document.place(path), "has nothing to do: no search, and train is false.")
     return [kind for kind, wanted in (("search", search), ("train", train is not False)) if wanted]
-
-
-def _words(leaf: Leaf, recipe: SearchRecipe | TrainRecipe | None) -> str:
-    """The value of a leaf as the recipe holds it: `1e-3` and `0.001` read alike."""
-    value = leaf.value
-    if recipe is not None:
-        with contextlib.suppress(AttributeError):  # a field that is not there has been noted
-            value = functools.reduce(getattr, leaf.name.split("."), recipe)
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else str(value)
-    if isinstance(value, tuple):
-        return str(list(value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _merge(layers: Sequence[Mapping[str, Leaf]]) -> dict[str, Leaf]:
@@ -200,9 +197,16 @@ def _merge(layers: Sequence[Mapping[str, Leaf]]) -> dict[str, Leaf]:
 
 
 def _recipe(
-    recipes: Mapping[str, Recipe], leaves: dict[str, Leaf], place: str, problems: Problems
+    recipes: Mapping[str, Recipe],
+    leaves: dict[str, Leaf],
+    place: str,
+    problems: Problems,
+    check: Callable[[Recipe], Iterable[tuple[str, str]]] = lambda recipe: (),
 ) -> Recipe | None:
-    """The recipe that `recipe` names with the other leaves over it."""
+    """The recipe that `recipe` names with the other leaves over it.
+
+    `check` gives mistakes as (field, message), beside those that the recipe alone shows.
+    """
     named = leaves.pop("recipe", None)
     if named is None:
         problems.add(f"{place}.recipe", f"missing. Name a recipe. Known: {', '.join(sorted(recipes))}.")
@@ -215,33 +219,46 @@ def _recipe(
         recipe = override(recipe, {leaf.name: leaf.value}, leaf.prefix, problems)
     if not is_known:
         return None
-    mistakes = [*recipe_problems(recipe), *_space_problems(recipe)]
-    for name, message in mistakes:
+    for name, message in [*recipe_problems(recipe), *check(recipe)]:
         below = (leaf for leaf in leaves.values() if f"{leaf.name}.".startswith(f"{name}."))
         source = next(below, None)
         problems.add(source.place if source else f"{place}.{name}", message)
     return recipe
 
 
-def _space_problems(recipe: SearchRecipe | TrainRecipe) -> Iterator[tuple[str, str]]:
+def search_problems(recipe: SearchRecipe) -> Iterator[tuple[str, str]]:
+    """Why a space cannot be searched like this, as (field, message)."""
     from autoreid.searching import check_search  # deferred: loads torch
 
-    if isinstance(recipe, SearchRecipe):
-        try:
-            check_search(recipe)
-        except InputError as error:
-            for problem in error.problems:
-                field, _, message = problem.partition(": ")
-                yield field, message
+    try:
+        check_search(recipe)
+    except InputError as error:
+        for problem in error.problems:
+            field, _, message = problem.partition(": ")
+            yield field, message
+
+
+def train_problems(
+    recipe: TrainRecipe, space: object, genotype: Genotype | None
+) -> Iterator[tuple[str, str]]:
+    """Why the networks of a space, or that of a genotype, cannot be trained like this, as (field, message).
+
+    A space that is not known has been noted.
+    """
+    from search_spaces.registry import find_space  # deferred: loads torch
+
+    with contextlib.suppress(InputError):
+        if space is not None:
+            yield from find_space(str(space)).problems(recipe.macro, recipe.height, genotype)
 
 
 def _genotype(
-    given: str, document: Document, path: tuple[str, ...], folder: Path | None, problems: Problems
+    document: Document, path: tuple[str, ...], folder: Path | None, problems: Problems
 ) -> Genotype | None:
     from search_spaces.published import PUBLISHED
     from search_spaces.registry import find_space  # deferred: loads torch
 
-    place = document.place(path)
+    given, place = str(document.at(path)), document.place(path)
     if given in PUBLISHED:
         return PUBLISHED[given]
     file = Path(given).expanduser() if folder is None else folder / Path(given).expanduser()

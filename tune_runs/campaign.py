@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from autoreid.data.source import DataSource
 from autoreid.errors import InputError, Problems, unknown
@@ -19,6 +21,7 @@ from tune_runs.arms import Arm, read_arms
 from tune_runs.protocol import Protocol, read_protocol, selects
 from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form
+from tune_runs.weights import identify_weights
 from tune_runs.yaml_places import SETTING, Document, read_document, with_settings
 
 EXECUTION = Execution()
@@ -26,13 +29,15 @@ PLACEMENT = Placement()
 PROTOCOL = Protocol()
 # Keys that may hold a text alone: it stands for this field of their group.
 SHORT_FORMS = {"data": "set", "select": "rule"}
+ARM_SHORT_FORMS = {"random": "space"}
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
     """What is compared, on which data, and how often.
 
-    `text` is the file as it was read, `settings` what `--set` laid over it.
+    `text` is the file as it was read, `settings` what `--set` laid over it. `weights` are files of weights by
+    what the arms' recipes call them.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Campaign:
     baseline: str | None = None
     execution: Execution = EXECUTION
     placement: Placement = PLACEMENT
+    weights: Mapping[str, Path] = field(default_factory=dict, compare=False)
 
     @property
     def repeats(self) -> int:
@@ -84,15 +90,15 @@ def read_campaign(
     InputError holds every mistake.
     """
     document = read_document(text, file)
-    _write_out(document)  # before the settings, which may change a field of it; after them for their own
+    _spell_out(document.values)
     document = with_settings(document, settings)
-    _write_out(document)
+    _spell_out(document.values)  # settings have short forms too
     problems = Problems()
     form = read_form(document, problems)
     source = _source(document, folder, problems)
     execution, placement = _execution(document, problems)
     protocol = read_protocol(document, form, problems)
-    arms = read_arms(document, folder, problems)
+    arms, weights = identify_weights(read_arms(document, folder, problems), document, folder, problems)
     if arms and selects(document) and not any(arm.select for arm in arms):
         problems.add(document.place(("select",)), "no arm has a search. Remove it.")
     baseline = document.at(("baseline",))
@@ -112,14 +118,18 @@ def read_campaign(
         baseline=form.baseline,
         execution=execution,
         placement=placement,
+        weights=weights,
     )
 
 
-def _write_out(document: Document) -> None:
-    """Put groups in place of their short forms."""
-    for key, name in SHORT_FORMS.items():
-        if isinstance(document.values.get(key), str):
-            document.values[key] = {name: document.values[key]}
+def _spell_out(values: dict[str, Any]) -> None:
+    """Put groups in the place of their short forms."""
+    arms = values.get("arms")
+    entries = [arm for arm in arms.values() if isinstance(arm, dict)] if isinstance(arms, dict) else []
+    for group, forms in ((values, SHORT_FORMS), *((arm, ARM_SHORT_FORMS) for arm in entries)):
+        for key, name in forms.items():
+            if isinstance(group.get(key), str):
+                group[key] = {name: group[key]}
 
 
 def _line_of(problem: str, file: str) -> float:

@@ -27,6 +27,7 @@ from tune_runs.resources import Allotment, allot, this_machine
 from tune_runs.signals import Stop, end_by_force, interruptible, time_limit
 from tune_runs.site import StorageSite
 from tune_runs.states import State, states_of
+from tune_runs.weights import provide_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def launch(
         from autoreid.running import run_job  # deferred: loads torch
 
         allotment, plan, index = check_launch(campaign, write)
+        provide_weights(plan, storage.folder)
         decode_data(plan, index, write)
         if before is not None:
             before(plan, storage, allotment, write)
@@ -150,6 +152,7 @@ def run_plan(
     problems = description_problems(storage, states)
     if problems:
         raise InputError(*problems)
+    provide_weights(plan, storage.folder)
     stop = Stop(functools.partial(end_by_force, set(descendants())))
     dispatch = _dispatch(plan, storage, states, allotment.slots, stop, write)
     left = len(dispatch.releases.unfinished)

@@ -17,6 +17,7 @@ from tune_runs.campaign import Campaign
 from tune_runs.descriptions import description_problems
 from tune_runs.manifest import change_of
 from tune_runs.planning import NO_DATA, Plan, check_batches, make_plan
+from tune_runs.random_arms import RandomArm
 from tune_runs.resources import allot, counted, this_machine
 from tune_runs.states import STATES, State, states_of
 
@@ -24,7 +25,9 @@ Plain = dict[str, Any]
 # Kinds of jobs in the order of the work, with the words for one and for several.
 KINDS: dict[JobKind, tuple[str, str]] = {
     "search": ("search", "searches"),
+    "random-search": ("random search", "random searches"),
     "select": ("selection", "selections"),
+    "pretrain": ("pretraining", "pretrainings"),
     "train": ("training", "trainings"),
 }
 
@@ -101,6 +104,7 @@ def _arm(arm: Arm) -> Plain:
         "arm": arm.name,
         "search": None if arm.search is None else _search_words(arm.search),
         "genotype": arm.network,
+        "random": None if arm.random is None else _random_words(arm.random),
         "select": None if arm.select is None else _select_words(arm.select),
         "train": None if arm.train is None else _train_words(arm.train),
     }
@@ -109,6 +113,15 @@ def _arm(arm: Arm) -> Plain:
 def _search_words(recipe: SearchRecipe) -> str:
     how = f"k={recipe.k}" if recipe.relaxation == "top-k" else recipe.relaxation
     return f"{recipe.space}, {how}, {_shared_words(recipe)}"
+
+
+def _random_words(random: RandomArm) -> str:
+    if random.search is None:
+        return f"{random.space}, one random architecture a repeat"
+    return (
+        f"{random.space}, random search: best of {random.search.samples} at the search's budget, "
+        f"{_shared_words(random.search.train)} each"
+    )
 
 
 def _train_words(recipe: TrainRecipe) -> str:
@@ -132,10 +145,10 @@ def _shared_words(recipe: SearchRecipe | TrainRecipe) -> str:
 
 def _work(counts: Mapping[JobKind, int]) -> str:
     """
-    >>> _work({"search": 1, "select": 0, "train": 2})
+    >>> _work({"search": 1, "random-search": 0, "select": 0, "train": 2})
     '1 search, 2 trainings'
     """
-    shown = [kind for kind in KINDS if counts[kind] or kind != "select"]
+    shown = [kind for kind in KINDS if counts[kind] or kind in ("search", "train")]
     return ", ".join(counted(counts[kind], *KINDS[kind]) for kind in shown)
 
 
@@ -163,7 +176,10 @@ def plan_text(plain: Plain) -> str:
     if plain["data_problem"]:
         lines += [f"  not readable here, so that it cannot run yet: {plain['data_problem']}"]
     lines += [f"repeats: {plain['repeats']}; arms: {len(plain['arms'])}", *_protocol_lines(plain)]
-    rows = [(arm["arm"], arm["search"] or arm["genotype"], arm["train"] or "-") for arm in plain["arms"]]
+    rows = [
+        (arm["arm"], arm["search"] or arm["genotype"] or arm["random"], arm["train"] or "-")
+        for arm in plain["arms"]
+    ]
     lines += table(("arm", "search or genotype", "training"), rows)
     jobs, done = plain["jobs"], plain["done"]
     shared = plain["entries"] - sum(jobs.values())
@@ -245,6 +261,8 @@ def _campaign_status(storage: Storage, name: str) -> Plain:
 def _epochs(job: Plain, state: State) -> int:
     """How many epochs a job takes. A selection that trains takes fewer where searches found the same."""
     recipe = job["recipe"]
+    if job["kind"] == "random-search":
+        return int(recipe["samples"]) * int(recipe["train"]["epochs"])
     if job["kind"] != "select":
         return int(recipe["epochs"])
     each = recipe["train"]["epochs"] if recipe["rule"] == "retrain" else 1

@@ -10,7 +10,8 @@ import numpy as np
 from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.splits import share
 from autoreid.errors import InputError, Problems
-from autoreid.jobs import Job, JobKind, search_job, select_job, train_job
+from autoreid.jobs import Job, JobKind, random_search_job, search_job, select_job, train_job
+from autoreid.recipes import RandomSearchRecipe, SelectRecipe
 from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
@@ -24,7 +25,7 @@ class Entry:
     """One cell of the campaign: which job answers for this repeat of this arm.
 
     An arm has one selection, which is of repeat 0; where the best genotype alone is trained, the repeats of
-    the trainings count these.
+    the trainings count these. `sampled` is the seed from which the architecture was drawn, if it was.
     """
 
     job: str
@@ -32,16 +33,19 @@ class Entry:
     repeat: int
     kind: JobKind
     network: str | None = None
+    sampled: int | None = None
 
     def plain(self) -> dict[str, str | int]:
-        """The entry as JSON values; `network` is there where the arm names the network it trains."""
+        """The entry as JSON values; `network` is there where the arm names the network it trains, and
+        `sampled` where the architecture was drawn."""
         plain: dict[str, str | int] = {
             "job": self.job,
             "arm": self.arm,
             "repeat": self.repeat,
             "kind": self.kind,
         }
-        return plain if self.network is None else plain | {"network": self.network}
+        plain |= {} if self.network is None else {"network": self.network}
+        return plain if self.sampled is None else plain | {"sampled": self.sampled}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,10 @@ def make_plan(campaign: Campaign, fingerprint: str) -> Plan:
     jobs: dict[str, Job] = {}
     for arm, repeat, job_id, job in _jobs(campaign, fingerprint):
         jobs.setdefault(job_id, job)
-        entries.setdefault((arm.name, job_id), Entry(job_id, arm.name, repeat, job.kind, arm.network))
+        drawn = arm.random is not None and arm.random.search is None
+        seed = campaign.protocol.seeds_of(repeat).search if drawn else None
+        entry = Entry(job_id, arm.name, repeat, job.kind, arm.network, seed)
+        entries.setdefault((arm.name, job_id), entry)
     return Plan(campaign, fingerprint, tuple(entries.values()), jobs)
 
 
@@ -88,7 +95,16 @@ def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, str,
                 given = job.id
                 searches[arm.name][given] = None
                 yield arm, repeat, given, job
-            if protocol.trained == "each" and arm.train is not None and given is not None:
+            elif arm.random is not None and arm.random.search is not None:
+                job = random_search_job(
+                    arm.random.search, fingerprint, split_seed=seeds.split, search_seed=seeds.search
+                )
+                given = job.id
+                yield arm, repeat, given, job
+            elif arm.random is not None:
+                given = _sampled(arm.random.space, seeds.search)
+            # Each repeat of a random arm is trained, also where searches are selected from.
+            if (protocol.trained == "each" or arm.random) and arm.train is not None and given is not None:
                 job = train_job(arm.train, fingerprint, given, train_seed=seeds.train)
                 yield arm, repeat, job.id, job
     selected: dict[str, str] = {}
@@ -108,6 +124,12 @@ def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, str,
                 yield arm, training, job.id, job
 
 
+def _sampled(space: str, seed: int) -> Genotype:
+    from autoreid.random_search import sampled  # deferred: loads torch
+
+    return sampled(space, seed)
+
+
 def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
     """The plan on the campaign's data, which must be there and fit; InputError where it does not."""
     from autoreid.data.source import open_index
@@ -118,7 +140,8 @@ def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
 
 
 def check_batches(campaign: Campaign, index: ImageIndex) -> None:
-    """InputError where a batch has more identities than it is drawn from, or a selection can take no mAP."""
+    """InputError where a batch has more identities than it is drawn from, where a selection can take no mAP,
+    or where a random search's budget is too small."""
     rows = index.rows("train")
     known = len(np.unique(index.identities[rows]))
     problems = Problems()
@@ -129,14 +152,44 @@ def check_batches(campaign: Campaign, index: ImageIndex) -> None:
                 message = f"{recipe.batch.identities}, but the training set has {known}. Use at most {known}."
                 problems.add(place, message)
         if arm.select is not None and arm.select.rule == "retrain":
-            kept = known - share(known, arm.select.fraction, "identities")
-            wanted = arm.select.train.batch.identities
-            if wanted > kept:
-                message = f"{wanted}, but a selection trains on {kept} of {known}. Use at most {kept}."
-                problems.add(arm.batch_places.get("select", "select.train.batch.identities"), message)
-    if any(arm.select for arm in campaign.arms):
+            _check_short(arm, "select", arm.select, known, problems)
+        if arm.random is not None and arm.random.search is not None:
+            _check_short(arm, "random.train", arm.random.search, known, problems)
+            _check_budget(campaign, arm, arm.random.search, index, problems)
+    compared = {
+        "select": any(arm.select for arm in campaign.arms),
+        "budget: search": any(arm.random and arm.random.search for arm in campaign.arms),
+    }
+    if any(compared.values()):
         seen = np.unique(np.stack([index.identities[rows], index.cameras[rows]], axis=1), axis=0)[:, 0]
         if len(seen) == known:
-            problems.add("data", "no training identity was seen by two cameras: leave 'select' out.")
+            named = " and ".join(f"'{key}'" for key, there in compared.items() if there)
+            problems.add("data", f"no training identity was seen by two cameras: leave {named} out.")
     if problems.found:
         raise InputError(*dict.fromkeys(problems.found))
+
+
+def _check_short(
+    arm: Arm, kind: str, recipe: SelectRecipe | RandomSearchRecipe, known: int, problems: Problems
+) -> None:
+    """Whether the identities that short trainings keep fill a batch."""
+    kept = known - share(known, recipe.fraction, "identities")
+    wanted = recipe.train.batch.identities
+    if wanted > kept:
+        what = "selection" if kind == "select" else "random search"
+        message = f"{wanted}, but a {what} trains on {kept} of {known}. Use at most {kept}."
+        problems.add(arm.batch_places.get(kind, f"{kind}.batch.identities"), message)
+
+
+def _check_budget(
+    campaign: Campaign, arm: Arm, recipe: RandomSearchRecipe, index: ImageIndex, problems: Problems
+) -> None:
+    """Whether the budget of a random search gives every sample a batch in each of its epochs."""
+    from autoreid.random_search import weight_images  # deferred: loads torch
+
+    labels = np.unique(index.identities[index.rows("train")], return_inverse=True)[1]
+    try:
+        recipe.steps(weight_images(recipe, labels, campaign.protocol.seeds.split))
+    except InputError as error:
+        for problem in error.problems:
+            problems.add(arm.batch_places.get("random", "samples"), problem.removeprefix("samples: "))

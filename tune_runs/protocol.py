@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from autoreid.errors import Problems
-from autoreid.recipes import SELECT_RECIPES, SelectRecipe, TrainRecipe, recipe_problems, shortened
+from autoreid.published import SELECT_RECIPES, shortened
+from autoreid.recipes import SelectRecipe, TrainRecipe, recipe_problems
 from autoreid.values import bounded, override
 from tune_runs.schema import LARGEST_SEED, MOST_REPEATS, CampaignFile
 from tune_runs.yaml_places import Document

@@ -45,13 +45,14 @@ LARGEST_SEED = 2**63 - 1
 
 
 class ArmFile(BaseModel):
-    """One arm: what is searched, or which network is trained, and how."""
+    """One arm: what is searched, or which network is trained, or from where networks are drawn, and how."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     search: Group = None
     train: GroupOrFalse = None
     genotype: Text = None
+    random: Group = None
 
 
 class CampaignFile(BaseModel):
@@ -143,4 +144,4 @@ def _messages(document: Document, error: ValidationError) -> Iterator[tuple[str,
 def _remedy(path: tuple[str, ...]) -> str:
     if len(path) == 1:
         return CampaignFile.model_fields[path[0]].description or "Give a value, or remove the key."
-    return "Write 'search: {...}' or 'genotype: NAME' below it."
+    return "Write 'search: {...}', 'genotype: NAME' or 'random: SPACE' below it."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from autoreid.errors import InputError
-from autoreid.recipes import SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.published import SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.storage import Storage
 from autoreid.values import canonical
 from autoreid.version import ENGINE_REVISION

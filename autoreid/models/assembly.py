@@ -7,17 +7,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from autoreid.models.necks import BLNeck, BNNeck, Branch, FBLNeck, build_neck
+from autoreid.models.necks import AnyNeck, Branch, build_neck
 from autoreid.recipes import Neck
 from search_spaces.genotype import Genotype
+from search_spaces.macro import MACRO, Macro
 from search_spaces.registry import find_space
 from search_spaces.relaxations import Branches
+from search_spaces.space import Backbone, Supernet
 
 
 class ReIDModel(nn.Module):
     """images (batch, 3, h, w) -> one `Branch` per pair of losses; `embed` gives the inference feature."""
 
-    def __init__(self, backbone: nn.Module, neck: BNNeck | BLNeck | FBLNeck) -> None:
+    def __init__(self, backbone: Backbone, neck: AnyNeck) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck
@@ -33,7 +35,7 @@ class ReIDModel(nn.Module):
 class SearchModel(nn.Module):
     """A supernet and a neck; the branches to compute come with every call."""
 
-    def __init__(self, supernet: nn.Module, neck: BNNeck | BLNeck | FBLNeck) -> None:
+    def __init__(self, supernet: Supernet, neck: AnyNeck) -> None:
         super().__init__()
         self.supernet = supernet
         self.neck = neck
@@ -60,19 +62,15 @@ def initialise(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.bias)
 
 
-def build_network(
-    genotype: Genotype, neck: Neck, identities: int, *, width_multiplier: float = 1.0
-) -> ReIDModel:
+def build_network(genotype: Genotype, neck: Neck, identities: int, macro: Macro = MACRO) -> ReIDModel:
     """The trainable network of a genotype: its backbone and the neck for `identities` classes."""
     space = find_space(genotype.space)
     space.check(genotype)
-    backbone = space.network(genotype, width_multiplier=width_multiplier)
+    backbone = space.network(genotype, macro)
     return ReIDModel(backbone, build_neck(neck, backbone.channels, identities))
 
 
-def build_supernet(
-    space_id: str, neck: Neck, identities: int, *, width_multiplier: float = 1.0
-) -> SearchModel:
+def build_supernet(space_id: str, neck: Neck, identities: int, macro: Macro = MACRO) -> SearchModel:
     """The supernet of a space with a neck for `identities` classes."""
-    supernet = find_space(space_id).supernet(width_multiplier=width_multiplier)
+    supernet = find_space(space_id).supernet(macro)
     return SearchModel(supernet, build_neck(neck, supernet.channels, identities))

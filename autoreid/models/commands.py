@@ -44,7 +44,9 @@ def _configure_complexity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="published names or genotype files")
     parser.add_argument("--height", type=int, default=256, help="image height in pixels (default: 256)")
     parser.add_argument("--width", type=int, default=128, help="image width in pixels (default: 128)")
-    parser.add_argument("--width-multiplier", type=float, default=1.0, help="of the backbone (default: 1)")
+    parser.add_argument("--width-multiplier", type=float, default=1.0, help="of CDNet's body (default: 1)")
+    parser.add_argument("--channels", type=int, default=64, help="of a cell network's nodes (default: 64)")
+    parser.add_argument("--layers", default="2,2,2,2", help="cells of its four blocks (default: 2,2,2,2)")
     parser.add_argument(
         "--identities", type=int, default=751, help="classes of the classifiers (default: 751)"
     )
@@ -59,8 +61,8 @@ def _run_complexity(options: argparse.Namespace) -> int:
     from autoreid.values import override
 
     problems = Problems()
-    size = {name: getattr(options, name) for name in ("height", "width", "width_multiplier")}
-    override(TrainRecipe(), size, "--", problems)
+    given = ("height", "width", "width_multiplier", "channels", "layers")
+    recipe = override(TrainRecipe(), {name: getattr(options, name) for name in given}, "--", problems)
     problems.found = [
         problem.replace("--width_multiplier", "--width-multiplier") for problem in problems.found
     ]
@@ -74,7 +76,17 @@ def _run_complexity(options: argparse.Namespace) -> int:
         except InputError as error:
             problems.extend(error.problems)
     problems.raise_if_any()
-    results = [measure(genotype, neck, identities=options.identities, **size) for genotype in genotypes]
+    results = [
+        measure(
+            genotype,
+            neck,
+            identities=options.identities,
+            height=recipe.height,
+            width=recipe.width,
+            macro=recipe.macro,
+        )
+        for genotype in genotypes
+    ]
     named = [{"model": m} | r.plain() for m, r in zip(options.models, results, strict=True)]
     lines = [
         f"{'model':<16} {'backbone':>11} {'inference':>11} {'training':>11} {'multiply-adds':>15} {'dim':>5}"

@@ -1,6 +1,7 @@
 """Necks: what stands between a backbone's maps and the losses, and what inference keeps of it.
 
-Source: CDNet, section 3.3 (BLNeck, FBLNeck); Bag of Tricks, as CDNet compares with it (BNNeck).
+Source: CDNet, section 3.3 (BLNeck, FBLNeck); Bag of Tricks, as CDNet compares with it (BNNeck); Auto-ReID,
+section 3.2 (EmbeddingHead).
 """
 
 from __future__ import annotations
@@ -133,8 +134,52 @@ class FBLNeck(nn.Module):
         return torch.cat([_pooled(maps.last), self._local(maps)], dim=1)
 
 
-def build_neck(neck: Neck, channels: tuple[int, int], identities: int) -> BNNeck | BLNeck | FBLNeck:
+class EmbeddingHead(nn.Module):
+    """The head of Auto-ReID: f = global average pool; dropout; g = BN of a linear layer; dropout; classifier.
+
+    Triplet acts on f, softmax on the logits. Inference takes f, or g. Source: Auto-ReID, section 3.2.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        identities: int,
+        *,
+        embedding: int = 512,
+        dropout: float = 0.5,
+        feature: str = "f",
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(channels, embedding), nn.BatchNorm1d(embedding)
+        )
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding, identities))
+        self.takes_g = feature == "g"
+        self.training_only = ("classifier",) if self.takes_g else ("embedding", "classifier")
+        self.feature_dim = embedding if self.takes_g else channels
+
+    def branches(self, maps: FeatureMaps) -> tuple[Branch, ...]:
+        feature = _pooled(maps.last)
+        return (Branch(feature, self.classifier(self.embedding(feature))),)
+
+    def embed(self, maps: FeatureMaps) -> Tensor:
+        feature = _pooled(maps.last)
+        return self.embedding(feature) if self.takes_g else feature
+
+
+AnyNeck = BNNeck | BLNeck | FBLNeck | EmbeddingHead
+
+
+def build_neck(neck: Neck, channels: tuple[int, int], identities: int) -> AnyNeck:
     """The neck that a recipe describes, for a backbone with these map channels."""
+    if neck.name == "embedding":
+        return EmbeddingHead(
+            channels[1],
+            identities,
+            embedding=neck.embedding,
+            dropout=neck.dropout,
+            feature=neck.feature,
+        )
     if neck.name == "bnneck":
         return BNNeck(channels[1], identities)
     if neck.name == "blneck" or neck.stripes == 0:

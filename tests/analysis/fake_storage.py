@@ -9,7 +9,8 @@ from typing import Any
 
 from autoreid.attempts import Attempt, Outcome
 from autoreid.jobs import Job, search_job, select_job, train_job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SelectRecipe
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.recipes import SelectRecipe
 from autoreid.storage import Storage
 from search_spaces.genotype import Genotype
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from fake_storage import ARMS, FakeCampaign
 from report_pages import grid, made, section
 
-from analysis.cautions import NO_RANDOM_ARM, PAIRED, mixtures
+from analysis.cautions import PAIRED, mixtures
 from analysis.collect import collect
 from analysis.pages import Page, Records
+from analysis.random_arms import NO_RANDOM_ARM
 
 FIRST, SECOND = ARMS
 

@@ -98,11 +98,11 @@ def test_cost_counts_failed_attempts(example_page: Page) -> None:
 def test_searches_networks_and_seeds(example_page: Page) -> None:
     """Milliseconds 3.2, 3.3, 3.4, 3.5: mean 3.35, sd 0.129."""
     assert grid(example_page, "Search", "Searches").rows[0] == (
-        *(FIRST, "4 of 4", "3.35 ± 0.13", "31.5 s", "2.10", "4"),
+        *(FIRST, "4 of 4", "15,360", "3.35 ± 0.13", "31.5 s", "2.10", "4"),
     )
     found = grid(example_page, "Search", "Genotypes found").rows
     assert [row[0] for row in found] == [FIRST] * 4 + [SECOND] * 2
-    assert found[0][4].startswith("mblock1 (3,5,1) · mblock2 ")
+    assert found[0][5].startswith("mblock1 (3,5,1) · mblock2 ")
     size = grid(example_page, "Networks", "Size").rows[0]
     assert size[3:] == ("128x64, x1", "1.747 M", "1.797 M", "2.900 M", "948.77 M", "955.06 M", "768")
     assert grid(example_page, "How to reproduce", "Seeds").rows[2][:5] == (FIRST, "3", "2", "12", "22")

@@ -15,7 +15,7 @@ from analysis.pages import Page
 from analysis.report import report
 from analysis.summary import summary_table
 from analysis.tables import read
-from autoreid.recipes import SELECT_RECIPES
+from autoreid.published import SELECT_RECIPES
 
 SUPERNET, RETRAIN = SELECT_RECIPES["supernet"], SELECT_RECIPES["retrain"]
 # The test scores of the fake trainings of this arm: 36, 39, 37, 40.

@@ -150,7 +150,12 @@ def test_complexity_prints_one_object_or_a_list(capsys: pytest.CaptureFixture[st
     assert main(["complexity", "cdnet-top2", "--height", "256", "--width", "128", "--json"]) == 0
     one = json.loads(capsys.readouterr().out)
     assert one["multiply_adds"]["backbone"] == 948_771_840
-    assert one["params"] == {"backbone": 1_747_448, "inference": 1_796_600, "training": 2_963_414}
+    assert one["params"] == {
+        "backbone": 1_747_448,
+        "inference": 1_796_600,
+        "training": 2_963_414,
+        "printed_convention": 1_747_448 + 512 * 751 + 751,
+    }
     assert main(["complexity", "cdnet-top2", "cnet-top1", "--json"]) == 0
     assert [row["model"] for row in json.loads(capsys.readouterr().out)] == ["cdnet-top2", "cnet-top1"]
 

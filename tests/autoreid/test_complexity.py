@@ -6,6 +6,7 @@ import pytest
 
 from autoreid.complexity import Complexity, measure
 from autoreid.recipes import Neck
+from search_spaces.macro import Macro
 from search_spaces.published import PUBLISHED
 
 # Table 10: (beta, gamma) -> parameters in millions (with the FNeck's squeeze), multiply-adds in millions
@@ -49,7 +50,7 @@ def cdnet(beta: float = 1.0, gamma: float = 1.0, neck: Neck | None = None) -> Co
         identities=751,
         height=round(256 * gamma),
         width=round(128 * gamma),
-        width_multiplier=beta,
+        macro=Macro(width_multiplier=beta),
     )
 
 
@@ -100,3 +101,26 @@ def test_training_parameters_count_both_balances_and_classifiers() -> None:
     balances = (512 * 512 + 512) + (256 * 512 + 512) + 2 * 2 * 512
     classifiers = 2 * (512 * 751 + 751)
     assert found.params.training == found.params.inference + balances + classifiers
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "adds"),
+    [("darts-v2-net", 9_016_367, 1_689_344_000), ("gdas-v1-net", 13_457_839, None)],
+)
+def test_the_cell_networks_as_auto_reid_counts_them(name: str, params: int, adds: int | None) -> None:
+    """Printed: 13.5 M for GDAS; 9.1 M and 1.7 G for DARTS V2, near and not equal (docs/fidelity.md)."""
+    found = measure(PUBLISHED[name], Neck(name="embedding"), identities=751, height=384, width=128)
+    assert found.params.printed_convention == params
+    assert adds is None or found.multiply_adds.printed_convention == adds
+    assert found.feature_dim == 2048
+
+
+@pytest.mark.parametrize(
+    ("name", "millions", "billions"),
+    [("resnet18", 11.56, 1.78), ("resnet34", 21.67, 3.59), ("resnet50", 25.05, 4.01)],
+)
+def test_the_resnets_as_auto_reid_counts_them(name: str, millions: float, billions: float) -> None:
+    """Printed: 11.6, 21.7 and 25.1 M; 1.7, 3.4 and 3.8 G, about 5% lower (docs/fidelity.md)."""
+    found = measure(PUBLISHED[name], Neck(name="embedding"), identities=751, height=384, width=128)
+    assert round(found.params.printed_convention / 1e6, 2) == millions
+    assert round(found.multiply_adds.printed_convention / 1e9, 2) == billions

@@ -11,7 +11,8 @@ from autoreid.data.source import DataSource
 from autoreid.feed import PreparedData
 from autoreid.jobs import search_job, train_job
 from autoreid.models.assembly import build_supernet
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Execution
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.recipes import Execution
 from autoreid.running import build_run, run_job
 from autoreid.storage import Storage
 from autoreid.validation import score_in_supernet

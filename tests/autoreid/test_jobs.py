@@ -12,7 +12,8 @@ import pytest
 import autoreid.jobs
 from autoreid.errors import InputError
 from autoreid.jobs import Job, search_job, select_job, train_job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, recipe_problems
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
+from autoreid.recipes import recipe_problems
 from autoreid.values import fields_of, override, plain
 from search_spaces.published import PUBLISHED
 
@@ -48,11 +49,16 @@ def another(name: str, value: object) -> object:
         "cds-v1": "cs-v1",
         "supernet": "retrain",
         "retrain": "supernet",
+        "f": "g",
+        "": "imagenet",
+        "never": "eigenvalue",
     }
     if isinstance(value, str):
         return words[value]
     if isinstance(value, list):
         return [7]
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, int):
         return value + 1
     assert isinstance(value, float)

@@ -9,6 +9,7 @@ from autoreid.errors import InputError
 from autoreid.models.assembly import build_network, initialise
 from autoreid.models.necks import BLNeck, BNNeck, FBLNeck, build_neck
 from autoreid.recipes import Neck
+from search_spaces.macro import Macro
 from search_spaces.published import PUBLISHED
 from search_spaces.space import FeatureMaps
 
@@ -87,7 +88,7 @@ def test_more_stripes_than_rows_are_named() -> None:
 
 def test_initial_weights_depend_on_the_seed_alone() -> None:
     def weights(seed: int) -> dict[str, torch.Tensor]:
-        model = build_network(PUBLISHED["cnet-top2"], Neck(), 5, width_multiplier=0.1)
+        model = build_network(PUBLISHED["cnet-top2"], Neck(), 5, Macro(width_multiplier=0.1))
         initialise(model, torch.Generator().manual_seed(seed))
         return model.state_dict()
 

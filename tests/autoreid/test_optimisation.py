@@ -8,7 +8,8 @@ import torch
 
 from autoreid.feed import Batches, PreparedData
 from autoreid.optimisation import build_optimizer, learning_rate, set_learning_rate, stream
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Augmentation, Batch, Optimizer, Schedule
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.recipes import Augmentation, Batch, Optimizer, Schedule
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,8 @@ from autoreid.errors import DivergedError, InputError, RunError, StorageError
 from autoreid.feed import PreparedData
 from autoreid.folders import LocalFolder
 from autoreid.jobs import Job, search_job, train_job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Execution, SearchRecipe, TrainRecipe
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
 from autoreid.records import EPOCH_COLUMNS, measured
 from autoreid.running import Row, build_run, is_final, run_attempt, run_job
 from autoreid.snapshots import from_bytes, newest_checkpoint, to_bytes

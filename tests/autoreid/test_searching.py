@@ -10,7 +10,8 @@ from torch import Tensor
 
 from autoreid import losses
 from autoreid.feed import PreparedData
-from autoreid.recipes import CDNET_SEARCH, Execution
+from autoreid.published import CDNET_SEARCH
+from autoreid.recipes import Execution
 from autoreid.searching import SearchRun
 from autoreid.values import override
 

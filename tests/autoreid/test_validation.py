@@ -14,7 +14,8 @@ from autoreid.data.index import ImageIndex
 from autoreid.errors import InputError
 from autoreid.feed import PreparedData
 from autoreid.models.assembly import build_network, build_supernet
-from autoreid.recipes import CDNET_SEARCH, Execution, SearchRecipe, Split
+from autoreid.published import CDNET_SEARCH
+from autoreid.recipes import Execution, SearchRecipe, Split
 from autoreid.searching import SearchRun
 from autoreid.validation import check_ranking, divided, score_in_supernet, score_within
 from autoreid.values import override
@@ -78,7 +79,7 @@ def test_every_held_out_image_is_a_query_against_all_others() -> None:
 
 def supernet_weights(recipe: SearchRecipe, data: PreparedData) -> dict[str, torch.Tensor]:
     """A supernet whose norms are anything but their start: running means, variances and scales vary."""
-    model = build_supernet(recipe.space, recipe.neck, data.identities, width_multiplier=0.1)
+    model = build_supernet(recipe.space, recipe.neck, data.identities, recipe.macro)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for module in model.modules():
@@ -95,8 +96,8 @@ def alone(
     recipe: SearchRecipe, genotype: Genotype, weights: dict[str, torch.Tensor], classes: int
 ) -> torch.nn.Module:
     """The genotype's own network with the weights that the supernet hands down: no branches are in play."""
-    model = build_network(genotype, recipe.neck, classes, width_multiplier=recipe.width_multiplier)
-    supernet = find_space(recipe.space).supernet(width_multiplier=recipe.width_multiplier)
+    model = build_network(genotype, recipe.neck, classes, recipe.macro)
+    supernet = find_space(recipe.space).supernet(recipe.macro)
     supernet.load_state_dict({k.removeprefix("supernet."): v for k, v in weights.items() if "neck" not in k})
     model.backbone.load_state_dict(supernet.inherited(genotype))
     model.neck.load_state_dict({k.removeprefix("neck."): v for k, v in weights.items() if "neck" in k})

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoreid.errors import InputError
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SearchRecipe, TrainRecipe
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.recipes import SearchRecipe, TrainRecipe
 from autoreid.values import (
     bounded,
     canonical,

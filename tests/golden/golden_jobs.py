@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from autoreid.jobs import Job, search_job, select_job, train_job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.jobs import Job, pretrain_job, random_search_job, search_job, select_job, train_job
+from autoreid.pretrain_recipes import CDNET_PRETRAIN, PRETRAIN_RECIPES
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.recipes import RandomSearchRecipe
 from autoreid.values import override
 from autoreid.version import ENGINE_REVISION
 from search_spaces.published import PUBLISHED
@@ -23,10 +25,25 @@ BOTH = {
     "height": 128,
     "width": 64,
     "width_multiplier": 0.5,
-    "neck": {"name": "bnneck", "embedding": 256, "stripes": 3, "stripe_channels": 64},
+    "channels": 16,
+    "layers": [1, 2, 3, 4],
+    "neck": {
+        "name": "bnneck",
+        "embedding": 256,
+        "stripes": 3,
+        "stripe_channels": 64,
+        "dropout": 0.25,
+        "feature": "g",
+    },
     "batch": {"identities": 8, "images": 2},
     "augmentation": {"flip": 0.25, "pad": 4, "erasing": 0.0},
-    "objective": {"cross_entropy": 0.5, "triplet": 2.0, "margin": 0.1, "label_smoothing": 0.1},
+    "objective": {
+        "cross_entropy": 0.5,
+        "triplet": 2.0,
+        "margin": 0.1,
+        "label_smoothing": 0.1,
+        "soft_margin": True,
+    },
     "epochs": 7,
     "precision": "bf16",
 }
@@ -43,15 +60,44 @@ def optimizer(**schedule: object) -> dict[str, object]:
     }
 
 
-ALL_OF_TRAIN = BOTH | {"optimizer": optimizer(milestones=[3, 5], factor=0.2, end=0.001)}
-ALL_OF_SEARCH = ALL_OF_TRAIN | {
+OPTIMIZER = {"optimizer": optimizer(milestones=[3, 5], factor=0.2, end=0.001)}
+ALL_OF_TRAIN = BOTH | OPTIMIZER | {"drop_path": 0.2, "weights": f"sha256:{OTHER_DATA}"}
+ALL_OF_PRETRAIN = {
+    **{name: BOTH[name] for name in ("height", "width", "width_multiplier", "channels", "layers", "neck")},
+    **{name: BOTH[name] for name in ("epochs", "precision")},
+    **{"drop_path": 0.2, "batch": 64, "smallest_crop": 0.5, "pad": 3, "flip": 0.25, "label_smoothing": 0.1},
+    **OPTIMIZER,
+}
+ALL_OF_SEARCH = (
+    BOTH
+    | OPTIMIZER
+    | {
+        "space": "cs-v1",
+        "relaxation": "softmax",
+        "k": "all",
+        "split": {"name": "by-image", "held_out": 2, "fraction": 0.25},
+        "alpha_objective": {
+            "cross_entropy": 0.0,
+            "triplet": 0.3,
+            "margin": 0.2,
+            "label_smoothing": 0.2,
+            "soft_margin": True,
+        },
+        "alpha_optimizer": optimizer(milestones=[1], factor=0.3, end=0.002),
+        "alpha_scale": 0.02,
+        "early_stopping": "eigenvalue",
+    }
+)
+ALL_OF_RANDOM_SEARCH = {
     "space": "cs-v1",
-    "relaxation": "softmax",
-    "k": "all",
-    "split": {"name": "by-image", "held_out": 2, "fraction": 0.25},
-    "alpha_objective": {"cross_entropy": 0.0, "triplet": 0.3, "margin": 0.2, "label_smoothing": 0.2},
-    "alpha_optimizer": optimizer(milestones=[1], factor=0.3, end=0.002),
-    "alpha_scale": 0.02,
+    "samples": 3,
+    "fraction": 0.3,
+    "budget": {
+        "epochs": 7,
+        "batch": {"identities": 8, "images": 2},
+        "split": {"name": "by-image", "held_out": 2, "fraction": 0.25},
+    },
+    "train": ALL_OF_TRAIN,
 }
 
 
@@ -69,6 +115,15 @@ def golden_jobs() -> Iterator[tuple[str, Job]]:
     yield "search, every field", search_job(every_search, DATA, split_seed=0, search_seed=0)
     yield "train, every field", train_job(every_train, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
     yield "select, every field", select_job(every_select, DATA, FOUND_BY, split_seed=0, train_seed=0)
+    random_search = RandomSearchRecipe(train=TRAIN_RECIPES["auto-reid"])
+    yield "random-search", random_search_job(random_search, DATA, split_seed=1, search_seed=2)
+    every_random = override(random_search, ALL_OF_RANDOM_SEARCH)
+    yield "random-search, every field", random_search_job(every_random, DATA, split_seed=0, search_seed=0)
+    for name, recipe in PRETRAIN_RECIPES.items():
+        yield f"pretrain {name}", pretrain_job(recipe, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
+    every_pretrain = override(CDNET_PRETRAIN, ALL_OF_PRETRAIN)
+    network = PUBLISHED["cdnet-top2"]
+    yield "pretrain, every field", pretrain_job(every_pretrain, DATA, network, train_seed=0)
     yield "search, other seeds", search_job(CDNET_SEARCH, DATA, split_seed=3, search_seed=2**62)
     yield "search, other data", search_job(CDNET_SEARCH, OTHER_DATA, split_seed=0, search_seed=0)
     yield "train, other space", train_job(CDNET_TRAIN, DATA, PUBLISHED["cnet-top1"], train_seed=4)

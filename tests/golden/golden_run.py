@@ -27,7 +27,8 @@ from autoreid.data.augment import draw
 from autoreid.data.source import DataSource
 from autoreid.feed import Batches, PreparedData, prepare
 from autoreid.optimisation import stream
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, Execution
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.recipes import Execution
 from autoreid.searching import SearchRun, split_positions
 from autoreid.training import TrainRun
 from autoreid.values import override

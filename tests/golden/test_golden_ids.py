@@ -12,7 +12,9 @@ from golden_jobs import ALL_OF_SEARCH, ALL_OF_TRAIN, DATA, REMEDY, golden_ids, g
 
 import autoreid.jobs
 from autoreid.jobs import Job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.pretrain_recipes import CDNET_PRETRAIN
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.recipes import RandomSearchRecipe
 from autoreid.values import bounded, fields_of, override, plain
 from search_spaces.published import PUBLISHED
 
@@ -32,7 +34,9 @@ def test_they_cover_every_kind_recipe_field_and_input() -> None:
     for name, published in (
         ("search", CDNET_SEARCH),
         ("train", CDNET_TRAIN),
+        ("pretrain", CDNET_PRETRAIN),
         ("select", SELECT_RECIPES["retrain"]),
+        ("random-search", RandomSearchRecipe(train=TRAIN_RECIPES["cdnet"])),
     ):
         changed, before = (flat(plain(recipe)) for recipe in (jobs[f"{name}, every field"].recipe, published))
         same = {field for field in before if changed[field] == before[field]}

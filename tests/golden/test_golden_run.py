@@ -122,7 +122,9 @@ def test_momentum_is_noticed(data: PreparedData, monkeypatch: pytest.MonkeyPatch
 def test_a_margin_is_noticed(data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
     triplet = autoreid.losses.batch_hard_triplet
     monkeypatch.setattr(
-        autoreid.losses, "batch_hard_triplet", lambda *given: triplet(*given[:2], given[2] + 0.01)
+        autoreid.losses,
+        "batch_hard_triplet",
+        lambda *given, **how: triplet(*given[:2], given[2] + 0.01, **how),
     )
     assert {f"train/near/{name}" for name in ("loss", "triplet")} <= noticed(data, "train")
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from search_spaces.errors import InputError
+from search_spaces.macro import Macro
 from search_spaces.registry import SPACES
 from search_spaces.relaxations import Softmax, TopK
 
@@ -55,7 +56,7 @@ def test_supernet_gradient_is_equation_8_with_the_branches_own_outputs(k: int) -
     """Through a real supernet: dL/dalpha from each branch's output and the gradient that reaches it."""
     torch.manual_seed(0)
     space = SPACES["cs-v1"]
-    supernet = space.supernet(width_multiplier=0.25).double()
+    supernet = space.supernet(Macro(width_multiplier=0.25)).double()
     for parameter in supernet.parameters():  # a block begins as its shortcut, which would hide its branches
         if parameter.dim() == 1:
             torch.nn.init.uniform_(parameter, 0.5, 1.5)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from autoreid.errors import InputError
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
 from search_spaces.published import PUBLISHED
 from tune_runs.campaign import load_campaign, read_campaign, shipped_campaigns
 from tune_runs.protocol import Protocol, Seeds
@@ -55,7 +55,7 @@ def test_three_mistakes_are_reported_together_with_their_lines():
         "c.yaml:12: arms.cds.search.space: no space 'cds-v2'",
         "c.yaml:13: arms.cds.search.epohcs: no field 'epohcs'",
     ]
-    assert "Did you mean 'cds-v1'? Known: cds-v1, cs-v1." in problems_of(text)[1]
+    assert "Did you mean 'cds-v1'? Known: base-v1, cds-v1, cs-v1" in problems_of(text)[1]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,8 @@ def test_a_genotype_of_another_space_is_refused(tmp_path):
 def test_shipped_campaigns_are_found_by_name_and_are_valid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()
-    assert shipped_campaigns() == ["cdnet_table1", "demo"]
+    tables = ["auto_reid_lambda", "auto_reid_table1", "auto_reid_table2", "cdnet_table1"]
+    assert shipped_campaigns() == [*tables, "demo"]
     demo, table = (load_campaign(name) for name in ("demo", "cdnet_table1"))
     assert (len(demo.arms), demo.repeats, demo.source.set) == (1, 4, "rendered")
     assert [arm.search.k for arm in table.arms if arm.search] == [1, 2, 3, 4, "all"] * 2

@@ -11,7 +11,7 @@ from campaigns import FINGERPRINT, SMALL
 
 from autoreid.data.index import ImageIndex
 from autoreid.errors import InputError
-from autoreid.recipes import CDNET_TRAIN, SELECT_RECIPES, shortened
+from autoreid.published import CDNET_TRAIN, SELECT_RECIPES, shortened
 from autoreid.values import digest
 from tune_runs.campaign import Campaign, read_campaign
 from tune_runs.planning import Plan, check_batches, make_plan

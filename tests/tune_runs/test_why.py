@@ -5,7 +5,7 @@ from campaigns import FINGERPRINT, SMALL, small
 
 from autoreid.cli import main
 from autoreid.jobs import search_job, select_job, train_job
-from autoreid.recipes import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
 from autoreid.storage import Storage
 from autoreid.values import override
 from search_spaces.published import PUBLISHED

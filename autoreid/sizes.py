@@ -1,0 +1,29 @@
+"""Whether a recipe's sizes fit a space: told before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autoreid.recipes import SearchRecipe, TrainRecipe
+from search_spaces.genotype import Genotype
+from search_spaces.macro import Macro
+from search_spaces.space import SearchSpace
+
+SCALES = ("width_multiplier", "channels", "layers", "drop_path")
+
+
+def size_problems(
+    recipe: SearchRecipe | TrainRecipe, space: SearchSpace, genotype: Genotype | None = None
+) -> Iterator[tuple[str, str]]:
+    """Why the networks of a space, or that of a genotype, cannot be built as a recipe says: (field, message).
+
+    A size that the space's networks do not have may not be given another value than its default.
+    """
+    usual = type(recipe)()
+    for name in SCALES:
+        given = getattr(recipe, name, None)
+        if name not in space.scales and given != getattr(usual, name, None):
+            has = ", ".join(scale for scale in space.scales if hasattr(recipe, scale)) or "no sizes"
+            yield name, f"{given!r}, but networks of {space.id} have none. Leave it out. They have: {has}."
+    macro: Macro = recipe.macro
+    yield from space.problems(macro, recipe.height, genotype)

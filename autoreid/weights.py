@@ -1,0 +1,216 @@
+"""Weights that a training begins with: ImageNet's of a ResNet, or a file's.
+
+A recipe's `weights` are "" (from scratch), "imagenet" (torchvision's IMAGENET1K_V1, of ResNets), or
+"sha256:" and the digest of a file: the content of a file is part of a job's id, its path is not. People write
+the path, and `given` reads it. A file is what `autoreid train` writes, of which the backbone is taken, or a
+plain state dict of the backbone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from autoreid.errors import InputError, StorageError
+from autoreid.folders import Folder, sha256
+from autoreid.snapshots import from_bytes
+from search_spaces.genotype import Genotype
+
+IMAGENET = "imagenet"
+DIGEST = "sha256:"
+VARIABLE = "AUTOREID_IMAGENET_WEIGHTS"
+RESNETS = "resnet-v1"
+# The classes of ImageNet are no identities; nothing else of a file is left out.
+IMAGENET_CLASSIFIER = ("fc.weight", "fc.bias")
+MODEL_VERSION = 1
+MODEL_KEYS = ("version", "genotype", "recipe", "identities", "weights")
+
+
+class WeightFile(NamedTuple):
+    """The bytes of a file, and what messages call it."""
+
+    place: str
+    content: bytes
+
+
+def given(weights: str, genotype: Genotype, base: Path | None = None) -> tuple[str, WeightFile | None]:
+    """What a recipe's `weights` are called in ids, and the file that they are in; none from scratch.
+
+    A relative path starts at `base`. InputError where there is no such file.
+    """
+    if not weights:
+        return "", None
+    if weights == IMAGENET:
+        return IMAGENET, imagenet(genotype)
+    file = read_file((base or Path()) / Path(weights).expanduser())
+    digest = sha256(file.content)
+    if genotype.space == RESNETS and digest.startswith(_digest_of(_imagenet_url(genotype))):
+        return IMAGENET, file  # the same content is the same job
+    return DIGEST + digest, file
+
+
+def read_file(path: Path) -> WeightFile:
+    """The bytes of a file; InputError where it cannot be read."""
+    try:
+        return WeightFile(str(path), path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"weights: {path}: cannot be read ({error.strerror}). Give the model.pt of a training, a state "
+            "dict of the network, or imagenet."
+        ) from None
+
+
+def _imagenet_url(genotype: Genotype) -> str:
+    found: Any = torchvision.models.get_weight(f"ResNet{genotype['depth']}_Weights.IMAGENET1K_V1")
+    url: str = found.url
+    return url
+
+
+def _digest_of(url: str) -> str:
+    """The first digits of a file's SHA-256, which torchvision writes into its name.
+
+    >>> _digest_of("models/resnet50-0676ba61.pth")
+    '0676ba61'
+    """
+    return url.rsplit("-", 1)[-1].removesuffix(".pth")
+
+
+def check_imagenet(genotype: Genotype) -> None:
+    """InputError where there are no ImageNet weights of such a network."""
+    if genotype.space != RESNETS:
+        raise InputError(
+            "weights: 'imagenet' is torchvision's weights of resnet18, resnet34 or resnet50; this network is "
+            f"of {genotype.space}. Give a file of its own weights, or leave it out."
+        )
+
+
+def imagenet(genotype: Genotype) -> WeightFile:
+    """torchvision's weights of a ResNet: of its cache, of where the environment says, else fetched.
+
+    InputError, with every way, where they are in none of them.
+    """
+    check_imagenet(genotype)
+    url = _imagenet_url(genotype)
+    name, expected = url.rsplit("/", 1)[-1], _digest_of(url)
+    cached = Path(torch.hub.get_dir(), "checkpoints", name)
+    local = Path(os.environ[VARIABLE]).expanduser() if os.environ.get(VARIABLE) else None
+    if not cached.is_file() and local is not None:
+        cached = local / name if local.is_dir() else local
+    elif not cached.is_file():
+        try:
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(cached), expected, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"weights: {name} could not be fetched ({error}). Run once where the machine can fetch it, "
+                f"or have it as a local file: in {cached.parent}, named by {VARIABLE} (the file, or its "
+                "folder), or by --weights FILE (in a campaign, train.weights: FILE)."
+            ) from None
+    file = read_file(cached)
+    if not sha256(file.content).startswith(expected):
+        raise InputError(
+            f"weights: {cached}: not {name}: its SHA-256 does not begin with {expected}. Remove it, or give "
+            "other weights by their file: --weights FILE (in a campaign, train.weights: FILE)."
+        )
+    return file
+
+
+def _name(weights: str, genotype: Genotype) -> str:
+    """The name of a file of weights in a storage."""
+    if weights == IMAGENET:
+        return f"weights/{_imagenet_url(genotype).rsplit('/', 1)[-1]}"
+    return f"weights/{weights.removeprefix(DIGEST)}.pt"
+
+
+def provide(folder: Folder, weights: str, genotype: Genotype, path: Path | None = None) -> None:
+    """Put what a recipe's `weights` name into a storage, where every machine finds it; they are at `path`.
+
+    InputError where they are not, or are others by now.
+    """
+    name = _name(weights, genotype)
+    if name in folder.sizes("weights/"):
+        return
+    if path is None and weights != IMAGENET:
+        raise InputError(f"weights: {weights} is not in {folder}. Give the file itself: train.weights: FILE.")
+    found, file = given(str(path or weights), genotype)
+    if file is None or found != weights:
+        raise InputError(f"weights: {path} was changed since the campaign was read. Run it again.")
+    folder.write(name, file.content)
+
+
+def stored(folder: Folder, weights: str, genotype: Genotype) -> WeightFile | None:
+    """The file of a recipe's `weights` in a storage. StorageError where it is not there, or damaged."""
+    if not weights:
+        return None
+    if weights == IMAGENET:
+        check_imagenet(genotype)
+    name = _name(weights, genotype)
+    place = f"{folder}/{name}"
+    expected = _digest_of(name) if weights == IMAGENET else weights.removeprefix(DIGEST)
+    try:
+        content = folder.read(name)
+    except FileNotFoundError:
+        if weights == IMAGENET:
+            return imagenet(genotype)
+        raise StorageError(f"{place}: not there. Run the campaign again, which puts its weights.") from None
+    if not sha256(content).startswith(expected):
+        raise StorageError(f"{place}: its digest does not fit. Remove it and run the campaign again.")
+    return WeightFile(place, content)
+
+
+def read_model(data: bytes, place: str) -> dict[str, Any]:
+    """The content of a model file as `autoreid train` writes it; InputError for any other."""
+    content = from_bytes(data, place, MODEL_KEYS)
+    if content["version"] != MODEL_VERSION:
+        raise InputError(
+            f"{place}: version {content['version']!r} of the model format; this release reads "
+            f"{MODEL_VERSION}. Use the release that wrote it, or a newer one."
+        )
+    return content
+
+
+def backbone_weights(file: WeightFile, genotype: Genotype) -> dict[str, Tensor]:
+    """The weights of a backbone in a file; InputError where they are those of another architecture."""
+    content = from_bytes(file.content, file.place)
+    if not isinstance(content, Mapping):
+        raise InputError(f"{file.place}: no weights, but a {type(content).__name__}. Give a state dict.")
+    if "genotype" in content:
+        content = read_model(file.content, file.place)
+        of = Genotype.from_json(content["genotype"], f"{file.place}.genotype")
+        if of != genotype:
+            raise InputError(
+                f"{file.place}: weights of another network: {of} of {of.space}, not {genotype} of "
+                f"{genotype.space}. Train that one, or give weights of this one."
+            )
+        marked = {name.partition("."): weight for name, weight in content["weights"].items()}
+        return {name: weight for (part, _, name), weight in marked.items() if part == "backbone"}
+    alien = [name for name, weight in content.items() if not isinstance(weight, Tensor)]
+    if alien:
+        raise InputError(f"{file.place}: no weights: {', '.join(alien)}. Give a state dict of the backbone.")
+    if genotype.space == RESNETS:
+        content = {name: weight for name, weight in content.items() if name not in IMAGENET_CLASSIFIER}
+    # A counter that no network here reads; old files are without it.
+    counters = (name.removesuffix("running_mean") for name in content if name.endswith("running_mean"))
+    missing = {f"{norm}num_batches_tracked": torch.tensor(0) for norm in counters}
+    return missing | content
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], place: str) -> None:
+    """Load strictly; InputError that lists every missing, unexpected and misshapen weight."""
+    known = module.state_dict()
+    problems = [f"{place}: no weight {name}." for name in known if name not in weights]
+    problems += [f"{place}: unexpected weight {name}." for name in weights if name not in known]
+    problems += [
+        f"{place}: {name} has shape {tuple(weights[name].shape)}, the network's is {tuple(tensor.shape)}."
+        for name, tensor in known.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    if problems:
+        raise InputError(*problems)
+    module.load_state_dict(weights, strict=True)

@@ -1,0 +1,137 @@
+"""The cell spaces: places, derivation, random architectures. The networks are built in cells.py.
+
+A place of the space is an edge: `normal.b2.i0` leads from input 0 to block 2. In a genotype every block has
+two edges; the others are `none`. Source: Auto-ReID, section 3.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from search_spaces.cells import BLOCKS, KINDS, CellNetwork, CellSupernet, edge_keys, place_of
+from search_spaces.errors import InputError, Problems
+from search_spaces.genotype import Genotype
+from search_spaces.macro import MACRO, Macro
+from search_spaces.operations import NONE
+from search_spaces.part_aware import PARTS
+from search_spaces.space import check_choices
+
+KEPT = 2  # edges of a block in a genotype
+LAST_REDUCTION = 32  # how many times smaller the last map is than the images
+
+
+@dataclass(frozen=True, slots=True)
+class CellSpace:
+    """Cells whose edges carry one of `options`, `none` among them."""
+
+    id: str
+    options: tuple[str, ...]
+
+    @property
+    def places(self) -> dict[str, tuple[str, ...]]:
+        return {place_of(kind, key): self.options for kind in KINDS for key, _, _ in edge_keys()}
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        return ("channels", "layers", "drop_path")
+
+    def problems(
+        self, macro: Macro, height: int, genotype: Genotype | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Four blocks with cells in each; every part of a body needs a row of the last map."""
+        if len(macro.layers) != BLOCKS or min(macro.layers, default=0) < 1:
+            given = list(macro.layers)
+            yield "layers", f"{given} is not four numbers of 1 or more. Use for example [2, 2, 2, 2]."
+        used = self.options if genotype is None else [option for _, option in genotype.choices]
+        if "part_aware" not in used:
+            return
+        if macro.channels < 3:
+            yield "channels", f"{macro.channels} is too small for part_aware. Use 3 or more."
+        rows = -(-height // LAST_REDUCTION)
+        if rows < PARTS:
+            least = LAST_REDUCTION * (PARTS - 1) + 1
+            message = f"{height} gives a last map of {rows} rows, and part_aware has {PARTS} parts."
+            yield "height", f"{message} Use {least} or more."
+
+    def check(self, genotype: Genotype) -> None:
+        """InputError, with every mistake, when the genotype is not of this space."""
+        check_choices(self, genotype)
+        problems = Problems()
+        for kind in KINDS:
+            for block in range(1, BLOCKS + 1):
+                kept = [place for place in _of_block(kind, block) if genotype[place] != NONE]
+                if len(kept) != KEPT:
+                    problems.add(
+                        f"genotype.choices.{kind}.b{block}",
+                        f"{len(kept)} edges. Choose an operation on two edges and none on the others.",
+                    )
+        problems.raise_if_any()
+
+    def derive(self, alphas: Mapping[str, Tensor]) -> Genotype:
+        """Every block's two strongest edges, and on each its strongest operation.
+
+        An edge is as strong as its largest softmax weight besides that of `none`. Ties: the lower input, then
+        the order of the options. Source: Auto-ReID, section 3.1, by DARTS.
+        """
+        choices = dict.fromkeys(self.places, NONE)
+        named = [number for number, name in enumerate(self.options) if name != NONE]
+        weights = {place: [softmax(alphas[place])[n] for n in named] for place in choices}
+        for kind in KINDS:
+            for block in range(1, BLOCKS + 1):
+                # Sorting keeps the order of equals.
+                ranked = sorted(_of_block(kind, block), key=lambda place: -max(weights[place]))
+                for place in ranked[:KEPT]:
+                    best = weights[place].index(max(weights[place]))
+                    choices[place] = self.options[named[best]]
+        return Genotype.of(self.id, choices)
+
+    def sample(self, generator: torch.Generator) -> Genotype:
+        """Two edges of every block and their operations, uniformly at random."""
+        choices = dict.fromkeys(self.places, NONE)
+        named = [name for name in self.options if name != NONE]
+        for kind in KINDS:
+            for block in range(1, BLOCKS + 1):
+                places = _of_block(kind, block)
+                for number in torch.randperm(len(places), generator=generator)[:KEPT].tolist():
+                    option = int(torch.randint(len(named), (1,), generator=generator))
+                    choices[places[number]] = named[option]
+        return Genotype.of(self.id, choices)
+
+    def supernet(self, macro: Macro = MACRO) -> CellSupernet:
+        self._refuse(macro)
+        return CellSupernet(self.options, macro)
+
+    def network(self, genotype: Genotype, macro: Macro = MACRO) -> CellNetwork:
+        self.check(genotype)
+        self._refuse(macro, genotype)
+        choices = {
+            kind: {key: name for key, _, _ in edge_keys() if (name := genotype[place_of(kind, key)]) != NONE}
+            for kind in KINDS
+        }
+        return CellNetwork(choices, macro)
+
+    def _refuse(self, macro: Macro, genotype: Genotype | None = None) -> None:
+        """InputError, with every mistake, where no network can be built like this, whatever the images."""
+        found = [f"{n}: {m}" for n, m in self.problems(macro, LAST_REDUCTION * PARTS, genotype)]
+        if found:
+            raise InputError(*found)
+
+
+def softmax(alpha: Tensor) -> list[float]:
+    """Softmax weights, the same for the same alphas in any order: edges that tie must not differ in the last
+    digit."""
+    values = alpha.detach().double().tolist()
+    largest = max(values)
+    exponentials = [math.exp(value - largest) for value in values]
+    total = math.fsum(exponentials)
+    return [exponential / total for exponential in exponentials]
+
+
+def _of_block(kind: str, block: int) -> list[str]:
+    """The places of a block, by input."""
+    return [place_of(kind, key) for key, number, _ in edge_keys() if number == block]

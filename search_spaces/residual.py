@@ -1,0 +1,137 @@
+"""ResNet-18, 34 and 50 as a space of one place: baselines that are trained like any other architecture.
+
+The networks are torchvision's without pooling and classifier, name by name: its weights load strictly.
+Source: He et al., Deep residual learning; as in torchvision, a bottleneck's stride is in its 3x3 convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+from search_spaces.macro import MACRO, Macro
+from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
+
+WIDTHS = (64, 128, 256, 512)
+# Blocks of the four stages, and whether these are bottlenecks.
+DEPTHS: dict[str, tuple[tuple[int, ...], bool]] = {
+    "18": ((2, 2, 2, 2), False),
+    "34": ((3, 4, 6, 3), False),
+    "50": ((3, 4, 6, 3), True),
+}
+
+
+def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions, or a bottleneck of 1x1, 3x3, 1x1 with four times the channels; plus the input."""
+
+    def __init__(self, inputs: int, width: int, stride: int, bottleneck: bool) -> None:
+        super().__init__()
+        outputs = 4 * width if bottleneck else width
+        self.conv1 = _convolution(inputs, width, 1) if bottleneck else _convolution(inputs, width, 3, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _convolution(width, width, 3, stride if bottleneck else 1)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.bottleneck = bottleneck
+        if bottleneck:
+            self.conv3 = _convolution(width, outputs, 1)
+            self.bn3 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            shortcut = _convolution(inputs, outputs, 1, stride)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        if self.bottleneck:
+            inner = self.bn3(self.conv3(self.relu(inner)))
+        result: Tensor = self.relu(inner + self.downsample(x))
+        return result
+
+
+def _stage(inputs: int, width: int, count: int, stride: int, bottleneck: bool) -> nn.Sequential:
+    """Blocks in series, the first of them with the stride."""
+    first = ResidualBlock(inputs, width, stride, bottleneck)
+    outputs = 4 * width if bottleneck else width
+    return nn.Sequential(first, *(ResidualBlock(outputs, width, 1, bottleneck) for _ in range(1, count)))
+
+
+class ResNetBody(Backbone):
+    """A ResNet without pooling and classifier: the maps of its last two stages, at 1/16 and 1/32."""
+
+    def __init__(self, depth: str) -> None:
+        super().__init__()
+        blocks, bottleneck = DEPTHS[depth]
+        self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        outputs = [4 * width if bottleneck else width for width in WIDTHS]
+        self.layer1 = _stage(WIDTHS[0], WIDTHS[0], blocks[0], 1, bottleneck)
+        self.layer2 = _stage(outputs[0], WIDTHS[1], blocks[1], 2, bottleneck)
+        self.layer3 = _stage(outputs[1], WIDTHS[2], blocks[2], 2, bottleneck)
+        self.layer4 = _stage(outputs[2], WIDTHS[3], blocks[3], 2, bottleneck)
+        self.channels = (outputs[2], outputs[3])
+
+    def forward(self, images: Tensor) -> FeatureMaps:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        middle = self.layer3(self.layer2(self.layer1(x)))
+        return FeatureMaps(middle, self.layer4(middle))
+
+
+@dataclass(frozen=True, slots=True)
+class ResNetSpace:
+    """One place, `depth`. There is nothing to search in it: it has no supernet."""
+
+    id: str
+
+    @property
+    def places(self) -> dict[str, tuple[str, ...]]:
+        return {"depth": tuple(DEPTHS)}
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        return ()
+
+    def problems(
+        self, macro: Macro, height: int, genotype: Genotype | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Every image gives a last map; without a genotype it is the supernet that cannot be built."""
+        if genotype is None:
+            yield "space", self._no_supernet
+
+    @property
+    def _no_supernet(self) -> str:
+        return (
+            f"{self.id} cannot be searched: it has no supernet. Train resnet18, resnet34 or resnet50, or "
+            "search another space."
+        )
+
+    def check(self, genotype: Genotype) -> None:
+        """InputError, with every mistake, when the genotype is not of this space."""
+        check_choices(self, genotype)
+
+    def derive(self, alphas: Mapping[str, Tensor]) -> Genotype:
+        """The depth with the largest alpha; of equal ones the smallest network."""
+        return Genotype.of(self.id, {"depth": tuple(DEPTHS)[int(alphas["depth"].argmax())]})
+
+    def sample(self, generator: torch.Generator) -> Genotype:
+        """One of the depths, uniformly at random."""
+        number = int(torch.randint(len(DEPTHS), (1,), generator=generator))
+        return Genotype.of(self.id, {"depth": tuple(DEPTHS)[number]})
+
+    def supernet(self, macro: Macro = MACRO) -> Supernet:
+        raise InputError(f"space: {self._no_supernet}")
+
+    def network(self, genotype: Genotype, macro: Macro = MACRO) -> ResNetBody:
+        self.check(genotype)
+        return ResNetBody(genotype["depth"])

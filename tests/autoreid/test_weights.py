@@ -1,0 +1,287 @@
+"""What a training begins with: ImageNet weights and files, by content, strictly; nothing is fetched from
+outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+
+from autoreid import weights as module
+from autoreid.calls import train
+from autoreid.cli import main
+from autoreid.data.source import DataSource
+from autoreid.errors import InputError, StorageError
+from autoreid.feed import PreparedData
+from autoreid.folders import LocalFolder, sha256
+from autoreid.jobs import Job, train_job
+from autoreid.models.assembly import build_network, initialise
+from autoreid.published import CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
+from autoreid.recipes import Execution, TrainRecipe, recipe_problems
+from autoreid.running import run_job
+from autoreid.snapshots import to_bytes
+from autoreid.storage import Storage
+from autoreid.training import TrainRun, pack_model
+from autoreid.values import override
+from autoreid.weights import VARIABLE, WeightFile, backbone_weights, given, imagenet, provide, stored
+from search_spaces.genotype import Genotype
+from search_spaces.macro import Macro
+from search_spaces.published import PUBLISHED
+
+RESNET, CNET = PUBLISHED["resnet18"], PUBLISHED["cnet-top2"]
+SIZE = {"height": 64, "width": 32, "batch.identities": 4, "batch.images": 2, "epochs": 1}
+TRAIN = override(CDNET_TRAIN, SIZE | {"neck.name": "bnneck", "optimizer.learning_rate": 0.01})
+SMALL = replace(TRAIN, width_multiplier=0.1)
+CPU = Execution(device="cpu", threads=1)
+
+
+def plain_file(path: Path, content: dict[str, Any]) -> Path:
+    path.write_bytes(to_bytes(content))
+    return path
+
+
+def backbone_of(genotype: Genotype, seed: int = 3) -> dict[str, torch.Tensor]:
+    model = build_network(genotype, TRAIN.neck, 5, Macro(width_multiplier=0.1))
+    initialise(model, torch.Generator().manual_seed(seed))
+    return dict(model.backbone.state_dict())
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ResNet-18 with a classifier of its own, as torchvision writes its files."""
+    torch.manual_seed(1)
+    state = torchvision.models.resnet18(num_classes=3).state_dict()
+    counters = [name for name in state if name.endswith("num_batches_tracked")]
+    for name in counters:  # the files that torchvision offers are without them
+        del state[name]
+    file = plain_file(tmp_path_factory.mktemp("weights") / "any.pth", dict(state))
+    digest = sha256(file.read_bytes())
+    return file.rename(file.with_name(f"resnet18-{digest[:8]}.pth"))
+
+
+@pytest.fixture
+def offered(pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a folder the place that ImageNet weights are fetched from; at first it has none."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+    def offer(folder: Path) -> None:
+        monkeypatch.setattr(module, "_imagenet_url", lambda genotype: f"file://{folder / pretrained.name}")
+
+    offer(tmp_path / "nowhere")
+    return offer
+
+
+def test_imagenet_weights_are_the_first_ones_of_torchvision() -> None:
+    names = {name: module._imagenet_url(PUBLISHED[name]) for name in ("resnet18", "resnet34", "resnet50")}
+    assert {name: url.rsplit("/")[-1] for name, url in names.items()} == {
+        "resnet18": "resnet18-f37072fd.pth",
+        "resnet34": "resnet34-b627a593.pth",
+        "resnet50": "resnet50-0676ba61.pth",
+    }
+
+
+@pytest.mark.parametrize("way", ["cache", "file", "folder", "fetched"])
+def test_imagenet_weights_are_found_in_every_way(
+    way: str,
+    pretrained: Path,
+    offered: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cached = tmp_path / "torch/hub/checkpoints" / pretrained.name
+    if way == "cache":
+        cached.parent.mkdir(parents=True)
+        cached.write_bytes(pretrained.read_bytes())
+    elif way == "fetched":
+        offered(pretrained.parent)
+    else:
+        monkeypatch.setenv(VARIABLE, str(pretrained if way == "file" else pretrained.parent))
+    assert imagenet(RESNET).content == pretrained.read_bytes()
+    assert cached.is_file() is (way in ("cache", "fetched"))
+
+
+def test_weights_that_are_nowhere_name_both_ways_before_anything_is_written(
+    offered: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = [
+        "train",
+        "--genotype",
+        "resnet18",
+        "--weights",
+        "imagenet",
+        "--data",
+        "rendered",
+        "--out",
+        str(out),
+    ]
+    assert main([*command, "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "could not be fetched" in said and VARIABLE in said and "--weights FILE" in said
+    assert not out.exists()
+
+
+def test_other_bytes_are_not_imagenet_weights(
+    pretrained: Path, offered: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(plain_file(tmp_path / pretrained.name, {"other": torch.ones(1)})))
+    with pytest.raises(InputError, match="its SHA-256 does not begin with"):
+        imagenet(RESNET)
+
+
+@pytest.mark.parametrize("name", ["cnet-top2", "darts-v2-net"])
+def test_only_resnets_have_imagenet_weights(name: str) -> None:
+    with pytest.raises(InputError, match="resnet18, resnet34 or resnet50; this network is of"):
+        given("imagenet", PUBLISHED[name])
+
+
+def test_a_training_begins_with_them(pretrained: Path, small_data: PreparedData) -> None:
+    name, file = given(str(pretrained), RESNET)
+    begins = [
+        TrainRun(recipe, RESNET, small_data, train_seed=2, execution=CPU, weights=weights).model.state_dict()
+        for recipe, weights in ((replace(TRAIN, weights=name), file), (TRAIN, None))
+    ]
+    state = torch.load(pretrained, weights_only=True)
+    for key, weight in state.items():
+        assert key.startswith("fc.") or torch.equal(begins[0][f"backbone.{key}"], weight)
+    assert not torch.equal(begins[0]["backbone.conv1.weight"], begins[1]["backbone.conv1.weight"])
+    neck = [key for key in begins[0] if key.startswith("neck.")]
+    assert neck and all(torch.equal(begins[0][key], begins[1][key]) for key in neck)
+
+
+def test_weights_that_are_asked_for_are_not_forgotten(small_data: PreparedData) -> None:
+    recipe = replace(TRAIN, weights="sha256:" + "0" * 64)
+    with pytest.raises(InputError, match="is asked for, but no file is given"):
+        TrainRun(recipe, RESNET, small_data, train_seed=2, execution=CPU)
+
+
+def test_the_content_enters_the_id_and_the_path_does_not(
+    pretrained: Path, offered: object, tmp_path: Path
+) -> None:
+    state = backbone_of(CNET)
+    first, second = plain_file(tmp_path / "a.pt", state), plain_file(tmp_path / "b.pt", state)
+    other = plain_file(tmp_path / "c.pt", backbone_of(CNET, seed=4))
+    names = [given(str(path), CNET)[0] for path in (first, second, other)]
+    assert names[0] == names[1] == f"sha256:{sha256(first.read_bytes())}" != names[2]
+    jobs = [train_job(replace(SMALL, weights=name), "d" * 64, CNET, train_seed=0) for name in ("", *names)]
+    assert len({job.id for job in jobs}) == 3 and jobs[1].id == jobs[2].id
+    assert str(tmp_path) not in str(jobs[1].plain())
+    # The same content is the same job, whatever it is called.
+    assert given(str(pretrained), RESNET)[0] == "imagenet"
+
+
+def test_every_weight_that_does_not_fit_is_named(tmp_path: Path, small_data: PreparedData) -> None:
+    state = backbone_of(CNET)
+    names = list(state)
+    state["fc.weight"] = state.pop(names[0])  # of other networks than ResNets nothing is left out
+    shape = state[names[1]].shape
+    state[names[1]] = torch.ones(7)
+    path = plain_file(tmp_path / "wrong.pt", state)
+    name, file = given(str(path), CNET)
+    with pytest.raises(InputError) as error:
+        recipe = replace(SMALL, weights=name)
+        TrainRun(recipe, CNET, small_data, train_seed=0, execution=CPU, weights=file)
+    assert list(error.value.problems) == [
+        f"{path}: no weight {names[0]}.",
+        f"{path}: unexpected weight fc.weight.",
+        f"{path}: {names[1]} has shape (7,), the network's is {tuple(shape)}.",
+    ]
+
+
+def test_a_model_file_gives_its_backbone(small_data: PreparedData) -> None:
+    model = build_network(CNET, SMALL.neck, 3, SMALL.macro)
+    file = WeightFile("model.pt", pack_model(model, SMALL, CNET, 3))
+    begun = TrainRun(
+        replace(SMALL, weights="sha256:" + sha256(file.content)),
+        CNET,
+        small_data,
+        train_seed=0,
+        execution=CPU,
+        weights=file,
+    ).model.backbone.state_dict()
+    before = model.backbone.state_dict()
+    assert begun.keys() == before.keys() and all(torch.equal(begun[key], before[key]) for key in begun)
+    with pytest.raises(InputError, match=r"model\.pt: weights of another network"):
+        backbone_weights(file, PUBLISHED["cnet-top1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no archive", "not a file of autoreid, or damaged"),
+        (to_bytes({"epoch": 3}), "no weights: epoch"),
+        (to_bytes([torch.ones(1)]), "no weights, but a list"),  # type: ignore[arg-type]
+    ],
+)
+def test_other_files_are_refused(content: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=f"x.pt: {message}"):
+        backbone_weights(WeightFile("x.pt", content), CNET)
+
+
+def job_with(file: Path, data: PreparedData) -> Job:
+    recipe = replace(SMALL, weights=given(str(file), CNET)[0])
+    return train_job(recipe, data.fingerprint, CNET, train_seed=0)
+
+
+def run(job: Job, storage: Storage, source: DataSource, cache: Path) -> None:
+    assert len(list(run_job(job, storage, source, CPU, cache))) == 1
+
+
+def test_jobs_find_their_weights_in_the_storage(
+    tmp_path: Path, small_data: PreparedData, small_source: DataSource, cache: Path
+) -> None:
+    file, storage = plain_file(tmp_path / "a.pt", backbone_of(CNET)), Storage(tmp_path / "storage")
+    job = job_with(file, small_data)
+    assert isinstance(job.recipe, TrainRecipe)
+    with pytest.raises(StorageError, match=r"not there\. Run the campaign again"):
+        run(job, storage, small_source, cache)
+    provide(storage.folder, job.recipe.weights, CNET, file)
+    file.unlink()
+    run(job, storage, small_source, cache)
+    assert storage.job(job.id).finished() is not None
+
+
+def test_damaged_and_changed_files_are_refused(tmp_path: Path) -> None:
+    file, folder = plain_file(tmp_path / "a.pt", backbone_of(CNET)), LocalFolder(tmp_path / "storage")
+    name, _ = given(str(file), CNET)
+    plain_file(file, backbone_of(CNET, seed=9))
+    with pytest.raises(InputError, match="was changed since the campaign was read"):
+        provide(folder, name, CNET, file)
+    with pytest.raises(InputError, match="Give the file itself"):
+        provide(folder, name, CNET)
+    folder.write(f"weights/{name.removeprefix('sha256:')}.pt", b"other")
+    with pytest.raises(StorageError, match="its digest does not fit"):
+        stored(folder, name, CNET)
+
+
+def test_a_single_run_takes_a_path_and_continues_with_the_same_content(
+    tmp_path: Path, small_source: DataSource, cache: Path
+) -> None:
+    file = plain_file(tmp_path / "a.pt", backbone_of(CNET))
+    out = tmp_path / "out"
+
+    def go(path: Path) -> dict[str, Any]:
+        recipe = replace(SMALL, weights=str(path))
+        return train(recipe, CNET, small_source, out, execution=CPU, cache=cache).result
+
+    first = go(file)
+    assert go(file.rename(tmp_path / "b.pt")) == first
+    with pytest.raises(InputError, match="which is not this one"):
+        go(plain_file(tmp_path / "c.pt", backbone_of(CNET, seed=4)))
+    with pytest.raises(InputError, match=r"missing\.pt: cannot be read"):
+        go(tmp_path / "missing.pt")
+
+
+def test_the_recipe_from_imagenet_begins_with_imagenet() -> None:
+    assert [name for name, recipe in TRAIN_RECIPES.items() if recipe.weights] == ["auto-reid-imagenet"]
+
+
+def test_short_trainings_begin_from_scratch() -> None:
+    recipe = override(SELECT_RECIPES["retrain"], {"train.weights": "imagenet"})
+    assert [name for name, _ in recipe_problems(recipe)] == ["train.weights"]

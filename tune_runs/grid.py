@@ -1,0 +1,89 @@
+"""The grid of a campaign: lists of values for fields of the recipes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoreid.errors import Problems
+from autoreid.recipes import SearchRecipe, TrainRecipe
+from tune_runs.yaml_places import Document, Leaf
+
+KINDS = ("search", "train")
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis: the fields that take each of its values together, such as `search.k`, and its label in names
+    of arms. `prefix` stands in front of a field in messages."""
+
+    fields: tuple[str, ...]
+    label: str
+    values: tuple[Any, ...]
+    prefix: str
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of recipes that it changes: an arm that lacks one of them is not crossed with it."""
+        return tuple(dict.fromkeys(field.partition(".")[0] for field in self.fields))
+
+    @property
+    def place(self) -> str:
+        return f"{self.prefix}{', '.join(self.fields)}"
+
+    def leaves(self, kind: str, value: Any) -> dict[str, Leaf]:
+        """One of its values at the fields of a kind."""
+        start = f"{kind}."
+        names = [field.removeprefix(start) for field in self.fields if field.startswith(start)]
+        return {name: Leaf(name, value, f"{self.prefix}{start}") for name in names}
+
+    def words(self, value: Any, recipes: Mapping[str, SearchRecipe | TrainRecipe | None]) -> str:
+        """A value in the name of an arm, as the recipe holds it: `1e-3` and `0.001` read alike."""
+        kind, _, name = self.fields[0].partition(".")
+        recipe = recipes[kind]
+        if recipe is not None:
+            # A spelling is no attribute; nor is a field that is not there, which has been noted.
+            with contextlib.suppress(AttributeError):
+                value = functools.reduce(getattr, name.split("."), recipe)
+        if isinstance(value, float):
+            value = f"{value:g}" if float(f"{value:g}") == value else str(value)
+        if isinstance(value, tuple):
+            value = list(value)
+        return f"{self.label}={str(value).lower() if isinstance(value, bool) else value}"
+
+
+def read_axes(document: Document, problems: Problems) -> list[Axis]:
+    """The axes in the order of the file; mistakes go into `problems`.
+
+    A key may name several fields, with commas: they take each value together.
+    """
+    axes: list[Axis] = []
+    leaves = document.leaves(("grid",), problems)
+    keys = {key: tuple(field.strip() for field in key.split(",")) for key in leaves}
+    shorts = ["/".join(dict.fromkeys(field.rsplit(".", 1)[-1] for field in keys[key])) for key in keys]
+    known: set[str] = set()
+    for short, (key, fields) in zip(shorts, keys.items(), strict=True):
+        leaf = leaves[key]
+        wrong = [field for field in fields if field.split(".")[0] not in KINDS or "." not in field]
+        if wrong:
+            problems.add(leaf.place, "an axis is a field of search or of train, such as search.k.")
+        elif len(set(fields)) < len(fields) or known & set(fields):
+            problems.add(leaf.place, "a field is in the grid twice. Remove one of them.")
+        elif not isinstance(leaf.value, list) or not leaf.value:
+            problems.add(leaf.place, f"{leaf.value!r} is not a list of values. Write for example [1, 2].")
+        elif _repeated(leaf.value):
+            problems.add(leaf.place, "a value is listed twice. Remove one.")
+        else:
+            label = short if shorts.count(short) == 1 else "/".join(fields)
+            axes.append(Axis(fields, label, tuple(leaf.value), leaf.prefix))
+        known.update(fields)
+    return axes
+
+
+def _repeated(values: list[Any]) -> bool:
+    """Whether a value is listed twice; 1 and true are two values."""
+    typed = [(type(value), value) for value in values]
+    return any(typed.count(value) > 1 for value in typed)
