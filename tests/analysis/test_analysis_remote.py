@@ -49,11 +49,9 @@ def test_commands_take_addresses(remote: str, tmp_path: Path, capsys: pytest.Cap
     assert len(json.loads(capsys.readouterr().out)) == 16
     assert main(["tables", "summary", remote]) == 0
     assert ARMS.keys() <= {line.partition("  ")[0] for line in capsys.readouterr().out.splitlines()}
-    assert main(["report", remote, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["report"] == f"{shown}/report/report.html"
     assert main(["report", remote, "--out", str(tmp_path / "here")]) == 0
     assert f"{tmp_path}/here/report.html" in capsys.readouterr().out.splitlines()
-    assert (tmp_path / "here/report.html").read_bytes() == open_folder(remote).read("report/report.html")
+    assert (tmp_path / "here/report.html").is_file() and "report" not in open_folder(remote).children()
 
 
 def test_what_is_not_there_is_said(s3_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
