@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from autoreid.errors import InputError
+from autoreid.pretrain_recipes import PRETRAIN_RECIPES
 from autoreid.published import SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.storage import Storage
 from autoreid.values import canonical
@@ -20,6 +21,7 @@ Plain = dict[str, Any]
 PUBLISHED: dict[str, Mapping[str, Any]] = {
     "search": SEARCH_RECIPES,
     "select": SELECT_RECIPES,
+    "pretrain": PRETRAIN_RECIPES,
     "train": TRAIN_RECIPES,
 }
 

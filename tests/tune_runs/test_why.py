@@ -4,8 +4,10 @@ import pytest
 from campaigns import FINGERPRINT, SMALL, small
 
 from autoreid.cli import main
-from autoreid.jobs import search_job, select_job, train_job
+from autoreid.jobs import RECIPES, pretrain_job, random_search_job, search_job, select_job, train_job
+from autoreid.pretrain_recipes import PRETRAIN_RECIPES
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
+from autoreid.recipes import RandomSearchRecipe
 from autoreid.storage import Storage
 from autoreid.values import override
 from search_spaces.published import PUBLISHED
@@ -17,6 +19,10 @@ from tune_runs.why import why_plain
 SEARCH = search_job(CDNET_SEARCH, FINGERPRINT, split_seed=0, search_seed=0)
 TRAIN = train_job(CDNET_TRAIN, FINGERPRINT, PUBLISHED["cdnet-top2"], train_seed=0)
 SELECT = select_job(SELECT_RECIPES["retrain"], FINGERPRINT, ["a" * 32, "b" * 32])
+
+
+PRETRAIN = pretrain_job(PRETRAIN_RECIPES["cifar100"], FINGERPRINT, PUBLISHED["cdnet-top2"], train_seed=0)
+RANDOM = random_search_job(RandomSearchRecipe(samples=3), FINGERPRINT, split_seed=0, search_seed=0)
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def why(storage, job, capsys):
     return plain, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("job", [SEARCH, TRAIN, SELECT])
+@pytest.mark.parametrize("job", [SEARCH, RANDOM, SELECT, PRETRAIN, TRAIN])
 def test_the_question_of_a_description_gives_the_id_of_the_job(job):
     plain = json.loads(json.dumps(job.plain()))
     assert id_of(question(plain)) == job.id
@@ -122,6 +128,20 @@ def test_a_job_is_planned_by_several_campaigns(storage):
     save_manifest(storage, make_plan(small(text=SMALL.replace("name: small", "name: other")), FINGERPRINT))
     campaigns = why_plain(storage, jobs_of(storage, "search")[0])["campaigns"]
     assert [entry["campaign"] for entry in campaigns] == ["other", "small"]
+
+
+def test_jobs_of_every_kind_are_explained(tmp_path, capsys):
+    storage = Storage(tmp_path)
+    jobs = [SEARCH, RANDOM, SELECT, PRETRAIN, TRAIN]
+    assert {job.kind for job in jobs} == set(RECIPES)
+    for job in jobs:
+        storage.job(job.id).describe(job.plain())
+    for job in jobs:
+        plain, text = why(storage, job.id, capsys)
+        assert plain["problems"] == [] and plain["fields"]["kind"] == job.kind
+        assert (plain["published"] is None) is (job.kind == "random-search")
+        assert plain["published"] is None or plain["published"]["differences"] == []
+        assert text.startswith(f"{job.kind} {job.id}")
 
 
 def altered(storage, job, **changes):
