@@ -86,7 +86,8 @@ class Dispatch:
         """Whether no job runs and none will."""
         if self.releases.running:
             return False
-        return self.stopping() or not self.releases.holds_back
+        later = self.releases.holds_back or self.clock() < self._closed_until
+        return self.stopping() or not later
 
     def next(self) -> str | None:
         """The next job to run; None where there is none at this moment."""

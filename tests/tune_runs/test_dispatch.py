@@ -1,83 +1,8 @@
-import dataclasses
-
 import pytest
-from campaigns import FINGERPRINT, small
+from launches import Launch
 
-from autoreid.errors import StorageError
-from tune_runs.dispatch import KILLED, STOPPED, Dispatch
-from tune_runs.planning import make_plan
-from tune_runs.progress import Progress
-from tune_runs.releases import Releases
+from tune_runs.dispatch import KILLED, STOPPED
 from tune_runs.states import State
-
-WAITING = State("waiting")
-
-
-class Jobs:
-    """The surroundings of a launch in memory: what files would say, and whom it asked to stop."""
-
-    def __init__(self):
-        self.states, self.gone, self.asked, self.described = {}, set(), [], []
-        self.broken = False
-
-    def state(self, job):
-        if self.broken:
-            raise StorageError("the network is away")
-        return self.states.get(job, WAITING)
-
-    def describe(self, job):
-        self.described.append(job)
-
-    def cancelled(self):
-        if self.broken:
-            raise OSError("the network is away")
-        return frozenset(self.gone)
-
-    def interrupt(self, jobs):
-        self.asked += jobs
-
-    def fails(self, job, error="no", *, final=False):
-        attempts = self.state(job).attempts + 1
-        self.states[job] = State("failed", attempts=attempts, error=error, final=final)
-
-    def does(self, job):
-        self.states[job] = State("done", attempts=1)
-
-
-class Launch:
-    """A dispatch of two searches and their trainings, or of one, under a clock that is set by hand."""
-
-    def __init__(self, *, alone=False, retries=3):
-        plan = make_plan(small("repeats=1"), FINGERPRINT)
-        self.lines, self.now, self.stopped = [], 0.0, False
-        needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
-        self.jobs, self.site = list(needs), Jobs()
-        progress = Progress(plan, write=self.lines.append, clock=lambda: self.now)
-        self.dispatch = Dispatch(
-            Releases(needs),
-            self.site,
-            progress,
-            slots=2,
-            retries=retries,
-            stopping=lambda: self.stopped,
-            clock=lambda: self.now,
-        )
-        if alone:
-            self.dispatch.releases.skip(self.jobs[2], "of no interest")
-
-    def finish(self, job):
-        self.site.does(job)
-        self.dispatch.ended(job, None, None)
-
-    def next_within(self, seconds):
-        """The next job, and how long it took until there was one; None where none came in so many seconds."""
-        begin = self.now
-        while self.now <= begin + seconds:
-            job = self.dispatch.next()
-            if job is not None:
-                return job, self.now - begin
-            self.now += 0.25
-        return None
 
 
 @pytest.fixture
@@ -290,10 +215,21 @@ def test_a_storage_that_is_away_for_a_while_ends_no_launch(launch):
     assert launch.dispatch.next() == launch.jobs[1]
 
 
+def test_a_launch_goes_on_when_the_job_that_found_the_storage_away_is_cancelled(launch):
+    search_a, _, search_b, _ = launch.jobs
+    launch.site.broken = True
+    assert launch.dispatch.next() is None
+    launch.site.broken, launch.site.gone = False, {search_a}
+    launch.now += 3
+    assert launch.dispatch.next() is None and search_a in launch.dispatch.releases.skipped
+    assert not launch.dispatch.over
+    assert launch.next_within(10)[0] == search_b
+
+
 def test_a_job_that_was_done_after_all_is_not_run_again(launch):
     job = launch.dispatch.next()
     launch.dispatch.ended(job, None, None)
-    launch.site.states[job] = dataclasses.replace(WAITING, status="done")
+    launch.site.states[job] = State("done")
     launch.now += 10
     launch.dispatch.next()
     assert job in launch.dispatch.releases.done
