@@ -148,7 +148,9 @@ class Storage:
 
     def write_manifest(self, name: str, manifest: Mapping[str, Any]) -> None:
         """Put a manifest, with the digest of its content; the first one marks the storage's version."""
-        if "storage.json" not in self.folder.children():
+        try:
+            self.folder.read("storage.json")
+        except FileNotFoundError:
             self.folder.write("storage.json", to_json({"version": STORAGE_VERSION}))
         signed = {**manifest, "digest": digest({**manifest, "digest": None})}
         self.folder.write(f"campaigns/{name}/manifest.json", to_lines(signed))
