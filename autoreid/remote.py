@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from autoreid.errors import InputError, Problems, StorageError, unknown
+from autoreid.errors import AutoreidError, InputError, Problems, StorageError, unknown
 from autoreid.folders import PART, Folder, open_folder
 
 OPTIONS = {
@@ -36,6 +36,7 @@ CONNECT_SECONDS, ANSWER_SECONDS, ATTEMPTS = 5, 15, 3
 # pyarrow puts fewer bytes than these in one request, and more in parts of this size.
 PART_BYTES = 10 * 2**20
 READS = 5
+NO_BUCKET = re.compile("NO_SUCH_BUCKET|Bucket '[^']*' not found")
 DENIED = re.compile("ACCESS_DENIED|PERMISSION_DENIED")
 UNKNOWN_USER = re.compile("ACCESS_KEY|SIGNATURE|TOKEN|UNAUTHENTICATED|credential", re.I)
 # Streams whose writing failed: closing or collecting one would publish the bytes that it has so far.
@@ -90,7 +91,7 @@ class RemoteFolder:
     def write(self, name: str, data: bytes) -> None:
         client = _connect(self.store)
         system = client.whole if len(data) < PART_BYTES else client.parts
-        # In a thread of its own, for no signal's exception can come between opening and closing there.
+        # In a thread of its own, where no signal's exception can come between opening and closing.
         with _named(self.store, f"{self}/{name}", "written"), ThreadPoolExecutor(1) as thread:
             thread.submit(_put, system, self._path(name), data).result()
 
@@ -141,16 +142,20 @@ def _named(store: Store, place: str, done: str) -> Iterator[None]:
         raise _unreachable(store, place, done, error) from error
 
 
-def _unreachable(store: Store, place: str, done: str, error: Exception) -> StorageError:
+def _unreachable(store: Store, place: str, done: str, error: Exception) -> AutoreidError:
     text = " ".join(str(error).split())
     reason = text[max(text.find("AWS Error"), 0) :].partition(" error_info=")[0].rstrip(".: ")
+    if NO_BUCKET.search(reason):
+        return _no_bucket(store)
     if DENIED.search(reason) or UNKNOWN_USER.search(reason):
         remedy = f"Check {CREDENTIALS[store.scheme]}, and their rights on the bucket."
-    elif "NO_SUCH_BUCKET" in reason:
-        remedy = "Create the bucket, or correct the address."
     else:
         remedy = "Check the network and the endpoint, then run the same command again."
     return StorageError(f"{place}: cannot be {done}: {reason}. {remedy}")
+
+
+def _no_bucket(store: Store) -> InputError:
+    return InputError(f"{store}: no such bucket at this endpoint. Create it, or correct the address.")
 
 
 def _put(system: Any, path: str, data: bytes) -> None:
@@ -214,7 +219,7 @@ def _connect(store: Store) -> Client:
                 return client
     except ImportError:
         raise InputError(f"{store}: object stores need pyarrow. Run 'pip install pyarrow'.") from None
-    raise InputError(f"{store}: no such bucket at this endpoint. Create it, or correct the address.")
+    raise _no_bucket(store)
 
 
 def _bucket_is_there(store: Store, client: Client) -> bool:
@@ -275,8 +280,8 @@ def open_remote(address: str) -> Folder:
     names = [unquote(name) for name in parts.path.split("/") if name]
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     problems = Problems()
-    if "@" in parts.netloc:
-        problems.add(shown, f"credentials in it would end up in logs. Set {CREDENTIALS.get(scheme, 'none')}.")
+    if "@" in parts.netloc and scheme in CREDENTIALS:
+        problems.add(shown, f"credentials in it would end up in logs. Set {CREDENTIALS[scheme]}.")
     for name in sorted(options.keys() - set(OPTIONS[scheme])):
         problems.add(shown, unknown("option", name, OPTIONS[scheme]))
     if options.get("scheme", "https") not in ("http", "https"):

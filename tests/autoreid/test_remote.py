@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from local_s3 import BUCKET, Proxy, address
@@ -258,6 +259,27 @@ def test_a_bucket_that_is_not_there_is_a_mistake_in_the_address(s3_port: int) ->
     for use in USES.values():
         with pytest.raises(InputError, match=r"s3://resutls: no such bucket at this endpoint\. Create it"):
             use(folder)
+
+
+def test_a_bucket_without_a_region_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(bucket: str) -> str:
+        raise OSError(f"Bucket '{bucket}' not found")
+
+    monkeypatch.setattr("pyarrow.fs.resolve_s3_region", resolve)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="s3://nowhere: no such bucket"):
+        open_folder("s3://nowhere/x").sizes()
+
+
+def test_a_bucket_that_goes_away_is_named(s3_port: int) -> None:
+    folder = open_folder(address(s3_port, "x").replace(BUCKET, "short-lived"))
+    bucket = f"http://127.0.0.1:{s3_port}/short-lived"
+    urlopen(Request(bucket, method="PUT")).close()
+    assert folder.sizes() == {}
+    urlopen(Request(bucket, method="DELETE")).close()
+    with pytest.raises(InputError, match="s3://short-lived: no such bucket"):
+        folder.write("a", SMALL)
 
 
 @pytest.mark.parametrize("size", [100, PART_BYTES + 1])
