@@ -145,7 +145,7 @@ def _shared_words(recipe: SearchRecipe | TrainRecipe) -> str:
 
 def _work(counts: Mapping[JobKind, int]) -> str:
     """
-    >>> _work({"search": 1, "random-search": 0, "select": 0, "train": 2})
+    >>> _work({"search": 1, "pretrain": 0, "random-search": 0, "select": 0, "train": 2})
     '1 search, 2 trainings'
     """
     shown = [kind for kind in KINDS if counts[kind] or kind in ("search", "train")]
