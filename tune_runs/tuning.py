@@ -43,8 +43,13 @@ def tune_jobs(
     Afterwards the releases of `dispatch` say what became of each; those that a signal stopped are
     unfinished. A job has a process of its own, with a memory and state of its own, unless `reuse_processes`.
     """
-    # Without this Tune lets one trial wait for its resources at a time.
-    os.environ.update(ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots))
+    os.environ.update(
+        ENVIRONMENT,
+        # Without this Tune lets one trial wait for its resources at a time.
+        TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots),
+        # Workers have the priority of the command: Ray's own is so low that any other program comes first.
+        RAY_worker_niceness=str(os.nice(0)),
+    )
     with interruptible(), stop.watched(), _quiet_stdout(), _empty_folder() as folder, _ray(stop):
         from tune_runs.searcher import JobSearcher
 

@@ -49,7 +49,7 @@ def fake_engine(raising: str = "", dying: str = "") -> Any:
 
         attempt = storage.job(job.id).new_attempt()
         facts = {"epochs": job.recipe.epochs, "threads": execution.threads, "device": execution.device}
-        facts["process"] = os.getpid()
+        facts |= {"process": os.getpid(), "niceness": os.nice(0)}
         if any(storage.job(needed).finished() is None for needed in job.needs):
             raise RuntimeError("released before its input was there")
         yield {"epoch": 1, "loss": 2.5, "accuracy": None}

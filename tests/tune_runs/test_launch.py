@@ -61,6 +61,7 @@ def test_one_run_releases_the_jobs_and_survives_those_that_fail(tmp_path):
     ]
     finished = storage.job(train_a).finished()
     assert finished is not None and finished[1].facts["threads"] == 1
+    assert finished[1].facts["niceness"] == os.nice(0)
     assert lines[0] == "small: 6 of 6 jobs to run; 1 CPU a trial, 2 at once"
     assert sum("starts" in line for line in lines) == 4
     assert lines[-1].startswith("[6/6]")
