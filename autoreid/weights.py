@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from autoreid.errors import InputError, StorageError
@@ -67,6 +66,8 @@ def read_file(path: Path) -> WeightFile:
 
 
 def _imagenet_url(genotype: Genotype) -> str:
+    import torchvision  # deferred: it doubles what a worker imports, and few jobs need it
+
     found: Any = torchvision.models.get_weight(f"ResNet{genotype['depth']}_Weights.IMAGENET1K_V1")
     url: str = found.url
     return url

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -113,3 +115,13 @@ def test_a_damaged_description_is_the_reason(trial):
     made = trial(rows)
     made.context.storage.job(made.jobs[0]).folder.write("job.json", b"{}")
     assert made.step()["problem"].endswith("not a job of this release (KeyError('kind')).")
+
+
+def test_a_worker_imports_nothing_that_doubles_its_start():
+    code = (
+        "import sys, tune_runs.trainable, autoreid.running\n"
+        "print(sorted({'torchvision', 'torch._dynamo', 'torch._inductor', 'optuna', 'scipy'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
