@@ -76,3 +76,14 @@ def test_the_endpoint_may_come_from_the_environment(
     open_folder(address(s3_port, tmp_path.name)).write("a", b"1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{s3_port}")
     assert open_folder(f"s3://{BUCKET}/{tmp_path.name}").read("a") == b"1"
+
+
+def test_a_bucket_without_a_region_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(bucket: str) -> str:
+        raise OSError(f"Bucket '{bucket}' not found")
+
+    monkeypatch.setattr("pyarrow.fs.resolve_s3_region", resolve)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="s3://nowhere: no such bucket"):
+        open_folder("s3://nowhere/x").sizes()
