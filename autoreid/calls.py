@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreid.attempts import Attempt, Outcome
+from autoreid.building import build_run
 from autoreid.data.classes import Classes
 from autoreid.data.source import DataSource
 from autoreid.errors import HeldError, InputError, RunError
@@ -20,7 +21,8 @@ from autoreid.leases import read_lease
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.pretraining import PretrainRun
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
-from autoreid.running import Row, Run, Stop, build_run, never, run_attempt
+from autoreid.running import run_attempt
+from autoreid.runs import Row, Run, Stop, never
 from autoreid.weights import given
 from search_spaces.genotype import Genotype
 

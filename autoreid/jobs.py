@@ -39,10 +39,11 @@ SEEDS: dict[str, tuple[str, ...]] = {
 class Job:
     """One search, one random search, one selection, one pretraining or one training.
 
-    `data` is the content fingerprint of the data set. `genotype` is what a training trains: a genotype, or
-    the id of the search, random search or selection that finds it. `searches` are the ids of the searches
-    that a selection chooses from, in the order in which ties are settled. `seeds` holds exactly the seeds
-    that the job depends on (`SEEDS`).
+    `data` is the content fingerprint of the data set. `genotype` is what is trained or pretrained: a
+    genotype, or the id of the search, random search or selection that finds it. `pretraining` is the id of
+    the pretraining whose weights a training begins with. `searches` are the ids of the searches that a
+    selection chooses from, in the order in which ties are settled. `seeds` holds exactly the seeds that the
+    job depends on (`SEEDS`).
     """
 
     kind: JobKind
@@ -51,15 +52,19 @@ class Job:
     seeds: tuple[tuple[str, int], ...]
     genotype: Genotype | str | None = None
     searches: tuple[str, ...] = ()
+    pretraining: str | None = None
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What the job starts from, as plain values."""
         if self.searches:
             return {"jobs": list(self.searches)}
+        if self.genotype is None:
+            return {}
+        given = {"pretraining": self.pretraining} if self.pretraining else {}
         if isinstance(self.genotype, Genotype):
-            return {"genotype": self.genotype.plain()}
-        return {} if self.genotype is None else {"job": self.genotype}
+            return {"genotype": self.genotype.plain(), **given}
+        return {"job": self.genotype, **given}
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -68,7 +73,10 @@ class Job:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width of the images; None where those of other jobs are taken."""
+        """Height and width to which images are decoded beforehand; None where those of other jobs are taken,
+        or where images are read as they are asked for."""
+        if isinstance(self.recipe, PretrainRecipe):
+            return None
         if isinstance(self.recipe, SelectRecipe):
             train = self.recipe.train
             return (train.height, train.width) if self.recipe.rule == "retrain" else None
@@ -133,7 +141,8 @@ class Job:
             inputs = given["inputs"]
             genotype = Genotype.from_plain(inputs["genotype"]) if "genotype" in inputs else inputs.get("job")
             seeds = tuple(sorted(given["seeds"].items()))
-            job = cls(kind, recipe, given["data"], seeds, genotype, tuple(inputs.get("jobs", ())))
+            searches, pretraining = tuple(inputs.get("jobs", ())), inputs.get("pretraining")
+            job = cls(kind, recipe, given["data"], seeds, genotype, searches, pretraining)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{place}: not a job of this release ({error!r}).") from None
         if given.get("id") != job.id:
@@ -159,13 +168,27 @@ def random_search_job(recipe: RandomSearchRecipe, data: str, *, split_seed: int,
     return Job("random-search", _coerced(recipe), data, (("search", search_seed), ("split", split_seed)))
 
 
-def train_job(recipe: TrainRecipe, data: str, genotype: Genotype | str, *, train_seed: int) -> Job:
-    """`genotype` is a genotype or the id of the search, random-search or select job that finds it."""
-    return Job("train", _coerced(recipe), data, (("train", train_seed),), genotype)
+def train_job(
+    recipe: TrainRecipe,
+    data: str,
+    genotype: Genotype | str,
+    *,
+    train_seed: int,
+    pretraining: str | None = None,
+) -> Job:
+    """`genotype` is a genotype or the id of the search, random-search or select job that finds it;
+    `pretraining` the id of the pretraining of the same network whose weights it begins with.
+
+    InputError where the recipe names weights too.
+    """
+    if pretraining and recipe.weights:
+        raise InputError(f"weights: {recipe.weights}, and a pretraining is given too. Leave one of them out.")
+    seeds = (("train", train_seed),)
+    return Job("train", _coerced(recipe), data, seeds, genotype, pretraining=pretraining)
 
 
-def pretrain_job(recipe: PretrainRecipe, data: str, genotype: Genotype, *, train_seed: int) -> Job:
-    """`data` is the fingerprint of what is classified."""
+def pretrain_job(recipe: PretrainRecipe, data: str, genotype: Genotype | str, *, train_seed: int) -> Job:
+    """`data` is the fingerprint of what is classified; `genotype` as in `train_job`."""
     return Job("pretrain", _coerced(recipe), data, (("train", train_seed),), genotype)
 
 

@@ -240,10 +240,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
 def needs_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
     """Ids of the jobs that a job with these inputs starts from, as job.json and manifests write them.
 
-    >>> needs_of({"jobs": ["a", "b"]}), needs_of({"job": "a"}), needs_of({"genotype": {}})
-    (('a', 'b'), ('a',), ())
+    >>> needs_of({"jobs": ["a", "b"]}), needs_of({"job": "a", "pretraining": "b"}), needs_of({"genotype": {}})
+    (('a', 'b'), ('a', 'b'), ())
     """
-    return tuple(inputs.get("jobs", ())) or ((inputs["job"],) if "job" in inputs else ())
+    return (*inputs.get("jobs", ()), *(inputs[name] for name in ("job", "pretraining") if name in inputs))
 
 
 def measured(table: str) -> frozenset[str]:

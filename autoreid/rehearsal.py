@@ -9,14 +9,16 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Generator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from autoreid.building import JobData, builder
 from autoreid.data.index import ImageIndex
-from autoreid.data.source import DataSource
+from autoreid.data.source import ClassSource, DataSource
 from autoreid.data.views import Picked
 from autoreid.epochs import Position
 from autoreid.errors import InterruptionError
@@ -26,10 +28,14 @@ from autoreid.jobs import Job
 from autoreid.optimisation import stream
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import Execution, RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
-from autoreid.running import Row, Run, Stop, builder, job_data, never, run_attempt
+from autoreid.running import run_attempt
+from autoreid.runs import Row, Run, Stop, never
 from autoreid.searching import split_positions
 from autoreid.storage import Storage
 from autoreid.values import override
+
+if TYPE_CHECKING:
+    from autoreid.data.classes import Classes, Labelled
 
 STEPS_BEFORE, STEPS = 2, 4
 QUERIED = 16  # identities
@@ -53,6 +59,41 @@ def sample(data: PreparedData, identities: int) -> PreparedData:
     return PreparedData(part, Picked(data.images, rows), data.fingerprint)
 
 
+def sample_classes(data: Classes, images: int) -> Classes:
+    """So many images of each half, evenly spread, with all classes."""
+
+    def some(half: Labelled) -> Labelled:
+        count = len(half.labels)
+        return half.picked(np.linspace(0, count - 1, min(images, count)).astype(np.int64))
+
+    return dataclasses.replace(data, train=some(data.train), validation=some(data.validation))
+
+
+@dataclass(frozen=True)
+class SampledData(JobData):
+    """Samples of a job's data, of which so many images or identities are wanted; `extents` takes how much the
+    real job has to do on the whole of it."""
+
+    wanted: int = 0
+    extents: list[dict[str, Any]] = field(default_factory=list)
+
+    def sized(self, height: int, width: int) -> PreparedData:
+        whole = super().sized(height, width)
+        part = sample(whole, self.wanted)
+        if isinstance(self.job.recipe, (SearchRecipe, TrainRecipe)):
+            self.extents.append(extent(self.job, whole, part))
+        return part
+
+    def classes(self) -> Classes:
+        whole = super().classes()
+        recipe, part = self.job.recipe, sample_classes(whole, self.wanted)
+        assert isinstance(recipe, PretrainRecipe)
+        evaluations = len(whole.validation.labels) / len(part.validation.labels)
+        steps = len(whole.train.labels) // recipe.batch
+        self.extents.append({"epochs": recipe.epochs, "steps": steps, "evaluations": evaluations})
+        return part
+
+
 def in_small(job: Job) -> Job:
     """The job with one epoch; a random search with two samples, and steps enough to be interrupted."""
     if isinstance(job.recipe, RandomSearchRecipe):
@@ -66,18 +107,19 @@ def in_small(job: Job) -> Job:
     return dataclasses.replace(job, recipe=override(job.recipe, {"train.epochs": 1}))
 
 
-def enough_identities(job: Job, storage: Storage) -> int:
+def enough(job: Job, storage: Storage) -> int:
     """How many training identities a rehearsal takes: enough for the batches of a half. A selection in
-    supernets takes as many as their searches did."""
+    supernets takes as many as their searches did; a pretraining takes images, enough for its steps."""
     recipe = job.recipe
     if isinstance(recipe, SelectRecipe):
         if recipe.rule == "supernet":
             folder = storage.job(job.searches[0]).folder
-            return enough_identities(Job.from_plain(read_json(folder, "job.json"), str(folder)), storage)
+            return enough(Job.from_plain(read_json(folder, "job.json"), str(folder)), storage)
         recipe = recipe.train
     if isinstance(recipe, RandomSearchRecipe):
         recipe = recipe.train
-    assert not isinstance(recipe, PretrainRecipe)  # no campaign has one
+    if isinstance(recipe, PretrainRecipe):
+        return STEPS * recipe.batch
     return 4 * recipe.batch.identities
 
 
@@ -128,8 +170,7 @@ class Rehearsed:
         if not self.whole:
             return {"predicted_seconds": None}
         steps = self.whole["epochs"] * self.whole["steps"] * took["step_seconds"]
-        # A training evaluates the untrained network as well.
-        return {"predicted_seconds": steps + 2 * self.whole["evaluations"] * took["evaluation_seconds"]}
+        return {"predicted_seconds": steps + self.whole["evaluations"] * took["evaluation_seconds"]}
 
 
 def extent(job: Job, whole: PreparedData, part: PreparedData) -> dict[str, Any]:
@@ -144,13 +185,14 @@ def extent(job: Job, whole: PreparedData, part: PreparedData) -> dict[str, Any]:
         sum(len(data.index.rows(split)) for split in ("query", "gallery")) for data in (whole, part)
     )
     steps = max(len(whole.train_rows) // recipe.batch.size, 1)
-    return {"epochs": recipe.epochs, "steps": steps, "evaluations": ranked / here}
+    # The untrained network is evaluated as well.
+    return {"epochs": recipe.epochs, "steps": steps, "evaluations": 2 * ranked / here}
 
 
 def rehearse_job(
     job: Job,
     storage: Storage,
-    source: DataSource,
+    source: DataSource | ClassSource,
     execution: Execution,
     cache: Path | None = None,
     stop: Stop = never,
@@ -159,21 +201,14 @@ def rehearse_job(
 
     Jobs that it needs must have been rehearsed there before.
     """
-    parts: list[tuple[PreparedData, PreparedData]] = []
-
-    def sized(height: int, width: int) -> PreparedData:
-        whole = job_data(job, source, height, width, cache)
-        parts.append((whole, sample(whole, enough_identities(job, storage))))
-        return parts[-1][1]
-
-    small = builder(in_small(job), storage, sized, execution)
+    data = SampledData(job, source, cache, enough(job, storage))
+    small = builder(in_small(job), storage, data, execution)
     position: list[Position] = []
 
     def build() -> Run:
         run = small()
         position[:] = [run.position]
-        several = isinstance(job.recipe, (SelectRecipe, RandomSearchRecipe))
-        return Rehearsed(run, {} if several else extent(job, *parts[-1]))
+        return Rehearsed(run, data.extents[-1] if data.extents else {})
 
     def half_way() -> bool:
         return stop() or (bool(position) and position[0].step >= STEPS_BEFORE)

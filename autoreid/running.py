@@ -4,144 +4,38 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
-import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from autoreid.attempts import INTERRUPTED, STARTED, Attempt, Outcome, now
+from autoreid.building import JobData, builder
 from autoreid.cli import say
-from autoreid.data.source import DataSource
-from autoreid.epochs import Position
+from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import (
     AutoreidError,
     DivergedError,
     HeldError,
-    InputError,
     InterruptionError,
     StorageError,
 )
-from autoreid.feed import PreparedData, prepare
+from autoreid.facts import facts
 from autoreid.folders import to_json
 from autoreid.jobs import Job
 from autoreid.keeper import Keeper
 from autoreid.leases import Lease, read_lease
-from autoreid.pretrain_recipes import PretrainRecipe
-from autoreid.random_search import build_random_search
 from autoreid.recipes import (
     Execution,
-    RandomSearchRecipe,
-    SearchRecipe,
-    SelectRecipe,
-    TrainRecipe,
-    recipe_problems,
 )
+from autoreid.runs import Ending, Row, Run, Stop, never
 from autoreid.saving import Saver, resume
-from autoreid.searching import SearchRun
-from autoreid.selecting import Sized, build_selection, read_candidates
 from autoreid.snapshots import remove_checkpoints
 from autoreid.storage import JobFolder, Storage
-from autoreid.training import TrainRun
-from autoreid.version import __version__
-from autoreid.weights import WeightFile, stored
-from search_spaces.genotype import Genotype
 
-Row = dict[str, Any]
 # How long the lowest of several attempts that began at once waits for the others to withdraw.
 GIVE_WAY_SECONDS = 2.0
-# What a run leaves behind: its result, and files by name.
-Ending = tuple[dict[str, Any], dict[str, bytes]]
-# Asked between two steps: whether to save and stop.
-Stop = Callable[[], bool]
-
-
-class Run(Protocol):
-    """What a job runs: it advances epoch by epoch, and can be carried over an interruption between two steps.
-
-    `advance` takes the rest of the present epoch; `check` raises RunError where the state is not finite.
-    """
-
-    position: Position
-    device: torch.device
-
-    def advance(self) -> Row: ...
-
-    def check(self) -> None: ...
-
-    def state(self) -> dict[str, Any]: ...
-
-    def load(self, state: dict[str, Any]) -> None: ...
-
-    def finish(self) -> Ending: ...
-
-
-def never() -> bool:
-    """Nobody asks to stop."""
-    return False
-
-
-def build_run(
-    job: Job,
-    genotype: Genotype | None,
-    data: PreparedData,
-    execution: Execution,
-    weights: WeightFile | None = None,
-) -> Run:
-    """The run of a job; `genotype` is what a training trains, `weights` the file that it begins with."""
-    if isinstance(job.recipe, PretrainRecipe):
-        raise InputError(f"job {job.id}: a pretraining has data of its own. Run it by autoreid pretrain.")
-    problems = [f"{name}: {message}" for name, message in recipe_problems(job.recipe)]
-    if problems:
-        raise InputError(*problems)
-    seeds = dict(job.seeds)
-    if isinstance(job.recipe, SearchRecipe):
-        return SearchRun(
-            job.recipe,
-            data,
-            split_seed=seeds["split"],
-            search_seed=seeds["search"],
-            execution=execution,
-        )
-    if genotype is None or not isinstance(job.recipe, TrainRecipe):
-        raise InputError(f"job {job.id}: a training needs a genotype. Give one, or the search that finds it.")
-    train = job.recipe
-    return TrainRun(train, genotype, data, train_seed=seeds["train"], execution=execution, weights=weights)
-
-
-def processor_name() -> str:
-    """The processor's model, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
-
-
-def facts(started: str, begin: float, run: Run | None) -> dict[str, Any]:
-    """Where and how long an attempt ran: recorded, never part of an identity."""
-    device = run.device if run else torch.device("cpu")
-    cuda = device.type == "cuda"
-    # Linux counts the peak of a process in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {
-        "started": started,
-        "wall_seconds": time.perf_counter() - begin,
-        "host": platform.node(),
-        "device": torch.cuda.get_device_name(device) if cuda else processor_name(),
-        "threads": torch.get_num_threads(),
-        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if cuda else peak,
-        "code_version": __version__,
-        "torch_version": torch.__version__,
-        "python_version": platform.python_version(),
-        "epochs": run.position.epoch if run else 0,
-    }
 
 
 def drive(run: Run, saver: Saver, keeper: Keeper, stop: Stop) -> Generator[Row, None, Ending]:
@@ -247,49 +141,6 @@ def is_final(error: Exception) -> bool:
     return isinstance(error, DivergedError)
 
 
-def found_genotype(storage: Storage, job_id: str) -> Genotype:
-    """The genotype that a finished search job found."""
-    finished = storage.job(job_id).finished()
-    if finished is None:
-        raise InputError(f"{storage.folder}/jobs/{job_id}: the search is not done. Run it first.")
-    return Genotype.from_plain(finished[1].result["genotype"], f"{storage.folder}/jobs/{job_id}")
-
-
-def job_data(
-    job: Job, source: DataSource, height: int, width: int, cache: Path | None = None
-) -> PreparedData:
-    """The data of a job, decoded. StorageError where it is not here, or is other data than was planned."""
-    try:
-        data = prepare(source, height, width, cache)
-    except InputError as error:
-        raise StorageError(f"data: {error}") from error
-    if data.fingerprint != job.data:
-        raise StorageError(
-            f"data: the fingerprint here is {data.fingerprint[:12]}, but the job was planned on "
-            f"{job.data[:12]}. Give the same images, or plan the campaign again on these."
-        )
-    return data
-
-
-def builder(job: Job, storage: Storage, sized: Sized, execution: Execution) -> Callable[[], Run]:
-    """How to build the run of a job; InputError where a job that it needs is not done."""
-    genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
-    candidates = read_candidates(job, storage)
-
-    def build() -> Run:
-        if isinstance(job.recipe, SelectRecipe):
-            return build_selection(job, job.recipe, candidates, sized, execution)
-        if isinstance(job.recipe, RandomSearchRecipe):
-            return build_random_search(job, job.recipe, sized, execution)
-        weights = None
-        if isinstance(job.recipe, TrainRecipe) and genotype is not None:
-            weights = stored(storage.folder, job.recipe.weights, genotype)
-        data = sized(job.recipe.height, job.recipe.width)
-        return build_run(job, genotype, data, execution, weights)
-
-    return build
-
-
 def _give_way(folder: JobFolder, attempt: Attempt) -> None:
     """HeldError, and the attempt withdrawn, where another one began at the same moment.
 
@@ -311,7 +162,7 @@ def _give_way(folder: JobFolder, attempt: Attempt) -> None:
 def run_job(
     job: Job,
     storage: Storage,
-    source: DataSource,
+    source: DataSource | ClassSource,
     execution: Execution,
     cache: Path | None = None,
     stop: Stop = never,
@@ -328,7 +179,7 @@ def run_job(
     holder = folder.holder(earlier)
     if holder is not None:
         raise HeldError(f"job {job.id}: {holder} works on it.")
-    build = builder(job, storage, lambda h, w: job_data(job, source, h, w, cache), execution)
+    build = builder(job, storage, JobData(job, source, cache), execution)
     folder.describe(job.plain())
     attempt = folder.new_attempt(earlier)
     Lease.of_this_process().write(attempt.folder)

@@ -7,21 +7,15 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
 
 from autoreid.attempts import Attempt
 from autoreid.cli import say
 from autoreid.recipes import Execution
+from autoreid.runs import Row, Run
 from autoreid.snapshots import newest_checkpoint, write_checkpoint
 from autoreid.values import canonical_json
-
-if TYPE_CHECKING:
-    from autoreid.running import Run
-
-Row = dict[str, Any]
-
 
 # What a run raises that cannot take up a state: one of other code under the same revision.
 UNFIT = (RuntimeError, KeyError, ValueError, TypeError, IndexError)

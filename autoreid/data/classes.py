@@ -36,6 +36,21 @@ class Labelled:
     labels: np.ndarray
     read: Callable[[int], Image.Image]
 
+    def picked(self, numbers: np.ndarray) -> Labelled:
+        """Some of the images, by their numbers."""
+        return Labelled(self.labels[numbers], _Picked(self.read, numbers))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Picked:
+    """Reads some of the images; a value, so that it can be sent to other processes."""
+
+    read: Callable[[int], Image.Image]
+    numbers: np.ndarray
+
+    def __call__(self, number: int) -> Image.Image:
+        return self.read(int(self.numbers[number]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Classes:
@@ -124,6 +139,7 @@ def read_cifar100(root: Path, download: bool = False, cache: Path | None = None)
     return Classes(parts[0], parts[1], tuple(train.classes), digest.hexdigest())
 
 
+# By the names of `autoreid.data.source.CLASS_SETS`.
 READERS = {"imagefolder": read_folder, "cifar100": read_cifar100}
 
 

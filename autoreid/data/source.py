@@ -16,13 +16,23 @@ from autoreid.data.disk import default_cache, one_builder, sweep, temporary_besi
 from autoreid.data.index import ImageIndex
 from autoreid.errors import AutoreidError, InputError, Problems, RunError, unknown
 
-__all__ = ["DATASETS", "DataSource", "default_cache", "known_sets", "open_index", "render_into"]
+__all__ = [
+    "DATASETS",
+    "ClassSource",
+    "DataSource",
+    "default_cache",
+    "known_sets",
+    "open_index",
+    "render_into",
+]
 
 Reader = Callable[[Path], ImageIndex]
 
 DATASETS: dict[str, Reader] = {"market1501": market1501.read}
 RENDERED = "rendered"
 GROUP = "autoreid.datasets"
+# What readers of images for classification there are, in data/classes.py.
+CLASS_SETS = ("imagefolder", "cifar100")
 RENDER_FIELDS = ("identities", "cameras", "images", "seed", "height", "width")
 
 
@@ -78,6 +88,39 @@ class DataSource:
             problems.add(f"{place}.root", f"missing. Give the folder of {name}.")
         problems.raise_if_any()
         return result
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSource:
+    """Images for classification, by the name of their layout, with their folder.
+
+    >>> ClassSource.from_plain({"root": "/datasets/imagenet"})
+    ClassSource(set='imagefolder', root='/datasets/imagenet')
+    """
+
+    set: str = "imagefolder"
+    root: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {"set": self.set, "root": self.root}
+
+    @classmethod
+    def from_plain(cls, given: object, place: str = "pretrain.data") -> ClassSource:
+        """Read a mapping of fields. InputError with every mistake at once; each message starts with
+        `place`."""
+        if not isinstance(given, Mapping):
+            raise InputError(f"{place}: a group of fields, such as {{set: imagefolder, root: DIR}}.")
+        problems = Problems()
+        source = cls()
+        for field, value in given.items():
+            source = values.override(source, {field: value}, f"{place}.", problems)
+        if source.set not in CLASS_SETS:
+            problems.add(f"{place}.set", unknown("data set", source.set, CLASS_SETS))
+        if not source.root:
+            problems.add(f"{place}.root", f"missing. Give the folder of {source.set}.")
+        problems.raise_if_any()
+        return source
 
 
 def _fields_of(name: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import torch
 import torchvision
 from PIL import Image
 
+from autoreid.attempts import Attempt, Outcome
 from autoreid.calls import pretrain, train
 from autoreid.data.classes import (
     READERS,
@@ -28,17 +29,21 @@ from autoreid.data.classes import (
     loaded,
     open_classes,
 )
-from autoreid.data.source import DataSource
+from autoreid.data.source import CLASS_SETS, ClassSource, DataSource
 from autoreid.data.streams import generator
-from autoreid.errors import InputError, InterruptionError
-from autoreid.jobs import pretrain_job
+from autoreid.errors import InputError, InterruptionError, StorageError
+from autoreid.feed import PreparedData
+from autoreid.jobs import Job, pretrain_job, train_job
 from autoreid.pretrain_commands import PRETRAIN
 from autoreid.pretrain_recipes import CDNET_PRETRAIN, PRETRAIN_RECIPES, PretrainRecipe
 from autoreid.pretraining import PretrainRun, epoch_batches
 from autoreid.published import CDNET_TRAIN
 from autoreid.recipes import Execution
 from autoreid.records import EPOCH_COLUMNS, measured
+from autoreid.rehearsal import rehearse_job
+from autoreid.running import run_job
 from autoreid.snapshots import from_bytes
+from autoreid.storage import Storage
 from autoreid.values import override
 from search_spaces.published import PUBLISHED
 
@@ -217,7 +222,72 @@ def test_recipes_and_jobs() -> None:
     assert len(ids) == len(PRETRAIN_RECIPES) == len(READERS) == 2
     assert CDNET_PRETRAIN.optimizer.schedule.milestones == tuple(range(1, 240))
     job = pretrain_job(PretrainRecipe(), "d" * 64, CNET, train_seed=0)
-    assert type(job).from_plain(job.plain()) == job and job.size == (224, 224)
+    assert type(job).from_plain(job.plain()) == job
+    assert job.size is None  # images are read as they are asked for
+    assert set(CLASS_SETS) == set(READERS)
+
+
+def test_a_training_needs_the_pretraining_that_it_begins_with() -> None:
+    plain = train_job(CDNET_TRAIN, "d" * 64, CNET, train_seed=0)
+    after = train_job(CDNET_TRAIN, "d" * 64, CNET, train_seed=0, pretraining="p" * 32)
+    found = train_job(CDNET_TRAIN, "d" * 64, "s" * 32, train_seed=0, pretraining="p" * 32)
+    assert (plain.needs, after.needs, found.needs) == ((), ("p" * 32,), ("s" * 32, "p" * 32))
+    assert len({plain.id, after.id, found.id}) == 3
+    assert all(type(job).from_plain(job.plain()) == job for job in (plain, after, found))
+    with pytest.raises(InputError, match="weights: imagenet, and a pretraining is given too"):
+        named = override(CDNET_TRAIN, {"weights": "imagenet"})
+        train_job(named, "d" * 64, CNET, train_seed=0, pretraining="p" * 32)
+
+
+def test_jobs_of_a_storage(
+    colours: Classes,
+    folder: Path,
+    small_source: DataSource,
+    small_data: PreparedData,
+    tmp_path: Path,
+    cache: Path,
+) -> None:
+    storage, source = Storage(tmp_path / "storage"), ClassSource("imagefolder", str(folder))
+    job = pretrain_job(RECIPE, colours.fingerprint, CNET, train_seed=0)
+    batch = {"batch.identities": 4, "batch.images": 2, "optimizer.learning_rate": 1e-9}
+    recipe = override(CDNET_TRAIN, SIZE | batch | {"height": 64})
+    training = train_job(recipe, small_data.fingerprint, CNET, train_seed=0, pretraining=job.id)
+    with pytest.raises(InputError, match="the pretraining is not done"):
+        list(run_job(training, storage, small_source, CPU, cache))
+
+    assert [row["epoch"] for row in run_job(job, storage, source, CPU, cache)] == [1, 2]
+    list(run_job(training, storage, small_source, CPU, cache))
+    before, after = (
+        from_bytes(attempt.vouched(name, outcome), name)["weights"]["backbone.trunk.stem.0.weight"]
+        for name, (attempt, outcome) in (
+            ("weights.pt", _finished(storage, job)),
+            ("model.pt", _finished(storage, training)),
+        )
+    )
+    torch.testing.assert_close(before, after, rtol=0, atol=1e-6)
+
+    other = pretrain_job(RECIPE, "d" * 64, CNET, train_seed=0)
+    with pytest.raises(StorageError, match="the fingerprint here is"):
+        list(run_job(other, storage, source, CPU, cache))
+    gone = ClassSource("imagefolder", str(tmp_path / "gone"))
+    with pytest.raises(StorageError, match="gone"):
+        list(run_job(other, storage, gone, CPU, cache))
+
+
+def test_a_rehearsal(colours: Classes, folder: Path, tmp_path: Path, cache: Path) -> None:
+    storage, source = Storage(tmp_path), ClassSource("imagefolder", str(folder))
+    recipe = override(RECIPE, {"batch": 4, "epochs": 5})
+    job = pretrain_job(recipe, colours.fingerprint, CNET, train_seed=0)
+    list(rehearse_job(job, storage, source, CPU, cache))
+    found = _finished(storage, job)[1].result["rehearsal"]
+    assert (found["epochs"], found["steps"], found["evaluations"]) == (5, 7, 1)
+    assert len(storage.job(job.id).attempts()) == 2 and found["predicted_seconds"] > 0
+
+
+def _finished(storage: Storage, job: Job) -> tuple[Attempt, Outcome]:
+    found = storage.job(job.id).finished()
+    assert found is not None
+    return found
 
 
 def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

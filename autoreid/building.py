@@ -1,0 +1,150 @@
+"""From a job to what runs it: its data, its network, and what the jobs before it left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoreid.data.source import ClassSource, DataSource
+from autoreid.errors import InputError, StorageError
+from autoreid.feed import PreparedData, prepare
+from autoreid.jobs import Job
+from autoreid.pretrain_recipes import PretrainRecipe
+from autoreid.random_search import build_random_search
+from autoreid.recipes import (
+    Execution,
+    RandomSearchRecipe,
+    SearchRecipe,
+    SelectRecipe,
+    TrainRecipe,
+    recipe_problems,
+)
+from autoreid.runs import Run
+from autoreid.searching import SearchRun
+from autoreid.selecting import build_selection, read_candidates
+from autoreid.storage import Storage
+from autoreid.training import TrainRun
+from autoreid.weights import WeightFile, stored
+from search_spaces.genotype import Genotype
+
+if TYPE_CHECKING:
+    from autoreid.data.classes import Classes
+
+
+@dataclass(frozen=True, slots=True)
+class JobData:
+    """The data of a job, opened when its run is built. StorageError where it is not here, or is other data
+    than was planned."""
+
+    job: Job
+    source: DataSource | ClassSource
+    cache: Path | None = None
+
+    def sized(self, height: int, width: int) -> PreparedData:
+        """The images for re-ID, decoded."""
+        assert isinstance(self.source, DataSource), f"a {self.job.kind} job on {self.source.set}"
+        try:
+            data = prepare(self.source, height, width, self.cache)
+        except InputError as error:
+            raise StorageError(f"data: {error}") from error
+        self._check(data.fingerprint)
+        return data
+
+    def classes(self) -> Classes:
+        """The images for classification."""
+        from autoreid.data.classes import open_classes  # deferred: torchvision, which few jobs need
+
+        assert isinstance(self.source, ClassSource), f"a {self.job.kind} job on {self.source.set}"
+        try:
+            data = open_classes(self.source.set, Path(self.source.root), cache=self.cache)
+        except InputError as error:
+            raise StorageError(str(error)) from error
+        self._check(data.fingerprint)
+        return data
+
+    def _check(self, found: str) -> None:
+        if found != self.job.data:
+            raise StorageError(
+                f"data: the fingerprint here is {found[:12]}, but the job was planned on "
+                f"{self.job.data[:12]}. Give the same images, or plan the campaign again on these."
+            )
+
+
+def build_run(
+    job: Job,
+    genotype: Genotype | None,
+    data: PreparedData,
+    execution: Execution,
+    weights: WeightFile | None = None,
+) -> Run:
+    """The run of a search or training; `genotype` is what a training trains, `weights` the file that it
+    begins with."""
+    if isinstance(job.recipe, PretrainRecipe):
+        raise InputError(f"job {job.id}: a pretraining has data of its own. Run it by autoreid.pretrain.")
+    problems = [f"{name}: {message}" for name, message in recipe_problems(job.recipe)]
+    if problems:
+        raise InputError(*problems)
+    seeds = dict(job.seeds)
+    if isinstance(job.recipe, SearchRecipe):
+        return SearchRun(
+            job.recipe,
+            data,
+            split_seed=seeds["split"],
+            search_seed=seeds["search"],
+            execution=execution,
+        )
+    if genotype is None or not isinstance(job.recipe, TrainRecipe):
+        raise InputError(f"job {job.id}: a training needs a genotype. Give one, or the search that finds it.")
+    train = job.recipe
+    return TrainRun(train, genotype, data, train_seed=seeds["train"], execution=execution, weights=weights)
+
+
+def found_genotype(storage: Storage, job_id: str) -> Genotype:
+    """The genotype that a finished search job found."""
+    finished = storage.job(job_id).finished()
+    if finished is None:
+        raise InputError(f"{storage.folder}/jobs/{job_id}: the search is not done. Run it first.")
+    return Genotype.from_plain(finished[1].result["genotype"], f"{storage.folder}/jobs/{job_id}")
+
+
+def pretrained(storage: Storage, job_id: str) -> WeightFile:
+    """The weights that a finished pretraining left, their digest checked."""
+    finished = storage.job(job_id).finished()
+    if finished is None:
+        raise InputError(f"{storage.folder}/jobs/{job_id}: the pretraining is not done. Run it first.")
+    attempt, outcome = finished
+    return WeightFile(f"{attempt.folder}/weights.pt", attempt.vouched("weights.pt", outcome))
+
+
+def builder(job: Job, storage: Storage, data: JobData, execution: Execution) -> Callable[[], Run]:
+    """How to build the run of a job; InputError where a job that it needs is not done."""
+    genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
+    candidates = read_candidates(job, storage)
+    weights = pretrained(storage, job.pretraining) if job.pretraining else None
+
+    def build() -> Run:
+        if isinstance(job.recipe, SelectRecipe):
+            return build_selection(job, job.recipe, candidates, data.sized, execution)
+        if isinstance(job.recipe, RandomSearchRecipe):
+            return build_random_search(job, job.recipe, data.sized, execution)
+        if isinstance(job.recipe, PretrainRecipe):
+            return _build_pretraining(job, job.recipe, genotype, data.classes(), execution)
+        given = weights
+        if isinstance(job.recipe, TrainRecipe) and genotype is not None and given is None:
+            given = stored(storage.folder, job.recipe.weights, genotype)
+        sized = data.sized(job.recipe.height, job.recipe.width)
+        return build_run(job, genotype, sized, execution, given)
+
+    return build
+
+
+def _build_pretraining(
+    job: Job, recipe: PretrainRecipe, genotype: Genotype | None, data: Classes, execution: Execution
+) -> Run:
+    from autoreid.pretraining import PretrainRun  # deferred: torchvision, which few jobs need
+
+    if genotype is None:
+        raise InputError(f"job {job.id}: a pretraining needs a genotype. Give one, or what finds it.")
+    return PretrainRun(recipe, genotype, data, train_seed=dict(job.seeds)["train"], execution=execution)
