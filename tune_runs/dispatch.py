@@ -84,10 +84,7 @@ class Dispatch:
     @property
     def over(self) -> bool:
         """Whether no job runs and none will."""
-        if self.releases.running:
-            return False
-        later = self.releases.holds_back or self.clock() < self._closed_until
-        return self.stopping() or not later
+        return not self.releases.running and (self.stopping() or not self.releases.waits)
 
     def next(self) -> str | None:
         """The next job to run; None where there is none at this moment."""

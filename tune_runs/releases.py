@@ -43,9 +43,10 @@ class Releases:
         return [job for job in self.needs if job in self.waiting or job in self.running]
 
     @property
-    def holds_back(self) -> bool:
-        """Whether a job waits for its time alone."""
-        return any(job in self.waiting for _, _, job in self._held_back)
+    def waits(self) -> bool:
+        """Whether a job waits for nothing but its turn or its time."""
+        queued = [*(job for _, job in self._ready), *(job for _, _, job in self._held_back)]
+        return any(job in self.waiting for job in queued)
 
     def release(self, now: float = 0.0) -> str | None:
         """The next job whose inputs exist and whose time has come, now counted as running; else None."""

@@ -83,12 +83,12 @@ def test_a_job_that_is_put_back_waits_for_its_time_and_keeps_its_place():
     assert [releases.release(), releases.release()] == ["a", "b"]
     releases.put_back("b", due=20.0)
     releases.put_back("a", due=10.0)
-    assert releases.holds_back and releases.unfinished == ["a", "b", "c"]
+    assert releases.waits and releases.unfinished == ["a", "b", "c"]
     assert releases.release(9.0) == "c"
     assert releases.release(9.0) is None
     releases.put_back("c", due=15.0)
     assert [releases.release(20.0) for _ in range(4)] == ["a", "b", "c", None]
-    assert not releases.holds_back
+    assert not releases.waits
 
 
 def test_a_job_that_is_skipped_while_it_waits_is_not_released():
@@ -96,7 +96,7 @@ def test_a_job_that_is_skipped_while_it_waits_is_not_released():
     releases.release()
     releases.put_back("a", due=5.0)
     assert releases.skip("a", "cancelled") == ["a", "b"]
-    assert not releases.holds_back and releases.release(10.0) is None and releases.unfinished == []
+    assert not releases.waits and releases.release(10.0) is None and releases.unfinished == []
 
 
 def test_a_release_looks_at_the_jobs_concerned_alone():
