@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -18,6 +17,7 @@ from analysis.results import (
     KINDS,
     cost,
     networks,
+    pretrainings,
     scores,
     status,
     status_words,
@@ -38,6 +38,7 @@ CURVES = {
         "validation_accuracy": "validation accuracy",
         "alpha_entropy": "alpha entropy, nats",
     },
+    "pretrain": {"loss": "training loss", "accuracy": "training accuracy"},
     "train": {"loss": "training loss", "accuracy": "training accuracy"},
 }
 
@@ -91,7 +92,7 @@ def _pictures(records: Records, kind: str, prefix: str, looks: dict[str, Look]) 
 
 
 def curves(records: Records, prefix: str) -> Section | None:
-    """Learning curves of the searches and of the trainings."""
+    """Learning curves of the searches, pretrainings and trainings."""
     looks = arm_colours(records.arms)
     pictures = [picture for kind in CURVES for picture in _pictures(records, kind, prefix, looks)]
     if not pictures:
@@ -104,9 +105,8 @@ def _held(frame: pd.DataFrame, column: str) -> str:
     return ", ".join(sorted({str(value) for value in frame[column].dropna()})) or NOTHING
 
 
-def _data(facts: Mapping[str, Any]) -> str:
-    """The data set in words: `rendered (40 identities, 4 cameras)`; its folder is the reader's own affair."""
-    data = facts.get("data")
+def _data(data: object) -> str:
+    """A data set in words: `rendered (40 identities, 4 cameras)`; its folder is the reader's own affair."""
     if not isinstance(data, Mapping):
         return NOTHING
     counts = (f"{data[name]} {name}" for name in ("identities", "cameras") if name in data)
@@ -116,7 +116,7 @@ def _data(facts: Mapping[str, Any]) -> str:
 
 def _seed_grid(records: Records) -> Grid:
     rows = []
-    kinds = [kind for kind in KINDS if kind in CURVES or records.arms_with(kind)]
+    kinds = [kind for kind in KINDS if kind in ("search", "train") or records.arms_with(kind)]
     for key, found in records.by_arm(records.trials).groupby(["arm", "repeat"], sort=False):
         arm, repeat = str(key[0]), words.numbers(found["repeat"].unique())
         seeds = (_held(found, name) for name in ("seed_split", "seed_search", "seed_train"))
@@ -175,8 +175,11 @@ def _facts(records: Records) -> tuple[tuple[str, str], ...]:
             )
         spread = f"{words.spread(found[best])} % ({times})"
         facts.append((label, f"{best}: {spread}"))
-    digest = _held(records.trials, "data_fingerprint")
-    facts.append(("Data", f"{_data(records.facts)}, fingerprint {digest[: words.SHORT]}"))
+    for label, key, pretrains in (("Data", "data", False), ("Pretrained on", "classes", True)):
+        trials = records.trials[(records.trials["kind"] == "pretrain") == pretrains]
+        if not trials.empty:
+            digest = _held(trials, "data_fingerprint")[: words.SHORT]
+            facts.append((label, f"{_data(records.facts.get(key))}, fingerprint {digest}"))
     facts.append(("Job time, summed", words.duration(total_seconds(records))))
     return tuple(facts)
 
@@ -207,6 +210,7 @@ def page(records: Records, prefix: str) -> Page:
         status(records),
         searches(records),
         networks(records),
+        pretrainings(records),
         curves(records, prefix),
         cost(records),
         reproduce(records),

@@ -14,7 +14,6 @@ from analysis.selections import best_alone
 
 # Columns that should hold one value over all finished jobs of a comparison, in words.
 SHARED = {
-    "data_fingerprint": "data fingerprints",
     "engine_revision": "engine revisions",
     "code_version": "versions of autoreid",
     "torch_version": "versions of torch",
@@ -37,6 +36,7 @@ SEARCH_AND_TRAINING = (
 )
 ONE_SEARCH = "a repeat is a training of what one search found; its spread covers training only."
 GIVEN = "a repeat is a training of a given network; its spread covers training only."
+ONE_PRETRAINING = "all trainings begin with one pretraining; its spread does not cover the pretraining."
 DIFFERENT_SPREADS = "The two spreads are not the same quantity."
 
 SELECTED = (
@@ -65,7 +65,9 @@ def _mixed(frame: pd.DataFrame, columns: dict[str, str]) -> list[str]:
 
 def mixtures(records: Records) -> list[str]:
     """A sentence for everything that differs between finished jobs and should not."""
-    found = _mixed(records.done, SHARED)
+    done = records.done
+    found = _mixed(done[done["kind"] != "pretrain"], {"data_fingerprint": "data fingerprints"})
+    found += _mixed(done, SHARED)
     found += _mixed(records.retrains, {"protocol": "evaluation protocols", "queries": "numbers of queries"})
     counts: dict[Any, int] = records.trials.groupby(["arm", "kind"], sort=False)["recipe"].nunique().to_dict()
     found += [
@@ -108,6 +110,10 @@ def spreads(records: Records) -> list[str]:
     for arm in records.arms_with("train"):
         arms.setdefault(_repeat_words(records, arm), []).append(arm)
     points = [f"{'; '.join(named)}: {what}" for what, named in arms.items()]
+    varied = records.trials[records.trials["kind"] == "pretrain"].groupby("arm")["job"].nunique()
+    if (varied == 1).any():
+        named = [arm for arm in varied.index if varied[arm] == 1]
+        points.append(f"{'; '.join(named)}: {ONE_PRETRAINING}")
     if SEARCH_AND_TRAINING in arms and len(arms) > 1:
         points.append("These spreads are not the same quantity." if len(arms) > 2 else DIFFERENT_SPREADS)
     return [" ".join(points)] if points else []

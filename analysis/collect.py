@@ -26,7 +26,18 @@ from autoreid.records import TABLES
 from autoreid.storage import Storage
 
 # What of a manifest the report needs; times of its writing stay out, so that equal records give equal bytes.
-CAMPAIGN_FACTS = ("name", "claim", "baseline", "repeats", "file", "settings", "data", "data_fingerprint")
+CAMPAIGN_FACTS = (
+    "name",
+    "claim",
+    "baseline",
+    "repeats",
+    "file",
+    "settings",
+    "data",
+    "data_fingerprint",
+    "classes",
+    "classes_fingerprint",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,11 @@ class Campaign:
         """The jobs that a job starts from."""
         inputs = part(self.describe(job_id), "inputs")
         several = inputs.get("jobs")
-        found = several if isinstance(several, list) else [inputs.get("job")]
+        found = [
+            *(several if isinstance(several, list) else ()),
+            inputs.get("job"),
+            inputs.get("pretraining"),
+        ]
         return [source for source in found if isinstance(source, str)]
 
     def choices(self) -> dict[str, Choice]:
@@ -101,10 +116,10 @@ class Campaign:
                 source = part(job, "inputs").get("job")
                 if choice is not None and source == choice.job:
                     source = choice.search
-                data_set = part(self.manifest, "data").get("set")
+                data = "classes" if keys["kind"] == "pretrain" else "data"
                 search = self.describe(source) if source else {}
                 seen = self.see(keys["job"])
-                keys["data_set"] = data_set
+                keys["data_set"] = part(self.manifest, data).get("set")
                 yield Entry(keys, job, seen, search, source, choice, given.get("sampled"))
             except (KeyError, TypeError) as error:
                 self.warnings.append(f"{self.name}: manifest.json: entry {number} is damaged ({error!r}).")

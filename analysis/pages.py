@@ -76,6 +76,7 @@ class Records:
     epochs: pd.DataFrame
     genotypes: pd.DataFrame
     retrains: pd.DataFrame
+    pretrains: pd.DataFrame
 
     @classmethod
     def read(cls, where: tables.Where, campaign: str) -> Records:
@@ -87,6 +88,7 @@ class Records:
             tables.read(where, "epochs", campaign),
             tables.read(where, "genotypes", campaign),
             tables.read(where, "retrains", campaign),
+            tables.read(where, "pretrains", campaign),
         )
 
     @property

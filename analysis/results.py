@@ -21,6 +21,7 @@ KINDS = {
     "search": ("search", "searches"),
     "random-search": ("random search", "random searches"),
     "select": ("selection", "selections"),
+    "pretrain": ("pretraining", "pretrainings"),
     "train": ("training", "trainings"),
 }
 ERROR_LIMIT = 400
@@ -206,6 +207,31 @@ def networks(records: Records) -> Section | None:
     headings = ("arm", "repeats", "network", "images, width", *sizes, "feature")
     note = "Height x width of the images and the width multiplier; multiply-adds for one image."
     return Section("Networks", grids=(Grid("Size", headings, "lrllrrrrrr", tuple(rows), note),))
+
+
+def pretrainings(records: Records) -> Section | None:
+    """How well the pretrained networks classify."""
+    if records.pretrains.empty:
+        return None
+    rows = tuple(
+        (
+            row["arm"],
+            words.numbers([row["repeat"]]),
+            _network(row["network"], row["genotype"]),
+            words.percent(row["top_1"]),
+            words.percent(row["top_5"]),
+            f"{row['images']:,}",
+            f"{row['classes']:,}",
+            words.millions(row["params_backbone"], 3),
+        )
+        for row in records.by_arm(records.pretrains).to_dict("records")
+    )
+    headings = ("arm", "repeat", "network", "top-1", "top-5", "images", "classes", "parameters, backbone")
+    intro = (
+        "Networks that learned to classify before they were trained for re-ID, on validation images. One "
+        "pretraining serves all repeats of its network, unless the campaign varies its seed."
+    )
+    return Section("Pretraining", intro, grids=(Grid("Accuracy, %", headings, "lrlrrrrr", rows),))
 
 
 # Wall time of the attempt that counts, and of those before it.

@@ -180,28 +180,44 @@ def retrain_rows(entry: Entry) -> list[Row]:
         return []
     result = entry.seen.result
     evaluation, complexity, untrained = (part(result, n) for n in ("evaluation", "complexity", "untrained"))
-    recipe = part(entry.job, "recipe")
-    adds = part(complexity, "multiply_adds")
-    row = {f"params_{name}": value for name, value in part(complexity, "params").items()}
-    row |= {f"multiply_adds_{name}": value for name, value in adds.items()}
-    row |= {f"untrained_{name}": untrained.get(name) for name in ("mAP", "rank_1")}
-    row |= {name: recipe.get(name) for name in ("height", "width", "width_multiplier")}
-    row |= {name: result.get(name) for name in ("network", "train_seconds", "evaluation_seconds")}
     return [
         {
             **evaluation,
-            **row,
-            **entry.keys,
-            **_seeds(entry.job),
+            **_of_network(entry),
+            **{f"untrained_{name}": untrained.get(name) for name in ("mAP", "rank_1")},
             "protocol": compact(part(evaluation, "protocol")),
             "feature_dim": complexity.get("feature_dim"),
-            "genotype": result.get("genotype_digest"),
-            "space": part(result, "genotype").get("space"),
             "search_job": entry.search_job,
+            "pretraining": part(entry.job, "inputs").get("pretraining"),
             "seed_search": part(entry.search, "seeds").get("search", entry.sampled),
             "selected": entry.selected(entry.search_job) if entry.search_job else None,
         }
     ]
+
+
+def pretrain_rows(entry: Entry) -> list[Row]:
+    """One row for a finished pretraining."""
+    if not (entry.seen.done and entry.keys["kind"] == "pretrain"):
+        return []
+    result = entry.seen.result
+    return [{**part(result, "evaluation"), **_of_network(entry), "classes": result.get("classes")}]
+
+
+def _of_network(entry: Entry) -> Row:
+    """What a training and a pretraining say of their network."""
+    result, recipe = entry.seen.result, part(entry.job, "recipe")
+    complexity = part(result, "complexity")
+    row = {f"params_{name}": value for name, value in part(complexity, "params").items()}
+    row |= {f"multiply_adds_{name}": value for name, value in part(complexity, "multiply_adds").items()}
+    row |= {name: recipe.get(name) for name in ("height", "width", "width_multiplier")}
+    row |= {name: result.get(name) for name in ("network", "train_seconds", "evaluation_seconds")}
+    return {
+        **row,
+        **entry.keys,
+        **_seeds(entry.job),
+        "genotype": result.get("genotype_digest"),
+        "space": part(result, "genotype").get("space"),
+    }
 
 
 ROWS: dict[str, Callable[[Entry], list[Row]]] = {
@@ -209,4 +225,5 @@ ROWS: dict[str, Callable[[Entry], list[Row]]] = {
     "epochs": epoch_rows,
     "genotypes": genotype_rows,
     "retrains": retrain_rows,
+    "pretrains": pretrain_rows,
 }

@@ -33,10 +33,12 @@ CAMPAIGN_FACTS_KEY = "autoreid_campaign_facts"
 
 PURPOSES = {
     "trials": "Every job of the campaign, whatever became of it: status, seeds, inputs, cost, machine.",
-    "epochs": "One row for each epoch of each search and training: losses, accuracy, learning rates, speed.",
+    "epochs": "One row for each epoch of each search, pretraining and training: losses, accuracy, learning "
+    "rates, speed.",
     "genotypes": "One row for each finished search or random search: the genotype that it found, and what it "
     "took; and for each finished training of an architecture that was drawn or given.",
     "retrains": "One row for each finished training: its scores on the test set, and the network's size.",
+    "pretrains": "One row for each finished pretraining: its accuracy, and the network's size.",
 }
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from autoreid.models.assembly import ReIDModel, build_network
 from autoreid.recipes import Neck
@@ -69,6 +68,8 @@ def _parameters(module: nn.Module) -> int:
 
 
 def _multiply_adds(module: nn.Module, height: int, width: int) -> int:
+    from torch.utils.flop_counter import FlopCounterMode  # deferred: loads Triton, 100 MB
+
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         module(torch.empty(1, 3, height, width, device="meta"))

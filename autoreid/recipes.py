@@ -257,7 +257,7 @@ class Execution:
 AnyRecipe = SearchRecipe | SelectRecipe | RandomSearchRecipe | TrainRecipe
 
 
-def recipe_problems(recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
+def recipe_problems(recipe: object) -> Iterator[tuple[str, str]]:
     """Mistakes that no single field shows, as (field, message)."""
     if isinstance(recipe, SelectRecipe):
         yield from _select_problems(recipe)

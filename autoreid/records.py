@@ -31,7 +31,7 @@ class Column:
 KEYS = (
     Column("campaign", "string", "", "name of the campaign", nullable=False),
     Column("job", "string", "", "id of the job: what was computed, by content", nullable=False),
-    Column("kind", "string", "", "search, random-search, select or train", nullable=False),
+    Column("kind", "string", "", "search, random-search, select, pretrain or train", nullable=False),
     Column("arm", "string", "", "arm of the campaign, grid values included", nullable=False),
     Column(
         "repeat",
@@ -45,7 +45,7 @@ KEYS = (
 SEEDS = (
     Column("seed_split", "int64", "", "seed that divided the training set (searches, select)"),
     Column("seed_search", "int64", "", "seed of the search, or of the random architecture"),
-    Column("seed_train", "int64", "", "seed of the training (select: of its trainings)"),
+    Column("seed_train", "int64", "", "seed of the training or pretraining (select: of its trainings)"),
 )
 
 EPOCH_COLUMNS = (
@@ -198,6 +198,7 @@ RETRAIN_COLUMNS = (
     Column("seed_train", "int64", "", "seed of the training"),
     Column("search_job", "string", "", "id of the search whose genotype was trained, if one was"),
     Column("seed_search", "int64", "", "seed of that search"),
+    Column("pretraining", "string", "", "id of the pretraining whose weights it began with, if there is one"),
     Column(
         "selected", "bool", "", "whether that search was selected among its arm's; empty without a selection"
     ),
@@ -228,12 +229,36 @@ RETRAIN_COLUMNS = (
     Column("evaluation_seconds", "float64", "s", "wall time of features and ranking", measured=True),
 )
 
+PRETRAIN_COLUMNS = (
+    Column("seed_train", "int64", "", "seed of the pretraining"),
+    Column("space", "string", "", "id of the search space"),
+    Column("genotype", "string", "", "12-digit digest of the genotype"),
+    Column("network", "string", "", "name of the network, or the genotype in words", nullable=False),
+    Column("top_1", "float64", "fraction", "validation images classified right", nullable=False),
+    Column(
+        "top_5", "float64", "fraction", "validation images whose class is among the best 5", nullable=False
+    ),
+    Column("images", "int64", "", "validation images", nullable=False),
+    Column("classes", "int64", "", "classes of the data set", nullable=False),
+    Column("params_backbone", "int64", "", "parameters of the backbone", nullable=False),
+    Column("params_training", "int64", "", "parameters with the classifiers", nullable=False),
+    Column(
+        "multiply_adds_backbone", "int64", "", "multiply-adds of the backbone for one image", nullable=False
+    ),
+    Column("height", "int64", "px", "height of the images"),
+    Column("width", "int64", "px", "width of the images"),
+    Column("width_multiplier", "float64", "", "width multiplier of the backbone"),
+    Column("train_seconds", "float64", "s", "wall time of the pretraining's epochs", measured=True),
+    Column("evaluation_seconds", "float64", "s", "wall time of the validation", measured=True),
+)
+
 # Table name -> columns, in the order in which they stand in the parquet file.
 TABLES: dict[str, tuple[Column, ...]] = {
     "trials": (*KEYS, *TRIAL_COLUMNS),
     "epochs": (*KEYS, *EPOCH_COLUMNS),
     "genotypes": (*KEYS, *GENOTYPE_COLUMNS),
     "retrains": (*KEYS, *RETRAIN_COLUMNS),
+    "pretrains": (*KEYS, *PRETRAIN_COLUMNS),
 }
 
 

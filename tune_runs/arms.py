@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from autoreid.errors import InputError, Problems, unknown
+from autoreid.errors import Problems, unknown
+from autoreid.pretrain_recipes import PRETRAIN_RECIPES, PretrainRecipe
 from autoreid.published import SEARCH_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe, recipe_problems
 from autoreid.values import override
 from search_spaces.genotype import Genotype
+from tune_runs.checks import network_problems, search_problems
+from tune_runs.genotypes import read_genotype
 from tune_runs.grid import KINDS, Axis, read_axes
 from tune_runs.protocol import read_select
 from tune_runs.random_arms import RandomArm, read_random
 from tune_runs.yaml_places import Document, Leaf
 
-Recipe = TypeVar("Recipe", SearchRecipe, TrainRecipe)
+Recipe = TypeVar("Recipe", SearchRecipe, PretrainRecipe, TrainRecipe)
 # What an arm's networks come from, in words.
 SOURCES = {"search": "a search", "genotype": "a genotype", "random": "a random space"}
 LONGEST_NAME = 80
+# Where the images of all pretrainings are named, among the fields of their recipe.
+CLASS_DATA = ("pretrain", "data")
+# Fields of a pretraining that its network shares with the training: their values are the training's.
+SIZES = ("width_multiplier", "channels", "layers")
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One line of a comparison: a search or a given genotype, and the training of its network, if any.
 
-    `select` says how the best of its searches is selected, if it is. `network` is what the file calls the
-    genotype. `random` says from where architectures are drawn, if they are. `batch_places` says where the
-    batch of a kind was given.
+    `pretrain` is how the network is pretrained, if it is. `select` says how the best of its searches is
+    selected, if it is. `network` is what the file calls the genotype. `random` says from where architectures
+    are drawn, if they are. `batch_places` says where the batch of a kind was given.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Arm:
     select: SelectRecipe | None = None
     network: str | None = None
     random: RandomArm | None = None
+    pretrain: PretrainRecipe | None = None
     batch_places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -50,6 +57,7 @@ class Recipes(NamedTuple):
 
     search: SearchRecipe | None = None
     train: TrainRecipe | None = None
+    pretrain: PretrainRecipe | None = None
 
 
 def read_arms(document: Document, folder: Path | None, problems: Problems) -> tuple[Arm, ...]:
@@ -87,8 +95,9 @@ def _arms_of(
     """The arms that one entry of the file stands for: one for each point of the axes that it has."""
     path = ("arms", name)
     kinds = _kinds(document, name, problems)
+    _note_class_data(document, (*path, "pretrain"), problems)
     network = document.at((*path, "genotype"))
-    genotype = _genotype(document, (*path, "genotype"), folder, problems) if network is not None else None
+    genotype = read_genotype(document, (*path, "genotype"), folder, problems) if network is not None else None
     mine = [axis for axis in axes if set(axis.kinds) <= set(kinds)]
     used.update(axis.label for axis in mine)
     _note_fixed(document, path, mine, problems)
@@ -112,7 +121,16 @@ def _arms_of(
             places["random"] = document.place((*path, "random", "samples"))
             places["random.train"] = _batch_place(document, (*path, "random"))
         words = None if genotype is None else str(network)
-        yield Arm(label, recipes.search, genotype, recipes.train, select, words, random, places)
+        yield Arm(
+            label, recipes.search, genotype, recipes.train, select, words, random, recipes.pretrain, places
+        )
+
+
+def _note_class_data(document: Document, path: tuple[str, ...], problems: Problems) -> None:
+    """Images for classification that an arm names."""
+    for leaf in document.leaves(path).values():
+        if leaf.name.split(".")[0] == "data":
+            problems.add(leaf.place, "one data set serves all arms. Give it under 'pretrain:' at the top.")
 
 
 def _note_fixed(document: Document, path: tuple[str, ...], axes: Sequence[Axis], problems: Problems) -> None:
@@ -137,17 +155,46 @@ def _recipes(
     for kind in kinds:
         layers = [document.leaves((kind,), problems), document.leaves((*path, kind), problems)]
         leaves = _merge([*layers, *(axis.leaves(kind, value) for axis, value in chosen)])
+        leaves = {name: leaf for name, leaf in leaves.items() if (kind, name.split(".")[0]) != CLASS_DATA}
         place = document.place((*path, kind))
-        batch = leaves.get("batch.identities")
-        places[kind] = batch.place if batch else f"{place}.batch.identities"
+        name = "batch" if kind == "pretrain" else "batch.identities"
+        places[kind] = leaves[name].place if name in leaves else f"{place}.{name}"
         if kind == "search":
             recipes = Recipes(search=_recipe(SEARCH_RECIPES, leaves, place, problems, search_problems))
             continue
         given = document.at((*path, "random", "space"))
         space = genotype.space if genotype else recipes.search.space if recipes.search else given
-        check = functools.partial(train_problems, space=space, genotype=genotype)
-        recipes = recipes._replace(train=_recipe(TRAIN_RECIPES, leaves, place, problems, check))
+        check = functools.partial(network_problems, space=space, genotype=genotype)
+        if kind == "train":
+            recipes = recipes._replace(train=_recipe(TRAIN_RECIPES, leaves, place, problems, check))
+        else:
+            known = _of_the_size(recipes.train)
+            recipes = recipes._replace(pretrain=_recipe(known, leaves, place, problems, check))
+            _check_pretraining(recipes, leaves, place, problems)
     return recipes, places
+
+
+def _of_the_size(train: TrainRecipe | None) -> dict[str, PretrainRecipe]:
+    """The recipes of pretraining, for networks of the size of a training's."""
+    if train is None:
+        return PRETRAIN_RECIPES
+    sizes = {name: getattr(train, name) for name in SIZES}
+    return {name: replace(recipe, **sizes) for name, recipe in PRETRAIN_RECIPES.items()}
+
+
+def _check_pretraining(recipes: Recipes, leaves: Mapping[str, Leaf], place: str, problems: Problems) -> None:
+    """Whether the weights of a pretraining fit the network that is trained."""
+    train, pretrain = recipes.train, recipes.pretrain
+    if train is None or pretrain is None:
+        return
+    for name in SIZES:
+        ours, theirs = getattr(pretrain, name), getattr(train, name)
+        if ours != theirs:
+            message = f"{ours}, but the network is trained with {theirs}. Leave it out: it is the training's."
+            problems.add(leaves[name].place, message)
+    if train.weights:
+        message = f"the training begins with weights, {train.weights}. Leave one of the two out."
+        problems.add(place, message)
 
 
 def _batch_place(document: Document, path: tuple[str, ...]) -> str:
@@ -181,9 +228,11 @@ def _kinds(document: Document, name: str, problems: Problems) -> list[str]:
         problems.add(document.place(path), message)
     train = given.get("train") if given.get("train") is not None else document.at(("train",))
     searches = search or document.at((*path, "random", "budget")) is not None
-    if train is False and not searches:
+    pretrain = "pretrain" in given
+    if train is False and not searches and not pretrain:
         problems.add(document.place(path), "has nothing to do: no search, and train is false.")
-    return [kind for kind, wanted in (("search", search), ("train", train is not False)) if wanted]
+    wanted = {"search": search, "train": train is not False, "pretrain": pretrain}
+    return [kind for kind in wanted if wanted[kind]]
 
 
 def _merge(layers: Sequence[Mapping[str, Leaf]]) -> dict[str, Leaf]:
@@ -224,55 +273,3 @@ def _recipe(
         source = next(below, None)
         problems.add(source.place if source else f"{place}.{name}", message)
     return recipe
-
-
-def search_problems(recipe: SearchRecipe) -> Iterator[tuple[str, str]]:
-    """Why a space cannot be searched like this, as (field, message)."""
-    from autoreid.searching import check_search  # deferred: loads torch
-
-    try:
-        check_search(recipe)
-    except InputError as error:
-        for problem in error.problems:
-            field, _, message = problem.partition(": ")
-            yield field, message
-
-
-def train_problems(
-    recipe: TrainRecipe, space: object, genotype: Genotype | None
-) -> Iterator[tuple[str, str]]:
-    """Why the networks of a space, or that of a genotype, cannot be trained like this, as (field, message).
-
-    A space that is not known has been noted.
-    """
-    from search_spaces.registry import find_space  # deferred: loads torch
-
-    with contextlib.suppress(InputError):
-        if space is not None:
-            yield from find_space(str(space)).problems(recipe.macro, recipe.height, genotype)
-
-
-def _genotype(
-    document: Document, path: tuple[str, ...], folder: Path | None, problems: Problems
-) -> Genotype | None:
-    from search_spaces.published import PUBLISHED
-    from search_spaces.registry import find_space  # deferred: loads torch
-
-    given, place = str(document.at(path)), document.place(path)
-    if given in PUBLISHED:
-        return PUBLISHED[given]
-    file = Path(given).expanduser() if folder is None else folder / Path(given).expanduser()
-    if not file.is_file():
-        message = unknown("genotype", given, PUBLISHED)
-        problems.add(place, f"{message} Or give a genotype file, such as genotype.json.")
-        return None
-    try:
-        genotype = Genotype.from_json(file.read_text(encoding="utf-8"), f"{place}: {given}")
-        find_space(genotype.space, f"{place}: {given}: space").check(genotype)
-    except InputError as error:
-        problems.extend(text if text.startswith(place) else f"{place}: {text}" for text in error.problems)
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        problems.add(place, f"{given} cannot be read ({error}). A genotype is JSON text.")
-        return None
-    return genotype

@@ -13,11 +13,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from autoreid.data.source import DataSource
+from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems, unknown
 from autoreid.recipes import Execution
 from autoreid.values import fields_of, override
-from tune_runs.arms import Arm, read_arms
+from tune_runs.arms import CLASS_DATA, Arm, read_arms
 from tune_runs.protocol import Protocol, read_protocol, selects
 from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form
@@ -36,8 +36,8 @@ ARM_SHORT_FORMS = {"random": "space"}
 class Campaign:
     """What is compared, on which data, and how often.
 
-    `text` is the file as it was read, `settings` what `--set` laid over it. `weights` are files of weights by
-    what the arms' recipes call them.
+    `text` is the file as it was read, `settings` what `--set` laid over it. `classes` is what networks are
+    pretrained on. `weights` are files of weights by what the arms' recipes call them.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Campaign:
     baseline: str | None = None
     execution: Execution = EXECUTION
     placement: Placement = PLACEMENT
+    classes: ClassSource | None = None
     weights: Mapping[str, Path] = field(default_factory=dict, compare=False)
 
     @property
@@ -99,6 +100,7 @@ def read_campaign(
     execution, placement = _execution(document, problems)
     protocol = read_protocol(document, form, problems)
     arms, weights = identify_weights(read_arms(document, folder, problems), document, folder, problems)
+    classes = _classes(document, folder, problems)
     if arms and selects(document) and not any(arm.select for arm in arms):
         problems.add(document.place(("select",)), "no arm has a search. Remove it.")
     baseline = document.at(("baseline",))
@@ -118,15 +120,17 @@ def read_campaign(
         baseline=form.baseline,
         execution=execution,
         placement=placement,
+        classes=classes,
         weights=weights,
     )
 
 
 def _spell_out(values: dict[str, Any]) -> None:
     """Put groups in the place of their short forms."""
-    arms = values.get("arms")
-    entries = [arm for arm in arms.values() if isinstance(arm, dict)] if isinstance(arms, dict) else []
-    for group, forms in ((values, SHORT_FORMS), *((arm, ARM_SHORT_FORMS) for arm in entries)):
+    for group, forms in (
+        (values, SHORT_FORMS),
+        *((arm, ARM_SHORT_FORMS) for arm in _groups(values.get("arms"))),
+    ):
         for key, name in forms.items():
             if isinstance(group.get(key), str):
                 group[key] = {name: group[key]}
@@ -165,9 +169,40 @@ def _source(document: Document, folder: Path | None, problems: Problems) -> Data
         return None
     if source.root is None:
         return source
-    # A path in the file starts at the file, one on the command line where the command was given.
-    base = Path() if folder is None or document.prefix(("data", "root")) == SETTING else folder
-    return dataclasses.replace(source, root=str((base / Path(source.root).expanduser()).absolute()))
+    return dataclasses.replace(source, root=_rooted(source.root, document, folder, ("data", "root")))
+
+
+def _rooted(root: str, document: Document, folder: Path | None, path: tuple[str, ...]) -> str:
+    """A path in the file starts at the file, one on the command line where the command was given."""
+    base = Path() if folder is None or document.prefix(path) == SETTING else folder
+    return str((base / Path(root).expanduser()).absolute())
+
+
+def _classes(document: Document, folder: Path | None, problems: Problems) -> ClassSource | None:
+    """What networks are pretrained on; only where an arm has a pretraining."""
+    path = CLASS_DATA
+    if not any("pretrain" in arm for arm in _groups(document.at(("arms",)))):
+        if document.at(("pretrain",)) is not None:
+            message = "no arm is pretrained. Write 'pretrain: {}' in those that are, or remove it."
+            problems.add(document.place(("pretrain",)), message)
+        return None
+    given = document.at(path)
+    if given is None:
+        message = "missing. Write 'data: {set: imagefolder, root: DIR}' below 'pretrain:' at the top."
+        problems.add(document.place(path), message)
+        return None
+    try:
+        source = ClassSource.from_plain(given, "pretrain.data")
+    except InputError as error:
+        for problem in error.problems:
+            name, _, message = problem.partition(": ")
+            problems.add(document.place(tuple(name.split("."))), message)
+        return None
+    return dataclasses.replace(source, root=_rooted(source.root, document, folder, (*path, "root")))
+
+
+def _groups(arms: Any) -> list[dict[str, Any]]:
+    return [arm for arm in arms.values() if isinstance(arm, dict)] if isinstance(arms, dict) else []
 
 
 def _execution(document: Document, problems: Problems) -> tuple[Execution, Placement]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tune_runs.reasons import Difference, differences
-from tune_runs.resources import counted
+from tune_runs.words import counted
 
 Manifest = Mapping[str, Any]
 # The jobs of an arm in one manifest, by kind and repeat.

@@ -143,7 +143,7 @@ def _run_rehearse(options: argparse.Namespace) -> int:
 
 def _run_status(options: argparse.Namespace) -> int:
     """Count the jobs of every campaign in a storage by state and arm, and show what failed."""
-    from tune_runs.overview import status_plain, status_text
+    from tune_runs.status import status_plain, status_text
 
     plain = status_plain(_storage(options.storage))
     answer(plain, status_text(plain), options.json)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoreid.data.source import DataSource
+from autoreid.data.source import ClassSource, DataSource
 from autoreid.jobs import Job
 from autoreid.recipes import Execution
 from autoreid.storage import Storage
@@ -19,7 +19,7 @@ HELD, INTERRUPTED, REFUSED, FAILED = "held", "interrupted", "refused", "failed"
 
 # The same call as `autoreid.running.run_job`; the last argument is asked between steps whether to stop.
 Engine = Callable[
-    [Job, Storage, DataSource, Execution, "Path | None", Callable[[], bool]],
+    [Job, Storage, DataSource | ClassSource, Execution, "Path | None", Callable[[], bool]],
     Generator[dict[str, Any], None, None],
 ]
 
@@ -28,12 +28,12 @@ Engine = Callable[
 class Context:
     """What all trials of a launch share; nothing of it changes a result.
 
-    `cache` is the absolute folder of decoded arrays: trials run in another working directory. `packages` is
-    the code that the launch imports.
+    `sources` are where the data comes from, by its fingerprint. `cache` is the absolute folder of decoded
+    arrays: trials run in another working directory. `packages` is the code that the launch imports.
     """
 
     storage: Storage
-    source: DataSource
+    sources: Mapping[str, DataSource | ClassSource]
     execution: Execution
     engine: Engine
     cache: Path

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreid.errors import Problems
-from autoreid.recipes import SearchRecipe, TrainRecipe
 from tune_runs.yaml_places import Document, Leaf
 
-KINDS = ("search", "train")
+KINDS = ("search", "pretrain", "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Axis:
         names = [field.removeprefix(start) for field in self.fields if field.startswith(start)]
         return {name: Leaf(name, value, f"{self.prefix}{start}") for name in names}
 
-    def words(self, value: Any, recipes: Mapping[str, SearchRecipe | TrainRecipe | None]) -> str:
+    def words(self, value: Any, recipes: Mapping[str, object]) -> str:
         """A value in the name of an arm, as the recipe holds it: `1e-3` and `0.001` read alike."""
         kind, _, name = self.fields[0].partition(".")
         recipe = recipes[kind]
@@ -69,7 +68,7 @@ def read_axes(document: Document, problems: Problems) -> list[Axis]:
         leaf = leaves[key]
         wrong = [field for field in fields if field.split(".")[0] not in KINDS or "." not in field]
         if wrong:
-            problems.add(leaf.place, "an axis is a field of search or of train, such as search.k.")
+            problems.add(leaf.place, "an axis is a field of search, pretrain or train, such as search.k.")
         elif len(set(fields)) < len(fields) or known & set(fields):
             problems.add(leaf.place, "a field is in the grid twice. Remove one of them.")
         elif not isinstance(leaf.value, list) or not leaf.value:

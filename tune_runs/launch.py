@@ -161,7 +161,7 @@ def run_plan(
 
         write(f"{campaign.name}: {left} of {len(states)} jobs to run; {allotment}")
         cache = default_cache().absolute()
-        context = Context(storage, campaign.source, allotment.execution, engine, cache, imported_packages())
+        context = Context(storage, plan.sources, allotment.execution, engine, cache, imported_packages())
         tune_jobs(dispatch, context, allotment, stop, reuse_processes=campaign.placement.reuse_processes)
     reused = sum(state.status == "done" for state in states.values())
     return _summary(campaign.name, dispatch, reused, time.monotonic() - begin)

@@ -9,9 +9,8 @@ from autoreid.attempts import INTERRUPTED, STARTED, Attempt
 from autoreid.leases import read_lease
 from autoreid.storage import JobFolder, Storage
 from tune_runs.lookup import find_job
-from tune_runs.overview import table
-from tune_runs.resources import counted
 from tune_runs.states import state_of
+from tune_runs.words import counted, table
 
 EPOCHS = 5
 SHOWN = ("epoch", "loss", "accuracy", "validation_accuracy", "wall_seconds")

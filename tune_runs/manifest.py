@@ -10,7 +10,7 @@ from autoreid.storage import Storage
 from autoreid.version import STORAGE_VERSION
 from tune_runs.changes import ArmsChange, changes
 from tune_runs.planning import Plan
-from tune_runs.resources import counted
+from tune_runs.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
         "settings": list(campaign.settings),
         "data": campaign.source.plain(),
         "data_fingerprint": plan.fingerprint,
+        "classes": campaign.classes.plain() if campaign.classes else None,
+        "classes_fingerprint": plan.classes or None,
         "created": created,
         "updated": updated,
         "entries": [entry.plain() for entry in plan.entries],

@@ -1,25 +1,25 @@
-"""Plans and states as plain values, and as text for people."""
+"""Plans as plain values, and as text for people."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from autoreid.errors import InputError
 from autoreid.jobs import JobKind
+from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe
-from autoreid.records import needs_of
 from autoreid.storage import Storage
 from autoreid.values import plain as plain_value
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
 from tune_runs.descriptions import description_problems
 from tune_runs.manifest import change_of
-from tune_runs.planning import NO_DATA, Plan, check_batches, make_plan
+from tune_runs.planning import NO_DATA, Plan, make_plan, open_data, plan_on
 from tune_runs.random_arms import RandomArm
-from tune_runs.resources import allot, counted, this_machine
-from tune_runs.states import STATES, State, states_of
+from tune_runs.resources import allot, this_machine
+from tune_runs.states import State, states_of
+from tune_runs.words import counted, table
 
 Plain = dict[str, Any]
 # Kinds of jobs in the order of the work, with the words for one and for several.
@@ -37,16 +37,11 @@ def plan_without_running(campaign: Campaign) -> tuple[Plan, str | None]:
 
     InputError where the data is there and cannot fill a batch, as in a run.
     """
-    from autoreid.data.index import fingerprint
-    from autoreid.data.source import open_index
-
     try:
-        index = open_index(campaign.source)
-        name = fingerprint(index)
+        opened = open_data(campaign)
     except InputError as error:
         return make_plan(campaign, NO_DATA), str(error)
-    check_batches(campaign, index)
-    return make_plan(campaign, name), None
+    return plan_on(campaign, *opened), None
 
 
 def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with_jobs: bool = False) -> Plain:
@@ -64,6 +59,8 @@ def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with
         "claim": campaign.claim,
         "data": campaign.source.plain(),
         "data_fingerprint": plan.fingerprint or None,
+        "classes": campaign.classes.plain() if campaign.classes else None,
+        "classes_fingerprint": plan.classes or None,
         "data_problem": missing,
         "repeats": campaign.repeats,
         "protocol": plain_value(campaign.protocol),
@@ -106,6 +103,7 @@ def _arm(arm: Arm) -> Plain:
         "genotype": arm.network,
         "random": None if arm.random is None else _random_words(arm.random),
         "select": None if arm.select is None else _select_words(arm.select),
+        "pretrain": None if arm.pretrain is None else _pretrain_words(arm.pretrain),
         "train": None if arm.train is None else _train_words(arm.train),
     }
 
@@ -128,6 +126,13 @@ def _train_words(recipe: TrainRecipe) -> str:
     return f"{recipe.neck.name}, {_shared_words(recipe)}"
 
 
+def _pretrain_words(recipe: PretrainRecipe) -> str:
+    return (
+        f"{recipe.height} x {recipe.width}, {_width_words(recipe)}batch {recipe.batch}, "
+        f"{counted(recipe.epochs, 'epoch')}"
+    )
+
+
 def _select_words(recipe: SelectRecipe) -> str:
     if recipe.rule == "supernet":
         return "by the mAP of each genotype in its supernet, on the images that its search held out"
@@ -138,9 +143,15 @@ def _select_words(recipe: SelectRecipe) -> str:
 
 
 def _shared_words(recipe: SearchRecipe | TrainRecipe) -> str:
-    width = f"width {recipe.width_multiplier:g}, " if recipe.width_multiplier != 1 else ""
     batch = f"{recipe.batch.identities} x {recipe.batch.images}"
-    return f"{recipe.height} x {recipe.width}, {width}batch {batch}, {counted(recipe.epochs, 'epoch')}"
+    return (
+        f"{recipe.height} x {recipe.width}, {_width_words(recipe)}batch {batch}, "
+        f"{counted(recipe.epochs, 'epoch')}"
+    )
+
+
+def _width_words(recipe: SearchRecipe | PretrainRecipe | TrainRecipe) -> str:
+    return f"width {recipe.width_multiplier:g}, " if recipe.width_multiplier != 1 else ""
 
 
 def _work(counts: Mapping[JobKind, int]) -> str:
@@ -173,6 +184,8 @@ def plan_text(plain: Plain) -> str:
         "",
         f"data: {data}",
     ]
+    if plain["classes"]:
+        lines += [f"pretraining on: {' '.join(f'{key}={value}' for key, value in plain['classes'].items())}"]
     if plain["data_problem"]:
         lines += [f"  not readable here, so that it cannot run yet: {plain['data_problem']}"]
     lines += [f"repeats: {plain['repeats']}; arms: {len(plain['arms'])}", *_protocol_lines(plain)]
@@ -181,6 +194,9 @@ def plan_text(plain: Plain) -> str:
         for arm in plain["arms"]
     ]
     lines += table(("arm", "search or genotype", "training"), rows)
+    for words in dict.fromkeys(arm["pretrain"] for arm in plain["arms"] if arm["pretrain"]):
+        arms = [arm["arm"] for arm in plain["arms"] if arm["pretrain"] == words]
+        lines += [f"pretrained ({words}): {', '.join(arms)}"]
     jobs, done = plain["jobs"], plain["done"]
     shared = plain["entries"] - sum(jobs.values())
     note = f" ({shared} more {'is' if shared == 1 else 'are'} shared between arms)" if shared else ""
@@ -196,116 +212,3 @@ def plan_text(plain: Plain) -> str:
         ]
         lines += ["", *table(("job", "kind", "arm", "repeat", "state"), listed)]
     return "\n".join(lines)
-
-
-def status_plain(storage: Storage) -> Plain:
-    """Every campaign of a storage: jobs by state for each arm, epochs done, and failures.
-
-    A campaign whose manifest is damaged is named under `problems`, and hides no other one; descriptions of
-    jobs that are damaged are named under their campaign's `problems`.
-    """
-    storage.check()
-    names = storage.campaigns()
-    if not names:
-        raise InputError(f"{storage.folder}: no campaign in this folder. Give the --storage of a launch.")
-    campaigns: list[Plain] = []
-    problems: list[str] = []
-    for name in names:
-        try:
-            campaigns.append(_campaign_status(storage, name))
-        except InputError as error:
-            problems += error.problems
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            place = f"{storage.folder}/campaigns/{name}/manifest.json"
-            problems.append(f"{place}: damaged ({error!r}). Restore it, or launch the campaign again.")
-    return {"storage": str(storage.folder), "campaigns": campaigns, "problems": problems}
-
-
-def _campaign_status(storage: Storage, name: str) -> Plain:
-    manifest = storage.read_manifest(name)
-    # In launch order, which the file's sorted keys have lost.
-    order = dict.fromkeys(entry["job"] for entry in manifest["entries"])
-    jobs: dict[str, Plain] = {job_id: manifest["jobs"][job_id] for job_id in order}
-    needs = {job_id: needs_of(job["inputs"]) for job_id, job in jobs.items()}
-    states = states_of(storage, needs, storage.cancelled(name))
-    arms: dict[tuple[str, str], list[str]] = {}
-    for entry in manifest["entries"]:
-        arms.setdefault((entry["arm"], entry["kind"]), []).append(entry["job"])
-    return {
-        "campaign": name,
-        "jobs": _counts(states[job_id] for job_id in jobs),
-        "arms": [
-            {
-                "arm": arm,
-                "kind": kind,
-                "jobs": _counts(states[job_id] for job_id in members),
-                "epochs_done": sum(states[job_id].epochs for job_id in members),
-                "epochs": sum(_epochs(jobs[job_id], states[job_id]) for job_id in members),
-            }
-            for (arm, kind), members in arms.items()
-        ],
-        "running": [
-            {"job": job_id, "kind": jobs[job_id]["kind"], "where": state.where}
-            for job_id, state in states.items()
-            if state.where
-        ],
-        "failures": [
-            {"job": job_id, "kind": jobs[job_id]["kind"], "status": state.status, "error": state.error}
-            for job_id, state in states.items()
-            if state.error
-        ],
-        "problems": description_problems(storage, states),
-    }
-
-
-def _epochs(job: Plain, state: State) -> int:
-    """How many epochs a job takes. A selection that trains takes fewer where searches found the same."""
-    recipe = job["recipe"]
-    if job["kind"] == "random-search":
-        return int(recipe["samples"]) * int(recipe["train"]["epochs"])
-    if job["kind"] != "select":
-        return int(recipe["epochs"])
-    each = recipe["train"]["epochs"] if recipe["rule"] == "retrain" else 1
-    return state.epochs if state.status == "done" else int(each) * len(job["inputs"]["jobs"])
-
-
-def _counts(states: Iterable[State]) -> dict[str, int]:
-    counts = Counter(state.status for state in states)
-    return {status: counts[status] for status in STATES}
-
-
-def status_text(plain: Plain) -> str:
-    """The states of campaigns for people."""
-    lines = [*plain["problems"], *([""] if plain["problems"] else [])]
-    for campaign in plain["campaigns"]:
-        counts = ", ".join(f"{count} {status}" for status, count in campaign["jobs"].items() if count)
-        lines += [f"{campaign['campaign']}: {counted(sum(campaign['jobs'].values()), 'job')}: {counts}"]
-        rows = [
-            (
-                arm["arm"],
-                arm["kind"],
-                *(str(arm["jobs"][status] or "-") for status in STATES),
-                f"{arm['epochs_done']}/{arm['epochs']}",
-            )
-            for arm in campaign["arms"]
-        ]
-        lines += table(("arm", "kind", *STATES, "epochs"), rows)
-        for running in campaign["running"]:
-            lines += [f"  {running['kind']} {running['job']} runs on {running['where']}"]
-        for failure in campaign["failures"]:
-            lines += [f"  {failure['kind']} {failure['job']} {failure['status']}: {failure['error']}"]
-        lines += [*(f"  {problem}" for problem in campaign["problems"]), ""]
-    return "\n".join(lines).rstrip()
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table, indented by two, columns as wide as they need.
-
-    >>> table(("arm", "k"), [("cnet", "1")])
-    ['  arm   k', '  cnet  1']
-    """
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    ]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoreid.data.index import ImageIndex, fingerprint
-from autoreid.data.splits import share
+from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems
-from autoreid.jobs import Job, JobKind, random_search_job, search_job, select_job, train_job
-from autoreid.recipes import RandomSearchRecipe, SelectRecipe
+from autoreid.jobs import Job, JobKind, pretrain_job, random_search_job, search_job, select_job, train_job
 from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
+from tune_runs.checks import check_data
 
+if TYPE_CHECKING:
+    from autoreid.data.classes import Classes
+
+# A job with its arm, its repeat and its id.
+Row = tuple[Arm, int, str, Job]
 # Stands for the fingerprint where the data is not at hand: such a plan can be shown, not run.
 NO_DATA = ""
 
@@ -52,40 +57,61 @@ class Entry:
 class Plan:
     """A campaign's entries in launch order, and its jobs by id in the same order.
 
-    Two arms that ask the same question share one job. `fingerprint` is that of the data, or `NO_DATA`.
+    Two arms that ask the same question share one job. `fingerprint` is that of the data, `classes` that of
+    what is pretrained on; `NO_DATA` stands for either.
     """
 
     campaign: Campaign
     fingerprint: str
     entries: tuple[Entry, ...]
     jobs: dict[str, Job]
+    classes: str = NO_DATA
+
+    @property
+    def sources(self) -> dict[str, DataSource | ClassSource]:
+        """Where the data of the jobs comes from, by its fingerprint."""
+        found: dict[str, DataSource | ClassSource] = {self.fingerprint: self.campaign.source}
+        return found if self.campaign.classes is None else found | {self.classes: self.campaign.classes}
 
     def count(self, kind: JobKind) -> int:
         """Number of different jobs of a kind."""
         return sum(job.kind == kind for job in self.jobs.values())
 
 
-def make_plan(campaign: Campaign, fingerprint: str) -> Plan:
-    """The jobs of a campaign on data of this fingerprint.
+def make_plan(campaign: Campaign, fingerprint: str, classes: str = NO_DATA) -> Plan:
+    """The jobs of a campaign on data of these fingerprints.
 
     Seed-major: repeat 0 of every arm comes first, so that a half-finished campaign is balanced. Repeats of an
     arm that ask the same question, as their seeds do not differ, are planned once.
     """
     entries: dict[tuple[str, str], Entry] = {}
     jobs: dict[str, Job] = {}
-    for arm, repeat, job_id, job in _jobs(campaign, fingerprint):
+    for arm, repeat, job_id, job in _jobs(campaign, fingerprint, classes):
         jobs.setdefault(job_id, job)
         drawn = arm.random is not None and arm.random.search is None
         seed = campaign.protocol.seeds_of(repeat).search if drawn else None
         entry = Entry(job_id, arm.name, repeat, job.kind, arm.network, seed)
         entries.setdefault((arm.name, job_id), entry)
-    return Plan(campaign, fingerprint, tuple(entries.values()), jobs)
+    return Plan(campaign, fingerprint, tuple(entries.values()), jobs, classes)
 
 
-def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, str, Job]]:
+def _jobs(campaign: Campaign, fingerprint: str, classes: str) -> Iterator[Row]:
     """Every job with its arm, repeat and id, in launch order: searches, trainings, then what is selected."""
     protocol = campaign.protocol
     searches: dict[str, dict[str, None]] = {arm.name: {} for arm in campaign.arms}
+
+    def of_network(arm: Arm, given: Genotype | str, repeat: int, train_seed: int) -> Iterator[Row]:
+        """The pretraining and the training of one network."""
+        pretraining = None
+        if arm.pretrain is not None:
+            seed = protocol.seeds_of(repeat).pretrain
+            job = pretrain_job(arm.pretrain, classes, given, train_seed=seed)
+            pretraining = job.id
+            yield arm, repeat, pretraining, job
+        if arm.train is not None:
+            job = train_job(arm.train, fingerprint, given, train_seed=train_seed, pretraining=pretraining)
+            yield arm, repeat, job.id, job
+
     for repeat in range(protocol.repeats):
         seeds = protocol.seeds_of(repeat)
         for arm in campaign.arms:
@@ -104,9 +130,8 @@ def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, str,
             elif arm.random is not None:
                 given = _sampled(arm.random.space, seeds.search)
             # Each repeat of a random arm is trained, also where searches are selected from.
-            if (protocol.trained == "each" or arm.random) and arm.train is not None and given is not None:
-                job = train_job(arm.train, fingerprint, given, train_seed=seeds.train)
-                yield arm, repeat, job.id, job
+            if (protocol.trained == "each" or arm.random) and given is not None:
+                yield from of_network(arm, given, repeat, seeds.train)
     selected: dict[str, str] = {}
     for arm in campaign.arms:
         if arm.select is not None:
@@ -118,10 +143,8 @@ def _jobs(campaign: Campaign, fingerprint: str) -> Iterator[tuple[Arm, int, str,
     for training in range(protocol.trainings if protocol.trained == "best" else 0):
         for arm in campaign.arms:
             given = selected.get(arm.name, arm.genotype)
-            if arm.train is not None and given is not None:
-                seed = protocol.seeds.train + training
-                job = train_job(arm.train, fingerprint, given, train_seed=seed)
-                yield arm, training, job.id, job
+            if given is not None:
+                yield from of_network(arm, given, training, protocol.seeds.train + training)
 
 
 def _sampled(space: str, seed: int) -> Genotype:
@@ -130,66 +153,35 @@ def _sampled(space: str, seed: int) -> Genotype:
     return sampled(space, seed)
 
 
-def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
-    """The plan on the campaign's data, which must be there and fit; InputError where it does not."""
+def open_data(campaign: Campaign) -> tuple[ImageIndex, Classes | None]:
+    """What is trained on, and what is pretrained on; InputError where it is not there."""
     from autoreid.data.source import open_index
 
-    index = open_index(campaign.source)
-    check_batches(campaign, index)
-    return make_plan(campaign, fingerprint(index)), index
-
-
-def check_batches(campaign: Campaign, index: ImageIndex) -> None:
-    """InputError where a batch has more identities than it is drawn from, where a selection can take no mAP,
-    or where a random search's budget is too small."""
-    rows = index.rows("train")
-    known = len(np.unique(index.identities[rows]))
     problems = Problems()
-    for arm in campaign.arms:
-        for kind, recipe in (("search", arm.search), ("train", arm.train)):
-            if recipe is not None and recipe.batch.identities > known:
-                place = arm.batch_places.get(kind, f"{kind}.batch.identities")
-                message = f"{recipe.batch.identities}, but the training set has {known}. Use at most {known}."
-                problems.add(place, message)
-        if arm.select is not None and arm.select.rule == "retrain":
-            _check_short(arm, "select", arm.select, known, problems)
-        if arm.random is not None and arm.random.search is not None:
-            _check_short(arm, "random.train", arm.random.search, known, problems)
-            _check_budget(campaign, arm, arm.random.search, index, problems)
-    compared = {
-        "select": any(arm.select for arm in campaign.arms),
-        "budget: search": any(arm.random and arm.random.search for arm in campaign.arms),
-    }
-    if any(compared.values()):
-        seen = np.unique(np.stack([index.identities[rows], index.cameras[rows]], axis=1), axis=0)[:, 0]
-        if len(seen) == known:
-            named = " and ".join(f"'{key}'" for key, there in compared.items() if there)
-            problems.add("data", f"no training identity was seen by two cameras: leave {named} out.")
-    if problems.found:
-        raise InputError(*dict.fromkeys(problems.found))
-
-
-def _check_short(
-    arm: Arm, kind: str, recipe: SelectRecipe | RandomSearchRecipe, known: int, problems: Problems
-) -> None:
-    """Whether the identities that short trainings keep fill a batch."""
-    kept = known - share(known, recipe.fraction, "identities")
-    wanted = recipe.train.batch.identities
-    if wanted > kept:
-        what = "selection" if kind == "select" else "random search"
-        message = f"{wanted}, but a {what} trains on {kept} of {known}. Use at most {kept}."
-        problems.add(arm.batch_places.get(kind, f"{kind}.batch.identities"), message)
-
-
-def _check_budget(
-    campaign: Campaign, arm: Arm, recipe: RandomSearchRecipe, index: ImageIndex, problems: Problems
-) -> None:
-    """Whether the budget of a random search gives every sample a batch in each of its epochs."""
-    from autoreid.random_search import weight_images  # deferred: loads torch
-
-    labels = np.unique(index.identities[index.rows("train")], return_inverse=True)[1]
+    index = classes = None
     try:
-        recipe.steps(weight_images(recipe, labels, campaign.protocol.seeds.split))
+        index = open_index(campaign.source)
     except InputError as error:
-        for problem in error.problems:
-            problems.add(arm.batch_places.get("random", "samples"), problem.removeprefix("samples: "))
+        problems.extend(error.problems)
+    if campaign.classes is not None:
+        from autoreid.data.classes import open_classes  # deferred: loads torch
+
+        try:
+            classes = open_classes(campaign.classes.set, Path(campaign.classes.root))
+        except InputError as error:
+            problems.extend(f"pretrain.{problem}" for problem in error.problems)
+    if index is None or problems.found:
+        raise InputError(*problems.found)
+    return index, classes
+
+
+def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
+    """The plan on the campaign's data, which must be there and fit; InputError where it does not."""
+    index, classes = open_data(campaign)
+    return plan_on(campaign, index, classes), index
+
+
+def plan_on(campaign: Campaign, index: ImageIndex, classes: Classes | None) -> Plan:
+    """The plan on opened data; InputError where it does not fit."""
+    check_data(campaign, index, classes)
+    return make_plan(campaign, fingerprint(index), classes.fingerprint if classes else NO_DATA)

@@ -13,17 +13,20 @@ from autoreid.values import bounded, override
 from tune_runs.schema import LARGEST_SEED, MOST_REPEATS, CampaignFile
 from tune_runs.yaml_places import Document
 
-Stage = Literal["split", "search", "train"]
-STAGES: tuple[Stage, ...] = ("split", "search", "train")
+Stage = Literal["split", "search", "pretrain", "train"]
+STAGES: tuple[Stage, ...] = ("split", "search", "pretrain", "train")
+# A network is pretrained once, and serves all its repeats, unless a campaign says otherwise.
+VARIED: tuple[Stage, ...] = ("split", "search", "train")
 
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """Seeds of the division of the training set, of the search and of the training."""
+    """Seeds of the division of the training set, of the search, of the training and of the pretraining."""
 
     split: int = bounded(0, 0, LARGEST_SEED)
     search: int = bounded(0, 0, LARGEST_SEED)
     train: int = bounded(0, 0, LARGEST_SEED)
+    pretrain: int = bounded(0, 0, LARGEST_SEED)
 
 
 ZEROS = Seeds()
@@ -39,7 +42,7 @@ class Protocol:
 
     repeats: int = bounded(4, 1, MOST_REPEATS)
     seeds: Seeds = ZEROS
-    vary: tuple[Stage, ...] = STAGES
+    vary: tuple[Stage, ...] = VARIED
     trained: Literal["each", "best"] = "each"
     trainings: int = bounded(4, 1, MOST_REPEATS)
 
@@ -47,7 +50,7 @@ class Protocol:
         """The seeds of a repeat, counted from 0.
 
         >>> Protocol(vary=("search",)).seeds_of(2)
-        Seeds(split=0, search=2, train=0)
+        Seeds(split=0, search=2, train=0, pretrain=0)
         """
         return Seeds(
             **{stage: getattr(self.seeds, stage) + repeat * (stage in self.vary) for stage in STAGES}
@@ -57,7 +60,7 @@ class Protocol:
 def read_protocol(document: Document, form: CampaignFile | None, problems: Problems) -> Protocol:
     """The repeats, seeds and trainings of a campaign file; mistakes go into `problems`."""
     repeats, seed = (4, 0) if form is None else (form.repeats, form.seed)
-    protocol = Protocol(repeats=repeats, trainings=repeats, seeds=Seeds(seed, seed, seed))
+    protocol = Protocol(repeats=repeats, trainings=repeats, seeds=Seeds(seed, seed, seed, seed))
     for name in ("vary", "trained", "trainings"):
         if name in document.values:
             protocol = override(protocol, {name: document.at((name,))}, document.prefix((name,)), problems)
@@ -85,7 +88,7 @@ def _contradictions(document: Document, protocol: Protocol) -> Iterator[tuple[st
             "vary",
             f"nothing varies, so {protocol.repeats} repeats are one. Use repeats: 1, or vary a seed.",
         )
-    elif selects(document) and protocol.repeats > 1 and set(protocol.vary) <= {"train"}:
+    elif selects(document) and protocol.repeats > 1 and set(protocol.vary) <= {"pretrain", "train"}:
         yield "select", "all repeats are one search, as 'vary' has neither split nor search. Add one of them."
     if protocol.trained == "best" and not selects(document):
         yield "trained", "nothing says which one is the best. Write for example 'select: supernet'."

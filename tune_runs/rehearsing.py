@@ -14,12 +14,12 @@ from autoreid.errors import InterruptionError, RunError
 from autoreid.storage import Storage
 from tune_runs.campaign import Campaign
 from tune_runs.launch import check_launch, decode_data, run_plan
-from tune_runs.overview import table
 from tune_runs.planning import Plan
 from tune_runs.progress import silent
-from tune_runs.resources import Allotment, counted
+from tune_runs.resources import Allotment
 from tune_runs.signals import interruptible
 from tune_runs.states import states_of
+from tune_runs.words import counted, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ def rehearsal_plan(plan: Plan, settled: Container[str] = ()) -> Plan:
     campaign = plan.campaign
     once = dataclasses.replace(campaign, placement=dataclasses.replace(campaign.placement, retries=0))
     entries = tuple(entry for entry in plan.entries if entry.job in wanted)
-    return Plan(once, plan.fingerprint, entries, {i: job for i, job in plan.jobs.items() if i in wanted})
+    jobs = {job_id: job for job_id, job in plan.jobs.items() if job_id in wanted}
+    return dataclasses.replace(plan, campaign=once, entries=entries, jobs=jobs)
 
 
 def rehearse(

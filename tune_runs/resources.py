@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from autoreid.errors import InputError, Problems
 from autoreid.recipes import Execution
 from tune_runs.schema import Placement
+from tune_runs.words import counted
 
 # More CPUs than this bring little to a trial that computes on a GPU.
 CPUS_BESIDE_GPU = 4
@@ -39,15 +40,6 @@ class Allotment:
         """
         gpus = f" and {counted(self.gpus, 'GPU')}" if self.gpus else ""
         return f"{counted(self.cpus, 'CPU')}{gpus} a trial, {self.slots} at once"
-
-
-def counted(number: float, one: str, many: str = "") -> str:
-    """A number with its noun.
-
-    >>> counted(1, "search", "searches"), counted(0.5, "GPU"), counted(0, "job")
-    ('1 search', '0.5 GPU', '0 jobs')
-    """
-    return f"{number:g} {one if 0 < number <= 1 else many or one + 's'}"
 
 
 def this_machine() -> Machine:

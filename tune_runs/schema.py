@@ -50,14 +50,15 @@ class ArmFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     search: Group = None
+    pretrain: Group = None
     train: GroupOrFalse = None
     genotype: Text = None
     random: Group = None
 
 
 class CampaignFile(BaseModel):
-    """A campaign file. `search` and `train` hold the defaults of every arm; protocol.py reads `seeds` to
-    `trainings`."""
+    """A campaign file. `search`, `pretrain` and `train` hold the defaults of every arm; protocol.py reads
+    `seeds` to `trainings`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,6 +75,7 @@ class CampaignFile(BaseModel):
     trained: Any = None
     trainings: Any = None
     search: Group = None
+    pretrain: Group = None
     train: GroupOrFalse = None
     execution: Group = None
     baseline: Text = None

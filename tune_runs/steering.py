@@ -10,8 +10,8 @@ from autoreid.errors import InputError, Problems
 from autoreid.records import needs_of
 from autoreid.storage import Storage
 from tune_runs.lookup import resolve
-from tune_runs.resources import counted
 from tune_runs.states import CANCELLED, State, states_of
+from tune_runs.words import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,4 +83,5 @@ def _rows(job_id: str, context: Context, stop: Callable[[], bool]) -> Generator[
     """The engine's rows of a job; nothing is read before the first one is asked for."""
     folder = context.storage.job(job_id).folder
     job = Job.from_plain(read_json(folder, "job.json"), f"{folder}/job.json")
-    yield from context.engine(job, context.storage, context.source, context.execution, context.cache, stop)
+    source = context.sources[job.data]
+    yield from context.engine(job, context.storage, source, context.execution, context.cache, stop)

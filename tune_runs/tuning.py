@@ -47,8 +47,8 @@ def tune_jobs(
         ENVIRONMENT,
         # Without this Tune lets one trial wait for its resources at a time.
         TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots),
-        # Workers have the priority of the command: Ray's own is so low that any other program comes first.
-        RAY_worker_niceness=str(os.nice(0)),
+        # Workers have the priority of the command: Ray would add so much that any other program comes first.
+        RAY_worker_niceness="0",
     )
     with interruptible(), stop.watched(), _quiet_stdout(), _empty_folder() as folder, _ray(stop):
         from tune_runs.searcher import JobSearcher

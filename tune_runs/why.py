@@ -13,9 +13,8 @@ from autoreid.values import canonical
 from autoreid.version import ENGINE_REVISION
 from tune_runs.descriptions import read_description
 from tune_runs.lookup import readable_manifests, resolve
-from tune_runs.overview import table
 from tune_runs.reasons import Difference, field_differences, in_words, named_fields, question
-from tune_runs.resources import counted
+from tune_runs.words import counted, table
 
 Plain = dict[str, Any]
 PUBLISHED: dict[str, Mapping[str, Any]] = {

@@ -39,3 +39,16 @@ def test_nothing_is_said_where_none_did(tmp_path: Path) -> None:
     campaign_in(tmp_path, {("a", 0): False, ("b", 1): None})
     collect(tmp_path)
     assert collapses(Records.read(tmp_path, "fallen")) == []
+
+
+def test_searches_that_stopped_early_are_named(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path, "fallen", {"a": 2}, repeats=3)
+    for repeat in range(3):
+        campaign.finish(
+            "a", repeat, "search", **({"stopped_epoch": 4, "genotype_epoch": 2} if repeat else {})
+        )
+    campaign.write_manifest()
+    points = section(made(tmp_path), "Read with care").points
+    assert any(
+        point.startswith("2 of 3 searches stopped early (a: repeats 2, 3), as the") for point in points
+    )

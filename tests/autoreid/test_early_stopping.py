@@ -10,6 +10,7 @@ import torch
 from states import equal, repeatable, same_job
 
 from autoreid import health
+from autoreid.building import build_run
 from autoreid.commands import search_notes
 from autoreid.data.source import DataSource
 from autoreid.errors import InterruptionError
@@ -17,7 +18,7 @@ from autoreid.feed import PreparedData
 from autoreid.jobs import Job, search_job
 from autoreid.published import CDNET_SEARCH
 from autoreid.recipes import Execution
-from autoreid.running import build_run, run_job
+from autoreid.running import run_job
 from autoreid.searching import SearchRun
 from autoreid.storage import Storage
 from autoreid.values import override

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from autoreid.building import build_run
 from autoreid.data.source import DataSource
 from autoreid.feed import PreparedData
 from autoreid.jobs import search_job, train_job
 from autoreid.models.assembly import build_supernet
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
 from autoreid.recipes import Execution
-from autoreid.running import build_run, run_job
+from autoreid.running import run_job
 from autoreid.storage import Storage
 from autoreid.validation import score_in_supernet
 from autoreid.values import override

@@ -20,13 +20,14 @@ from killed_runs import EXECUTION, TRAIN, job_of
 from states import equal, repeatable, same_job
 
 from autoreid import running
+from autoreid.building import build_run
 from autoreid.calls import train
 from autoreid.data.source import DataSource
 from autoreid.errors import HeldError, InterruptionError
 from autoreid.feed import PreparedData
 from autoreid.interruption import stop_on_signals
 from autoreid.leases import FILE, Lease
-from autoreid.running import build_run, run_job
+from autoreid.running import run_job
 from autoreid.snapshots import newest_checkpoint
 from autoreid.storage import JobFolder, Storage
 from search_spaces.published import PUBLISHED

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from autoreid import losses
+from autoreid.building import build_run
 from autoreid.calls import search, train
 from autoreid.data.source import DataSource
 from autoreid.errors import DivergedError, InputError, RunError, StorageError
@@ -20,7 +21,8 @@ from autoreid.jobs import Job, search_job, train_job
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
 from autoreid.records import EPOCH_COLUMNS, measured
-from autoreid.running import Row, build_run, is_final, run_attempt, run_job
+from autoreid.running import is_final, run_attempt, run_job
+from autoreid.runs import Row
 from autoreid.snapshots import from_bytes, newest_checkpoint, to_bytes
 from autoreid.storage import Storage
 from autoreid.training import TrainRun, unpack_model

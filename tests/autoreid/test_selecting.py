@@ -18,6 +18,7 @@ import pytest
 from states import repeatable
 
 from autoreid import selecting
+from autoreid.building import found_genotype
 from autoreid.data.source import DataSource
 from autoreid.data.views import Images
 from autoreid.errors import InputError, InterruptionError, RunError
@@ -26,7 +27,7 @@ from autoreid.feed import PreparedData
 from autoreid.jobs import Job, search_job, select_job, train_job
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, shortened
 from autoreid.recipes import Execution
-from autoreid.running import found_genotype, run_job
+from autoreid.running import run_job
 from autoreid.selecting import build_selection, read_candidates
 from autoreid.snapshots import newest_checkpoint
 from autoreid.storage import Storage

@@ -14,7 +14,8 @@ from autoreid.errors import InputError
 from autoreid.published import CDNET_TRAIN, SELECT_RECIPES, shortened
 from autoreid.values import digest
 from tune_runs.campaign import Campaign, read_campaign
-from tune_runs.planning import Plan, check_batches, make_plan
+from tune_runs.checks import check_data
+from tune_runs.planning import Plan, make_plan
 from tune_runs.protocol import Protocol, Seeds
 
 OTHERS = """\
@@ -190,7 +191,7 @@ def test_an_empty_group_selects_in_the_supernet() -> None:
             ["select: supernet", "trained: best", "trainings: 0"],
             ["12: trainings: 0 is too small. Use 1 or more."],
         ),
-        (["vary: [serch]"], ["10: vary: ['serch'] is not a list, each item one of split, search, train."]),
+        (["vary: [serch]"], ["10: vary: ['serch'] is not a list, each item one of split, search, pretrain,"]),
         (["vary: []"], ["10: vary: nothing varies, so 2 repeats are one."]),
         (["select: supernet", "vary: [train]"], ["10: select: all repeats are one search"]),
         (["seed: 1", "seeds: {split: 2}"], ["11: seeds: 'seed' is given too."]),
@@ -238,15 +239,15 @@ def index_of(identities: int, cameras: int) -> ImageIndex:
 
 def test_what_the_data_cannot_give_is_refused_before_any_work() -> None:
     fitting = ("search.batch.identities=4", "train.batch.identities=4")
-    check_batches(read("select: supernet", settings=fitting), index_of(8, 2))
+    check_data(read("select: supernet", settings=fitting), index_of(8, 2))
     selection = read("select: {rule: retrain, fraction: 0.5, train: {batch.identities: 5}}", settings=fitting)
     with pytest.raises(InputError) as caught:
-        check_batches(selection, index_of(8, 2))
+        check_data(selection, index_of(8, 2))
     assert caught.value.problems == (
         "small.yaml:10: select.train.batch.identities: 5, but a selection trains on 4 of 8. Use at most 4.",
     )
     with pytest.raises(InputError, match="no training identity was seen by two cameras"):
-        check_batches(read("select: supernet", settings=fitting), index_of(8, 1))
+        check_data(read("select: supernet", settings=fitting), index_of(8, 1))
 
 
 def test_a_protocol_counts_its_seeds() -> None:

@@ -16,9 +16,11 @@ from autoreid.recipes import Budget, RandomSearchRecipe, TrainRecipe
 from autoreid.storage import Storage
 from search_spaces.genotype import Genotype
 from tune_runs.campaign import Campaign, load_campaign, read_campaign
+from tune_runs.checks import check_data
 from tune_runs.manifest import save_manifest
-from tune_runs.overview import plan_plain, plan_text, status_plain
-from tune_runs.planning import Plan, check_batches, make_plan
+from tune_runs.overview import plan_plain, plan_text
+from tune_runs.planning import Plan, make_plan
+from tune_runs.status import status_plain
 from tune_runs.why import why_plain, why_text
 
 RANDOM = "  r: {random: cs-v1}\n"
@@ -159,22 +161,22 @@ def test_a_budget_needs_the_search_of_the_defaults() -> None:
 
 def test_what_the_data_cannot_give_is_refused_before_any_work() -> None:
     fitting = ("search.batch.identities=2", "search.batch.images=2", "train.batch.identities=2")
-    check_batches(read(FOUND, settings=(*fitting, "search.epochs=128")), index_of(8, 2))
+    check_data(read(FOUND, settings=(*fitting, "search.epochs=128")), index_of(8, 2))
     with pytest.raises(InputError) as caught:  # 8 of 16 images move the weights: 2 batches of 4, twice
-        check_batches(read(FOUND, settings=fitting), index_of(8, 2))
+        check_data(read(FOUND, settings=fitting), index_of(8, 2))
     assert caught.value.problems == (
         "small.yaml:10: arms.s.random.samples: 8 samples, but the search sees 32 images: less than one batch "
         "of 8 in each of the 1 epochs of a sample. Use at most 4 samples, or search for longer.",
     )
     wide = "  s: {random: {space: cs-v1, budget: search, fraction: 0.5, train: {batch.identities: 5}}}\n"
     with pytest.raises(InputError) as caught:
-        check_batches(read(wide, settings=(*fitting, "search.epochs=128")), index_of(8, 2))
+        check_data(read(wide, settings=(*fitting, "search.epochs=128")), index_of(8, 2))
     assert caught.value.problems == (
         "small.yaml:10: arms.s.random.train.batch.identities: 5, but a random search trains on 4 of 8. "
         "Use at most 4.",
     )
     with pytest.raises(InputError, match="seen by two cameras: leave 'budget: search' out"):
-        check_batches(read(FOUND, settings=(*fitting, "search.epochs=128")), index_of(16, 1))
+        check_data(read(FOUND, settings=(*fitting, "search.epochs=128")), index_of(16, 1))
 
 
 PAIR = "grid:\n  search.objective.triplet, search.alpha_objective.triplet: [0, 0.5]\n"
@@ -204,7 +206,10 @@ def test_an_axis_over_both_kinds_leaves_arms_alone_that_have_one() -> None:
 @pytest.mark.parametrize(
     ("grid", "expected"),
     [
-        ("{'search.k, epochs': [1]}", "grid.search.k, epochs: an axis is a field of search or of train"),
+        (
+            "{'search.k, epochs': [1]}",
+            "grid.search.k, epochs: an axis is a field of search, pretrain or train",
+        ),
         ("{'search.k, search.k': [1]}", "grid.search.k, search.k: a field is in the grid twice."),
         (
             "{search.k: [1], 'search.k, search.epochs': [1]}",

@@ -37,9 +37,7 @@ def trial(tmp_path):
         for job_id, job in plan.jobs.items():
             storage.job(job_id).describe(job.plain())
         execution = Execution(device="cpu")
-        context = Context(
-            storage, plan.campaign.source, execution, engine, tmp_path, packages or imported_packages()
-        )
+        context = Context(storage, plan.sources, execution, engine, tmp_path, packages or imported_packages())
         made = object.__new__(JobTrial)  # its constructor asks Ray where it is
         made.setup({"job": next(iter(plan.jobs))}, context)
         made.jobs = list(plan.jobs)

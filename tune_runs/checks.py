@@ -1,0 +1,108 @@
+"""What is wrong with the recipes of an arm: on their spaces, and on the data."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autoreid.data.index import ImageIndex
+from autoreid.data.splits import share
+from autoreid.errors import InputError, Problems
+from autoreid.pretrain_recipes import PretrainRecipe
+from autoreid.recipes import RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
+from search_spaces.genotype import Genotype
+
+if TYPE_CHECKING:
+    from autoreid.data.classes import Classes
+    from tune_runs.arms import Arm
+    from tune_runs.campaign import Campaign
+
+
+def search_problems(recipe: SearchRecipe) -> Iterator[tuple[str, str]]:
+    """Why a space cannot be searched like this, as (field, message)."""
+    from autoreid.searching import check_search  # deferred: loads torch
+
+    try:
+        check_search(recipe)
+    except InputError as error:
+        for problem in error.problems:
+            field, _, message = problem.partition(": ")
+            yield field, message
+
+
+def network_problems(
+    recipe: TrainRecipe | PretrainRecipe, space: object, genotype: Genotype | None
+) -> Iterator[tuple[str, str]]:
+    """Why the networks of a space, or that of a genotype, cannot be trained like this, as (field, message).
+
+    A space that is not known has been noted.
+    """
+    from search_spaces.registry import find_space  # deferred: loads torch
+
+    with contextlib.suppress(InputError):
+        if space is not None:
+            yield from find_space(str(space)).problems(recipe.macro, recipe.height, genotype)
+
+
+def check_data(campaign: Campaign, index: ImageIndex, classes: Classes | None = None) -> None:
+    """InputError where a batch has more identities or images than it is drawn from, where a selection can
+    take no mAP, or where a random search's budget is too small."""
+    rows = index.rows("train")
+    known = len(np.unique(index.identities[rows]))
+    problems = Problems()
+    for arm in campaign.arms:
+        for kind, recipe in (("search", arm.search), ("train", arm.train)):
+            if recipe is not None and recipe.batch.identities > known:
+                place = arm.batch_places.get(kind, f"{kind}.batch.identities")
+                message = f"{recipe.batch.identities}, but the training set has {known}. Use at most {known}."
+                problems.add(place, message)
+        if arm.pretrain is not None and classes is not None:
+            images = len(classes.train.labels)
+            if arm.pretrain.batch > images:
+                message = f"{arm.pretrain.batch}, but there are {images} images. Use at most {images}."
+                problems.add(arm.batch_places.get("pretrain", "pretrain.batch"), message)
+        if arm.select is not None and arm.select.rule == "retrain":
+            _check_short(arm, "select", arm.select, known, problems)
+        if arm.random is not None and arm.random.search is not None:
+            _check_short(arm, "random.train", arm.random.search, known, problems)
+            _check_budget(campaign, arm, arm.random.search, index, problems)
+    compared = {
+        "select": any(arm.select for arm in campaign.arms),
+        "budget: search": any(arm.random and arm.random.search for arm in campaign.arms),
+    }
+    if any(compared.values()):
+        seen = np.unique(np.stack([index.identities[rows], index.cameras[rows]], axis=1), axis=0)[:, 0]
+        if len(seen) == known:
+            named = " and ".join(f"'{key}'" for key, there in compared.items() if there)
+            problems.add("data", f"no training identity was seen by two cameras: leave {named} out.")
+    if problems.found:
+        raise InputError(*dict.fromkeys(problems.found))
+
+
+def _check_short(
+    arm: Arm, kind: str, recipe: SelectRecipe | RandomSearchRecipe, known: int, problems: Problems
+) -> None:
+    """Whether the identities that short trainings keep fill a batch."""
+    kept = known - share(known, recipe.fraction, "identities")
+    wanted = recipe.train.batch.identities
+    if wanted > kept:
+        what = "selection" if kind == "select" else "random search"
+        message = f"{wanted}, but a {what} trains on {kept} of {known}. Use at most {kept}."
+        problems.add(arm.batch_places.get(kind, f"{kind}.batch.identities"), message)
+
+
+def _check_budget(
+    campaign: Campaign, arm: Arm, recipe: RandomSearchRecipe, index: ImageIndex, problems: Problems
+) -> None:
+    """Whether the budget of a random search gives every sample a batch in each of its epochs."""
+    from autoreid.random_search import weight_images  # deferred: loads torch
+
+    labels = np.unique(index.identities[index.rows("train")], return_inverse=True)[1]
+    try:
+        recipe.steps(weight_images(recipe, labels, campaign.protocol.seeds.split))
+    except InputError as error:
+        for problem in error.problems:
+            problems.add(arm.batch_places.get("random", "samples"), problem.removeprefix("samples: "))
