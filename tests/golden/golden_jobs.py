@@ -128,6 +128,14 @@ def golden_jobs() -> Iterator[tuple[str, Job]]:
     yield "search, other data", search_job(CDNET_SEARCH, OTHER_DATA, split_seed=0, search_seed=0)
     yield "train, other space", train_job(CDNET_TRAIN, DATA, PUBLISHED["cnet-top1"], train_seed=4)
     yield "train, found by a search", train_job(CDNET_TRAIN, DATA, FOUND_BY[0], train_seed=0)
+    yield "pretrain, found by a search", pretrain_job(CDNET_PRETRAIN, DATA, FOUND_BY[0], train_seed=0)
+    before = FOUND_BY[1]
+    yield "train, pretrained", train_job(CDNET_TRAIN, DATA, network, train_seed=0, pretraining=before)
+    found = FOUND_BY[0]
+    yield (
+        "train, found and pretrained",
+        train_job(CDNET_TRAIN, DATA, found, train_seed=0, pretraining=before),
+    )
     reversed_searches = select_job(SELECT_RECIPES["supernet"], DATA, FOUND_BY[::-1])
     yield "select, other order", reversed_searches
 

@@ -29,7 +29,9 @@ def test_ids_are_those_that_are_written_down() -> None:
 def test_they_cover_every_kind_recipe_field_and_input() -> None:
     jobs = dict(golden_jobs())
     assert {job.kind for job in jobs.values()} == set(autoreid.jobs.RECIPES)
-    assert {tuple(job.inputs) for job in jobs.values()} == {(), ("genotype",), ("job",), ("jobs",)}
+    networks = {("genotype",), ("job",)}
+    pretrained = {(*network, "pretraining") for network in networks}
+    assert {tuple(job.inputs) for job in jobs.values()} == {(), ("jobs",), *networks, *pretrained}
     assert len({job.id for job in jobs.values()}) == len(jobs) >= 12
     for name, published in (
         ("search", CDNET_SEARCH),
