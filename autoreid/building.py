@@ -26,7 +26,7 @@ from autoreid.searching import SearchRun
 from autoreid.selecting import build_selection, read_candidates
 from autoreid.storage import Storage
 from autoreid.training import TrainRun
-from autoreid.weights import WeightFile, stored
+from autoreid.weights import DIGEST, WeightFile, stored, stored_file
 from search_spaces.genotype import Genotype
 
 if TYPE_CHECKING:
@@ -78,9 +78,10 @@ def build_run(
     data: PreparedData,
     execution: Execution,
     weights: WeightFile | None = None,
+    teacher: WeightFile | None = None,
 ) -> Run:
     """The run of a search or training; `genotype` is what a training trains, `weights` the file that it
-    begins with."""
+    begins with, `teacher` the model file of the network that guides it."""
     if isinstance(job.recipe, PretrainRecipe):
         raise InputError(f"job {job.id}: a pretraining has data of its own. Run it by autoreid.pretrain.")
     problems = [f"{name}: {message}" for name, message in recipe_problems(job.recipe)]
@@ -94,11 +95,19 @@ def build_run(
             split_seed=seeds["split"],
             search_seed=seeds["search"],
             execution=execution,
+            teacher=teacher,
         )
     if genotype is None or not isinstance(job.recipe, TrainRecipe):
         raise InputError(f"job {job.id}: a training needs a genotype. Give one, or the search that finds it.")
-    train = job.recipe
-    return TrainRun(train, genotype, data, train_seed=seeds["train"], execution=execution, weights=weights)
+    return TrainRun(
+        job.recipe,
+        genotype,
+        data,
+        train_seed=seeds["train"],
+        execution=execution,
+        weights=weights,
+        teacher=teacher,
+    )
 
 
 def found_genotype(storage: Storage, job_id: str) -> Genotype:
@@ -109,33 +118,45 @@ def found_genotype(storage: Storage, job_id: str) -> Genotype:
     return Genotype.from_plain(finished[1].result["genotype"], f"{storage.folder}/jobs/{job_id}")
 
 
-def pretrained(storage: Storage, job_id: str) -> WeightFile:
-    """The weights that a finished pretraining left, their digest checked."""
+def left_by(storage: Storage, job_id: str, name: str, what: str) -> WeightFile:
+    """A file that a finished job left, its digest checked; `what` the job is, in words."""
     finished = storage.job(job_id).finished()
     if finished is None:
-        raise InputError(f"{storage.folder}/jobs/{job_id}: the pretraining is not done. Run it first.")
+        raise InputError(f"{storage.folder}/jobs/{job_id}: the {what} is not done. Run it first.")
     attempt, outcome = finished
-    return WeightFile(f"{attempt.folder}/weights.pt", attempt.vouched("weights.pt", outcome))
+    return WeightFile(f"{attempt.folder}/{name}", attempt.vouched(name, outcome))
+
+
+def _teacher(storage: Storage, teacher: str | None) -> WeightFile | None:
+    """The model file of a teacher: of its training, or as it was put into the storage."""
+    if teacher is None:
+        return None
+    if teacher.startswith(DIGEST):
+        return stored_file(storage.folder, teacher)
+    return left_by(storage, teacher, "model.pt", "training of the teacher")
 
 
 def builder(job: Job, storage: Storage, data: JobData, execution: Execution) -> Callable[[], Run]:
     """How to build the run of a job; InputError where a job that it needs is not done."""
     genotype = found_genotype(storage, job.genotype) if isinstance(job.genotype, str) else job.genotype
     candidates = read_candidates(job, storage)
-    weights = pretrained(storage, job.pretraining) if job.pretraining else None
+    weights = None
+    if job.pretraining:
+        weights = left_by(storage, job.pretraining, "weights.pt", "pretraining")
+    teacher = _teacher(storage, job.teacher)
 
     def build() -> Run:
         if isinstance(job.recipe, SelectRecipe):
-            return build_selection(job, job.recipe, candidates, data.sized, execution)
+            return build_selection(job, job.recipe, candidates, data.sized, execution, teacher)
         if isinstance(job.recipe, RandomSearchRecipe):
-            return build_random_search(job, job.recipe, data.sized, execution)
+            return build_random_search(job, job.recipe, data.sized, execution, teacher)
         if isinstance(job.recipe, PretrainRecipe):
             return _build_pretraining(job, job.recipe, genotype, data.classes(), execution)
         given = weights
         if isinstance(job.recipe, TrainRecipe) and genotype is not None and given is None:
             given = stored(storage.folder, job.recipe.weights, genotype)
         sized = data.sized(job.recipe.height, job.recipe.width)
-        return build_run(job, genotype, sized, execution, given)
+        return build_run(job, genotype, sized, execution, given, teacher)
 
     return build
 

@@ -23,7 +23,7 @@ from autoreid.pretraining import PretrainRun
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
 from autoreid.running import run_attempt
 from autoreid.runs import Row, Run, Stop, never
-from autoreid.weights import given
+from autoreid.weights import given, given_teacher
 from search_spaces.genotype import Genotype
 
 LOCK = ".lock"
@@ -137,21 +137,25 @@ def search(
     *,
     seed: int = 0,
     split_seed: int | None = None,
+    teacher: Path | str | None = None,
     execution: Execution | None = None,
     cache: Path | None = None,
     on_epoch: Callable[[Row], None] | None = None,
     stop: Stop = never,
 ) -> Result:
     """Search a genotype and keep everything in the folder `out`; the same call continues what was
-    interrupted. `split_seed` divides the training set and equals `seed` unless given. `stop` is asked between
-    steps: once it says so, a checkpoint is written and InterruptionError raised."""
+    interrupted. `split_seed` divides the training set and equals `seed` unless given. `teacher` is the model
+    file of a training, which a recipe that distils needs. `stop` is asked between steps: once it says so, a
+    checkpoint is written and InterruptionError raised."""
     folder, divided = local_folder(out), seed if split_seed is None else split_seed
-    job = search_job(recipe, identify(source, cache)[1], split_seed=divided, search_seed=seed)
+    name, guide = given_teacher(teacher)
+    fingerprint = identify(source, cache)[1]
+    job = search_job(recipe, fingerprint, split_seed=divided, search_seed=seed, teacher=name)
     settings = Settings(folder, execution or Execution(), on_epoch, stop)
 
     def build() -> Run:
         data = prepare(source, recipe.height, recipe.width, cache)
-        return build_run(job, None, data, settings.execution)
+        return build_run(job, None, data, settings.execution, teacher=guide)
 
     return _run(job, settings, build)
 
@@ -163,6 +167,7 @@ def train(
     out: Path | str,
     *,
     seed: int = 0,
+    teacher: Path | str | None = None,
     execution: Execution | None = None,
     cache: Path | None = None,
     on_epoch: Callable[[Row], None] | None = None,
@@ -173,12 +178,14 @@ def train(
     The recipe's `weights` may be a path; of the file, its content is what the folder is for.
     """
     folder, (name, weights) = local_folder(out), given(recipe.weights, genotype)
-    job = train_job(replace(recipe, weights=name), identify(source, cache)[1], genotype, train_seed=seed)
+    guided, guide = given_teacher(teacher)
+    fingerprint, named = identify(source, cache)[1], replace(recipe, weights=name)
+    job = train_job(named, fingerprint, genotype, train_seed=seed, teacher=guided)
     settings = Settings(folder, execution or Execution(), on_epoch, stop)
 
     def build() -> Run:
         data = prepare(source, recipe.height, recipe.width, cache)
-        return build_run(job, genotype, data, settings.execution, weights)
+        return build_run(job, genotype, data, settings.execution, weights, guide)
 
     return _run(job, settings, build)
 

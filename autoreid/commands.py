@@ -35,6 +35,9 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=VALUE",
         help="override a recipe field; repeatable",
     )
+    parser.add_argument(
+        "--teacher", metavar="FILE", help="model.pt of a training, for an objective that distils"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_json_flag(parser)
 
@@ -155,7 +158,7 @@ def search_notes(result: Mapping[str, Any]) -> list[str]:
 def _run_search(options: argparse.Namespace) -> int:
     from autoreid.calls import search
     from autoreid.published import SEARCH_RECIPES
-    from autoreid.searching import check_search
+    from autoreid.sizes import check_search
     from autoreid.values import override
 
     recipe = chosen_recipe(SEARCH_RECIPES, options, check_search)
@@ -167,6 +170,7 @@ def _run_search(options: argparse.Namespace) -> int:
             options.out,
             seed=options.seed,
             split_seed=options.split_seed,
+            teacher=options.teacher,
             execution=execution,
             cache=cache_of(options),
             on_epoch=progress(options, recipe.epochs),
@@ -199,6 +203,7 @@ def _run_train(options: argparse.Namespace) -> int:
             data_source(options),
             options.out,
             seed=options.seed,
+            teacher=options.teacher,
             execution=execution_of(options),
             cache=cache_of(options),
             on_epoch=progress(options, recipe.epochs),
@@ -229,8 +234,9 @@ def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _run_evaluate(options: argparse.Namespace) -> int:
     from autoreid.feed import prepare
+    from autoreid.model_files import unpack_model
     from autoreid.optimisation import set_up
-    from autoreid.training import evaluate_model, unpack_model
+    from autoreid.training import evaluate_model
 
     path = Path(options.checkpoint)
     path = path / "model.pt" if path.is_dir() else path

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoreid.data import splits
 from autoreid.data.arrays import decode
 from autoreid.data.augment import augment, draw
 from autoreid.data.index import ImageIndex, fingerprint
@@ -16,7 +17,7 @@ from autoreid.data.sampler import IdentityBatches
 from autoreid.data.source import DataSource, open_index
 from autoreid.data.views import Images
 from autoreid.optimisation import stream
-from autoreid.recipes import Augmentation, Batch
+from autoreid.recipes import Augmentation, Batch, Split
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,9 +39,15 @@ class PreparedData:
         return np.unique(self.index.identities[self.train_rows], return_inverse=True)[1]
 
     @property
+    def identity_order(self) -> list[int]:
+        """The training identities in the order of their classes."""
+        found: list[int] = np.unique(self.index.identities[self.train_rows]).tolist()
+        return found
+
+    @property
     def identities(self) -> int:
         """Number of training identities."""
-        return len(np.unique(self.index.identities[self.train_rows]))
+        return len(self.identity_order)
 
 
 def identify(source: DataSource, cache: Path | None = None) -> tuple[ImageIndex, str]:
@@ -53,6 +60,15 @@ def prepare(source: DataSource, height: int, width: int, cache: Path | None = No
     """Open a data set and decode it to one size, once per machine."""
     index, name = identify(source, cache)
     return PreparedData(index, decode(index, height, width, cache, name), name)
+
+
+def split_positions(split: Split, identities: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the training images that move the weights, and of those that move the alphas."""
+    if split.name == "per-identity":
+        return splits.per_identity(identities, held_out=split.held_out, seed=seed)
+    if split.name == "by-image":
+        return splits.by_image(identities, fraction=split.fraction, seed=seed)
+    return splits.by_identity(identities, fraction=split.fraction, seed=seed)
 
 
 class Batches:
@@ -80,9 +96,13 @@ class Batches:
         self.augmentation = augmentation
         self.device = device
 
+    def chosen(self, step: int) -> np.ndarray:
+        """Which of the images are in the batch of a step: places among `rows`."""
+        return self.sampler.batch(step)
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Normalised images (batch, 3, h, w) and their classes (batch,), on the device."""
-        chosen = self.sampler.batch(step)
+        chosen = self.chosen(step)
         pixels = torch.from_numpy(self.images[self.rows[chosen]]).to(self.device, non_blocking=True)
         wanted = self.augmentation
         parameters = draw(

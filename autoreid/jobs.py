@@ -9,7 +9,14 @@ from typing import Any, Literal, TypeVar
 
 from autoreid.errors import InputError
 from autoreid.pretrain_recipes import PretrainRecipe
-from autoreid.recipes import AnyRecipe, RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
+from autoreid.recipes import (
+    AnyRecipe,
+    RandomSearchRecipe,
+    SearchRecipe,
+    SelectRecipe,
+    TrainRecipe,
+    distils,
+)
 from autoreid.records import needs_of
 from autoreid.values import canonical, digest, from_plain, plain
 from autoreid.version import ENGINE_REVISION, STORAGE_VERSION
@@ -39,7 +46,8 @@ SEEDS: dict[str, tuple[str, ...]] = {
 class Job:
     """One search, one random search, one selection, one pretraining or one training.
 
-    `data` is the content fingerprint of the data set. `genotype` is what is trained or pretrained: a
+    `data` is the content fingerprint of the data set. `teacher` is what guides a recipe that distils: the id
+    of a training, or "sha256:" and the digest of a model file. `genotype` is what is trained or pretrained: a
     genotype, or the id of the search, random search or selection that finds it. `pretraining` is the id of
     the pretraining whose weights a training begins with. `searches` are the ids of the searches that a
     selection chooses from, in the order in which ties are settled. `seeds` holds exactly the seeds that the
@@ -53,18 +61,20 @@ class Job:
     genotype: Genotype | str | None = None
     searches: tuple[str, ...] = ()
     pretraining: str | None = None
+    teacher: str | None = None
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What the job starts from, as plain values."""
-        if self.searches:
-            return {"jobs": list(self.searches)}
-        if self.genotype is None:
-            return {}
-        given = {"pretraining": self.pretraining} if self.pretraining else {}
+        given: dict[str, Any] = {"jobs": list(self.searches)} if self.searches else {}
         if isinstance(self.genotype, Genotype):
-            return {"genotype": self.genotype.plain(), **given}
-        return {"job": self.genotype, **given}
+            given["genotype"] = self.genotype.plain()
+        elif self.genotype is not None:
+            given["job"] = self.genotype
+        for name in ("pretraining", "teacher"):
+            if getattr(self, name) is not None:
+                given[name] = getattr(self, name)
+        return given
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -142,7 +152,8 @@ class Job:
             genotype = Genotype.from_plain(inputs["genotype"]) if "genotype" in inputs else inputs.get("job")
             seeds = tuple(sorted(given["seeds"].items()))
             searches, pretraining = tuple(inputs.get("jobs", ())), inputs.get("pretraining")
-            job = cls(kind, recipe, given["data"], seeds, genotype, searches, pretraining)
+            teacher = inputs.get("teacher")
+            job = cls(kind, recipe, given["data"], seeds, genotype, searches, pretraining, teacher)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{place}: not a job of this release ({error!r}).") from None
         if given.get("id") != job.id:
@@ -159,13 +170,30 @@ def _coerced(recipe: Recipe) -> Recipe:
     return from_plain(type(recipe), plain(recipe), "recipe")
 
 
-def search_job(recipe: SearchRecipe, data: str, *, split_seed: int, search_seed: int) -> Job:
-    return Job("search", _coerced(recipe), data, (("search", search_seed), ("split", split_seed)))
+def _check_teacher(recipe: AnyRecipe, teacher: str | None) -> None:
+    """InputError where a recipe that distils has no teacher, or one that does not has one."""
+    if distils(recipe) and teacher is None:
+        raise InputError("teacher: missing, and the objective distils. Give one, or set distillation to 0.")
+    if teacher is not None and not distils(recipe):
+        raise InputError("teacher: nothing is distilled. Leave it out, or set objective.distillation.")
 
 
-def random_search_job(recipe: RandomSearchRecipe, data: str, *, split_seed: int, search_seed: int) -> Job:
+def search_job(
+    recipe: SearchRecipe, data: str, *, split_seed: int, search_seed: int, teacher: str | None = None
+) -> Job:
+    """The teacher is that of a recipe that distils, in every job."""
+    _check_teacher(recipe, teacher)
+    seeds = (("search", search_seed), ("split", split_seed))
+    return Job("search", _coerced(recipe), data, seeds, teacher=teacher)
+
+
+def random_search_job(
+    recipe: RandomSearchRecipe, data: str, *, split_seed: int, search_seed: int, teacher: str | None = None
+) -> Job:
     """The seeds are those of the division of the training set; and of the samples and their trainings."""
-    return Job("random-search", _coerced(recipe), data, (("search", search_seed), ("split", split_seed)))
+    _check_teacher(recipe, teacher)
+    seeds = (("search", search_seed), ("split", split_seed))
+    return Job("random-search", _coerced(recipe), data, seeds, teacher=teacher)
 
 
 def train_job(
@@ -175,6 +203,7 @@ def train_job(
     *,
     train_seed: int,
     pretraining: str | None = None,
+    teacher: str | None = None,
 ) -> Job:
     """`genotype` is a genotype or the id of the search, random-search or select job that finds it;
     `pretraining` the id of the pretraining of the same network whose weights it begins with.
@@ -183,8 +212,9 @@ def train_job(
     """
     if pretraining and recipe.weights:
         raise InputError(f"weights: {recipe.weights}, and a pretraining is given too. Leave one of them out.")
+    _check_teacher(recipe, teacher)
     seeds = (("train", train_seed),)
-    return Job("train", _coerced(recipe), data, seeds, genotype, pretraining=pretraining)
+    return Job("train", _coerced(recipe), data, seeds, genotype, pretraining=pretraining, teacher=teacher)
 
 
 def pretrain_job(recipe: PretrainRecipe, data: str, genotype: Genotype | str, *, train_seed: int) -> Job:
@@ -199,6 +229,7 @@ def select_job(
     *,
     split_seed: int = 0,
     train_seed: int = 0,
+    teacher: str | None = None,
 ) -> Job:
     """The best of several searches, given by their ids; the first of equally good ones is chosen.
 
@@ -210,4 +241,5 @@ def select_job(
             f"searches: {len(searches)} ids, {len(set(searches))} different. Give each search once."
         )
     seeds = (("split", split_seed), ("train", train_seed)) if recipe.rule == "retrain" else ()
-    return Job("select", _coerced(recipe), data, seeds, searches=tuple(searches))
+    _check_teacher(recipe, teacher)
+    return Job("select", _coerced(recipe), data, seeds, searches=tuple(searches), teacher=teacher)

@@ -1,4 +1,4 @@
-"""Losses of re-ID training: cross-entropy over identities and the batch-hard triplet loss."""
+"""Losses of re-ID training: cross-entropy over identities, distillation, and the batch-hard triplet loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autoreid.models.necks import Branch
-from autoreid.recipes import Objective
+from autoreid.objectives import Objective
 
 
 class Losses(NamedTuple):
@@ -18,6 +18,16 @@ class Losses(NamedTuple):
     total: Tensor
     cross_entropy: Tensor
     triplet: Tensor
+    distillation: Tensor
+
+
+class Guidance(NamedTuple):
+    """What a teacher says of a batch: its logits (batch, identities), None where the labels have taken over;
+    the temperature of the epoch, and by what the loss is multiplied."""
+
+    logits: Tensor | None
+    temperature: float
+    scale: float
 
 
 def pairwise_distance(features: Tensor) -> Tensor:
@@ -43,7 +53,7 @@ def batch_hard_triplet(
     >>> batch_hard_triplet(torch.tensor([[0.0], [1.0], [3.0], [3.5]]), torch.tensor([0, 0, 1, 1]), 0.3)
     tensor(0.)
     """
-    distances = pairwise_distance(features.float() if features.dtype != torch.float64 else features)
+    distances = pairwise_distance(_precise(features))
     same = identities[:, None] == identities[None, :]
     itself = torch.eye(len(identities), dtype=torch.bool, device=identities.device)
     positive = distances.masked_fill(~same | itself, -torch.inf).amax(1)
@@ -53,19 +63,54 @@ def batch_hard_triplet(
     return (margin + positive - negative).relu().mean()
 
 
-def compute(objective: Objective, branches: tuple[Branch, ...], identities: Tensor) -> Losses:
+def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Mean over the batch of the cross-entropy between softmax(teacher / T) and softmax(student / T); the
+    gradient by the student's logits is (p_student - p_teacher) / T. Logits: (batch, identities); T > 0.
+    Source: KDAS-ReID, Eq. 5.
+
+    >>> logits = torch.tensor([[1.0, 3.0]]).log()
+    >>> round(distillation(logits, logits, 1.0).item(), 4)  # the entropy of 1/4 and 3/4
+    0.5623
+    """
+    wanted = (_precise(teacher) / temperature).softmax(1)
+    return -(wanted * (_precise(student) / temperature).log_softmax(1)).sum(1).mean()
+
+
+def _precise(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def compute(
+    objective: Objective,
+    branches: tuple[Branch, ...],
+    identities: Tensor,
+    guidance: Guidance | None = None,
+) -> Losses:
     """The objective over all branches of the neck: for FBLNeck L_tri1 + L_id1 + L_tri2 + L_id2 (CDNet,
-    Eq. 10). A part of weight 0 is not computed and reported as 0."""
+    Eq. 10). A part of weight 0 is not computed and reported as 0. `guidance` is what a distillation needs; it
+    is reported without its scale."""
     zero = branches[0].logits.new_zeros((), dtype=torch.float32)
-    cross_entropy, triplet = zero, zero
+    cross_entropy, triplet, distilled = zero, zero, zero
     for branch in branches:
         if objective.cross_entropy:
-            logits = branch.logits if branch.logits.dtype == torch.float64 else branch.logits.float()
-            smoothing = objective.label_smoothing
+            logits, smoothing = _precise(branch.logits), objective.label_smoothing
             cross_entropy = cross_entropy + F.cross_entropy(logits, identities, label_smoothing=smoothing)
         if objective.triplet:
             triplet = triplet + batch_hard_triplet(
                 branch.feature, identities, objective.margin, soft=objective.soft_margin
             )
+        if objective.distillation:
+            assert guidance is not None, "a distillation without a teacher"
+            distilled = distilled + _guided(branch.logits, identities, guidance)
     total = objective.cross_entropy * cross_entropy + objective.triplet * triplet
-    return Losses(total, cross_entropy, triplet)
+    if objective.distillation:
+        assert guidance is not None
+        total = total + objective.distillation * guidance.scale * distilled
+    return Losses(total, cross_entropy, triplet, distilled)
+
+
+def _guided(logits: Tensor, identities: Tensor, guidance: Guidance) -> Tensor:
+    """The distillation of one branch; at temperature 0 the cross-entropy with the labels."""
+    if guidance.logits is None:
+        return F.cross_entropy(_precise(logits), identities)
+    return distillation(logits, guidance.logits, guidance.temperature)

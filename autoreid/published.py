@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from autoreid.objectives import Objective
 from autoreid.recipes import (
     Augmentation,
     Batch,
     Neck,
-    Objective,
     Optimizer,
     Schedule,
     SearchRecipe,
@@ -52,7 +52,8 @@ CDNET_TRAIN = TrainRecipe(
 
 
 def shortened(recipe: TrainRecipe) -> TrainRecipe:
-    """The training in a tenth of its epochs, its milestones brought forward alike; at least one epoch.
+    """The training in a tenth of its epochs, its milestones and its temperature brought forward alike; at
+    least one epoch.
 
     >>> short = shortened(CDNET_TRAIN)
     >>> short.epochs, short.optimizer.schedule.milestones
@@ -61,7 +62,11 @@ def shortened(recipe: TrainRecipe) -> TrainRecipe:
     schedule = recipe.optimizer.schedule
     milestones = tuple(dict.fromkeys(max(epoch // 10, 1) for epoch in schedule.milestones))
     optimizer = replace(recipe.optimizer, schedule=replace(schedule, milestones=milestones))
-    return replace(recipe, epochs=max(recipe.epochs // 10, 1), optimizer=optimizer)
+    objective = recipe.objective
+    if objective.distillation:
+        until = max(objective.temperature.until // 10, 1)
+        objective = replace(objective, temperature=replace(objective.temperature, until=until))
+    return replace(recipe, epochs=max(recipe.epochs // 10, 1), optimizer=optimizer, objective=objective)
 
 
 # Auto-ReID, section 4.1 and Algorithm 1: search with the retrieval loss for weights and alphas.
@@ -114,11 +119,38 @@ AUTO_REID_TRAIN = TrainRecipe(
 )
 AUTO_REID_TRAIN_IMAGENET = replace(AUTO_REID_TRAIN, batch=Batch(identities=16, images=4), weights="imagenet")
 
-SEARCH_RECIPES: dict[str, SearchRecipe] = {"cdnet": CDNET_SEARCH, "auto-reid": AUTO_REID_SEARCH}
+# KDAS-ReID, section 4.1: Auto-ReID's search under a teacher whose temperature falls; no decay is printed.
+KDAS_SEARCH = replace(
+    AUTO_REID_SEARCH,
+    height=384,
+    width=128,
+    objective=Objective.distilled(),
+    alpha_objective=Objective.distilled(),
+    alpha_optimizer=replace(AUTO_REID_SEARCH.alpha_optimizer, schedule=Schedule()),
+)
+# KDAS-ReID, section 4.1: training under the same teacher; from ImageNet weights with twice the identities.
+KDAS_TRAIN = replace(
+    AUTO_REID_TRAIN,
+    objective=Objective.distilled(),
+    optimizer=replace(AUTO_REID_TRAIN.optimizer, learning_rate=3.5e-4, schedule=Schedule()),
+    epochs=200,
+)
+KDAS_TRAIN_IMAGENET = replace(KDAS_TRAIN, batch=Batch(identities=16, images=4), weights="imagenet")
+# The teacher's recipe is not printed [np]: the students' with the labels in the teacher's place.
+KDAS_TEACHER = replace(KDAS_TRAIN_IMAGENET, objective=Objective())
+
+SEARCH_RECIPES: dict[str, SearchRecipe] = {
+    "cdnet": CDNET_SEARCH,
+    "auto-reid": AUTO_REID_SEARCH,
+    "kdas": KDAS_SEARCH,
+}
 TRAIN_RECIPES: dict[str, TrainRecipe] = {
     "cdnet": CDNET_TRAIN,
     "auto-reid": AUTO_REID_TRAIN,
     "auto-reid-imagenet": AUTO_REID_TRAIN_IMAGENET,
+    "kdas": KDAS_TRAIN,
+    "kdas-imagenet": KDAS_TRAIN_IMAGENET,
+    "kdas-teacher": KDAS_TEACHER,
 }
 # By their rule. No paper prints how the best of its repeats was chosen [np].
 SELECT_RECIPES: dict[str, SelectRecipe] = {

@@ -10,13 +10,14 @@ import torch
 
 from autoreid.complexity import measure
 from autoreid.errors import InputError
+from autoreid.feed import split_positions
 from autoreid.jobs import Job
 from autoreid.optimisation import stream
 from autoreid.recipes import Execution, Neck, RandomSearchRecipe, recipe_problems
-from autoreid.searching import split_positions
 from autoreid.selecting import SCORES, Sized, best
 from autoreid.short_trainings import Scores, ShortTrainings
 from autoreid.validation import divided
+from autoreid.weights import WeightFile
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
 
@@ -91,7 +92,11 @@ def _result(
 
 
 def build_random_search(
-    job: Job, recipe: RandomSearchRecipe, sized: Sized, execution: Execution
+    job: Job,
+    recipe: RandomSearchRecipe,
+    sized: Sized,
+    execution: Execution,
+    teacher: WeightFile | None = None,
 ) -> ShortTrainings:
     """The run of a random-search job; InputError, with every mistake, where it cannot be run."""
     train, space = recipe.train, find_space(recipe.space)
@@ -113,4 +118,5 @@ def build_random_search(
         execution=execution,
         conclude=partial(_result, recipe, genotypes, recipe.budget.images(trained), seen),
         steps=steps,
+        teacher=teacher,
     )

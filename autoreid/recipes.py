@@ -6,12 +6,13 @@ not. Values marked [np] in docs/fidelity.md are not printed in the paper.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from autoreid.errors import InputError
-from autoreid.values import Spelling, bounded
+from autoreid.objectives import IDENTITY_AND_TRIPLET, Objective
+from autoreid.values import bounded
 from search_spaces.macro import Macro
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -36,28 +37,6 @@ class Augmentation:
     flip: float = bounded(0.5, 0, 1)
     pad: int = bounded(10, 0)
     erasing: float = bounded(0.5, 0, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """A weighted sum of losses. CDNet's L_tri + L_id is 1 and 1; Auto-ReID's retrieval loss is lambda and
-    1 - lambda; cross-entropy alone is 1 and 0. With `soft_margin` the triplet's hinge and its margin give way
-    to ln(1 + exp(d_p - d_n))."""
-
-    cross_entropy: float = bounded(1.0, 0)
-    triplet: float = bounded(1.0, 0)
-    margin: float = bounded(0.3, 0)
-    label_smoothing: float = bounded(0.0, 0, 1)
-    soft_margin: bool = bounded(False, added=True)
-    spellings: ClassVar[Mapping[str, Spelling]] = {
-        "lambda": Spelling(0, 1, lambda share: {"cross_entropy": share, "triplet": 1 - share})
-    }
-
-    @classmethod
-    def retrieval(cls, share: float = 0.5) -> Objective:
-        """Auto-ReID's retrieval loss, share * L_s + (1 - share) * L_t; the paper calls the share lambda, and
-        so do campaign files and --set."""
-        return cls(cross_entropy=share, triplet=1 - share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +102,8 @@ class SearchRecipe:
     split: Split = Split()
     batch: Batch = Batch()
     augmentation: Augmentation = Augmentation()
-    objective: Objective = Objective()
-    alpha_objective: Objective = Objective()
+    objective: Objective = IDENTITY_AND_TRIPLET
+    alpha_objective: Objective = IDENTITY_AND_TRIPLET
     optimizer: Optimizer = Optimizer()
     alpha_optimizer: Optimizer = Optimizer()
     alpha_scale: float = bounded(1e-3, 0)
@@ -153,7 +132,7 @@ class TrainRecipe:
     neck: Neck = Neck()
     batch: Batch = Batch()
     augmentation: Augmentation = Augmentation()
-    objective: Objective = Objective()
+    objective: Objective = IDENTITY_AND_TRIPLET
     optimizer: Optimizer = Optimizer()
     epochs: int = bounded(350, 1)
     precision: Precision = "fp32"
@@ -254,6 +233,16 @@ class Execution:
     workers: int = bounded(0, 0, 512)
 
 
+def distils(recipe: object) -> bool:
+    """Whether a recipe, or the short trainings in it, needs a teacher."""
+    if isinstance(recipe, SelectRecipe) and recipe.rule == "supernet":
+        return False
+    if isinstance(recipe, (SelectRecipe, RandomSearchRecipe)):
+        return distils(recipe.train)
+    objectives = (getattr(recipe, name, None) for name in ("objective", "alpha_objective"))
+    return any(found.distillation > 0 for found in objectives if isinstance(found, Objective))
+
+
 AnyRecipe = SearchRecipe | SelectRecipe | RandomSearchRecipe | TrainRecipe
 
 
@@ -267,17 +256,19 @@ def recipe_problems(recipe: object) -> Iterator[tuple[str, str]]:
         return
     for name in ("objective", "alpha_objective"):
         objective = getattr(recipe, name, None)
-        if objective is not None and objective.cross_entropy == 0 and objective.triplet == 0:
-            yield name, "every weight is 0, so nothing would be learned. Give one of them a weight."
+        if isinstance(objective, Objective):
+            epochs: int = recipe.epochs  # type: ignore[attr-defined]
+            yield from ((f"{name}{field}", message) for field, message in objective.problems(epochs))
     if not isinstance(recipe, SearchRecipe):
         return
     if recipe.relaxation == "softmax" and recipe.k not in (SearchRecipe().k, "all"):
         yield "k", f"{recipe.k} branches, but softmax weighs all of them. Leave k out, or use top-k."
-    if recipe.split.name == "by-identity" and recipe.alpha_objective.cross_entropy:
-        yield (
-            "alpha_objective.cross_entropy",
-            "the classifier never sees the identities that 'split.name: by-identity' holds out. Use 0.",
-        )
+    for name in ("cross_entropy", "distillation"):
+        if recipe.split.name == "by-identity" and getattr(recipe.alpha_objective, name):
+            yield (
+                f"alpha_objective.{name}",
+                "the classifier never sees the identities that 'split.name: by-identity' holds out. Use 0.",
+            )
 
 
 def _short_training_problems(recipe: TrainRecipe) -> Iterator[tuple[str, str]]:

@@ -53,6 +53,14 @@ EPOCH_COLUMNS = (
     Column("loss", "float64", "", "mean training loss of the epoch (weights' objective)", nullable=False),
     Column("cross_entropy", "float64", "nats", "mean cross-entropy of the training batches"),
     Column("triplet", "float64", "", "mean triplet loss of the training batches"),
+    Column(
+        "distillation",
+        "float64",
+        "nats",
+        "mean distillation loss of the training batches, before it is scaled; at temperature 0 the "
+        "cross-entropy with the labels; empty without a teacher",
+    ),
+    Column("temperature", "float64", "", "temperature of the distillation; empty without a teacher"),
     Column("accuracy", "float64", "fraction", "share of training images classified as their identity"),
     Column("validation_loss", "float64", "", "mean loss of the held-out batches (alphas' objective; search)"),
     Column("validation_accuracy", "float64", "fraction", "accuracy on the held-out batches (search)"),
@@ -267,8 +275,11 @@ def needs_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
 
     >>> needs_of({"jobs": ["a", "b"]}), needs_of({"job": "a", "pretraining": "b"}), needs_of({"genotype": {}})
     (('a', 'b'), ('a', 'b'), ())
+    >>> needs_of({"job": "a", "teacher": "b"}), needs_of({"teacher": "sha256:00"})  # the latter is a file
+    (('a', 'b'), ())
     """
-    return (*inputs.get("jobs", ()), *(inputs[name] for name in ("job", "pretraining") if name in inputs))
+    given = [inputs[name] for name in ("job", "pretraining", "teacher") if name in inputs]
+    return (*inputs.get("jobs", ()), *(name for name in given if ":" not in name))
 
 
 def measured(table: str) -> frozenset[str]:

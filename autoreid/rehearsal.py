@@ -22,7 +22,7 @@ from autoreid.data.source import ClassSource, DataSource
 from autoreid.data.views import Picked
 from autoreid.epochs import Position
 from autoreid.errors import InterruptionError
-from autoreid.feed import PreparedData
+from autoreid.feed import PreparedData, split_positions
 from autoreid.folders import read_json
 from autoreid.jobs import Job
 from autoreid.optimisation import stream
@@ -30,7 +30,6 @@ from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import Execution, RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
 from autoreid.running import run_attempt
 from autoreid.runs import Row, Run, Stop, never
-from autoreid.searching import split_positions
 from autoreid.storage import Storage
 from autoreid.values import override
 

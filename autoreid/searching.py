@@ -11,48 +11,24 @@ import time
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from autoreid import health, losses
 from autoreid.complexity import measure
-from autoreid.data import splits
 from autoreid.epochs import Position, all_finite
-from autoreid.errors import InputError
-from autoreid.feed import Batches, PreparedData
+from autoreid.feed import Batches, PreparedData, split_positions
 from autoreid.models.assembly import build_supernet, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
-from autoreid.recipes import Augmentation, Execution, Neck, SearchRecipe, Split
-from autoreid.sizes import size_problems
+from autoreid.recipes import Augmentation, Execution, Neck, SearchRecipe
+from autoreid.sizes import check_search
 from autoreid.snapshots import to_bytes
+from autoreid.teaching import find_teacher, guidance, of_distillation
+from autoreid.weights import WeightFile
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
 from search_spaces.relaxations import one_hot, relaxation
 from search_spaces.space import initial_alphas, mean_entropy
-
-
-def split_positions(split: Split, identities: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the training images that move the weights, and of those that move the alphas."""
-    if split.name == "per-identity":
-        return splits.per_identity(identities, held_out=split.held_out, seed=seed)
-    if split.name == "by-image":
-        return splits.by_image(identities, fraction=split.fraction, seed=seed)
-    return splits.by_identity(identities, fraction=split.fraction, seed=seed)
-
-
-def check_search(recipe: SearchRecipe) -> None:
-    """InputError when the recipe asks for what its space does not have."""
-    space = find_space(recipe.space)
-    problems = [f"{field}: {message}" for field, message in size_problems(recipe, space)]
-    if problems:
-        raise InputError(*problems)
-    places = space.places
-    fewest = min(len(options) for options in places.values())
-    if recipe.relaxation == "top-k" and recipe.k != "all" and int(recipe.k) > fewest:
-        raise InputError(
-            f"k: {recipe.k} branches, but {recipe.space} has {fewest}. Use 1 to {fewest}, or all."
-        )
 
 
 class SearchRun:
@@ -66,6 +42,7 @@ class SearchRun:
         split_seed: int,
         search_seed: int,
         execution: Execution,
+        teacher: WeightFile | None = None,
     ) -> None:
         check_search(recipe)
         self.recipe, self.data, self.seed, self.execution = recipe, data, search_seed, execution
@@ -74,6 +51,14 @@ class SearchRun:
         self.device = set_up(execution, recipe.precision)
         self._build_batches(split_seed, search_seed)
         self._build_model(search_seed)
+        self.teacher = find_teacher(
+            teacher,
+            (recipe.objective, recipe.alpha_objective),
+            data,
+            device=self.device,
+            precision=recipe.precision,
+            batch=execution.evaluation_batch,
+        )
         self.genotype: Genotype | None = None
         self.last_row: dict[str, Any] = {}
         # Eigenvalues and genotypes of the last epochs, as long as early stopping looks back.
@@ -105,11 +90,13 @@ class SearchRun:
 
     def _weight_step(self, step: int) -> Tensor:
         images, labels = self.train.batch(step)
+        objective, epoch = self.recipe.objective, self.position.epoch
+        guided = guidance(objective, self.teacher, epoch, self.train, step, images)
         with torch.no_grad():
             branches = self.relax(self.alphas)
         with autocast(self.recipe.precision, self.device):
             outputs = self.model(images, branches)
-        found = losses.compute(self.recipe.objective, outputs, labels)
+        found = losses.compute(objective, outputs, labels, guided)
         self.optimizer.zero_grad(set_to_none=True)
         found.total.backward()
         self.optimizer.step()
@@ -117,9 +104,11 @@ class SearchRun:
 
     def _alpha_step(self, step: int) -> Tensor:
         images, labels = self.held_out.batch(step)
+        objective, epoch = self.recipe.alpha_objective, self.position.epoch
+        guided = guidance(objective, self.teacher, epoch, self.held_out, step, images)
         with autocast(self.recipe.precision, self.device):
             outputs = self.model(images, self.relax(self.alphas))
-        found = losses.compute(self.recipe.alpha_objective, outputs, labels)
+        found = losses.compute(objective, outputs, labels, guided)
         # Gradients of the alphas only: those of the weights are not wanted here, and not computed.
         gradients = torch.autograd.grad(found.total, list(self.alphas.values()))
         for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
@@ -146,7 +135,7 @@ class SearchRun:
         means = at.finish_epoch(self._step, self._sound)
         # Before the next epoch begins: an interruption while measuring continues here.
         found = self._measure(self.space.derive(self.alphas))
-        self.last_row = self._record(means[:4], means[4:], (rate, alpha_rate)) | found
+        self.last_row = self._record(means[:5], means[5:], (rate, alpha_rate)) | found
         self._stop_early()
         return self.last_row
 
@@ -179,8 +168,10 @@ class SearchRun:
         if not every or (self.position.epoch + 1) % every:
             return None
         images, labels = self.probes.batch(0)
+        objective, epoch = self.recipe.alpha_objective, self.position.epoch
+        guided = guidance(objective, self.teacher, epoch, self.probes, 0, images)
         outputs = self.model(images, self.relax(self.alphas))
-        total = losses.compute(self.recipe.alpha_objective, outputs, labels).total
+        total = losses.compute(objective, outputs, labels, guided).total
         found = health.largest_eigenvalue(total, list(self.alphas.values()), self.position.pulse)
         return found if math.isfinite(found) else None
 
@@ -207,7 +198,8 @@ class SearchRun:
             "loss": weights[0],
             "cross_entropy": weights[1],
             "triplet": weights[2],
-            "accuracy": weights[3] / self.recipe.batch.size,
+            **of_distillation(self.recipe.objective, self.position.epoch - 1, weights[3]),
+            "accuracy": weights[4] / self.recipe.batch.size,
             "validation_loss": alphas[0],
             "validation_accuracy": alphas[1] / self.recipe.batch.size,
             "alpha_entropy": mean_entropy(self.alphas),
@@ -285,6 +277,8 @@ class SearchRun:
             "search_seconds": seconds,
             "milliseconds_per_image": 1000 * seconds / trained,
         }
+        if self.teacher is not None:
+            result["teacher"] = self.teacher.facts
         supernet = {"model": self.model.state_dict(), "alphas": self.state()["alphas"]}
         return result, {"genotype.json": genotype.to_json().encode(), "supernet.pt": to_bytes(supernet)}
 

@@ -27,6 +27,7 @@ from autoreid.short_trainings import Scores, ShortTrainings
 from autoreid.snapshots import from_bytes
 from autoreid.storage import Storage
 from autoreid.validation import divided, score_in_supernet
+from autoreid.weights import WeightFile
 from search_spaces.genotype import Genotype
 
 # The data decoded to a height and a width.
@@ -165,7 +166,12 @@ Selection = SupernetSelection | ShortTrainings
 
 
 def build_selection(
-    job: Job, recipe: SelectRecipe, candidates: Sequence[Candidate], sized: Sized, execution: Execution
+    job: Job,
+    recipe: SelectRecipe,
+    candidates: Sequence[Candidate],
+    sized: Sized,
+    execution: Execution,
+    teacher: WeightFile | None = None,
 ) -> Selection:
     """The run of a select job among searches that are done."""
     problems = [f"{name}: {message}" for name, message in recipe_problems(recipe)]
@@ -188,4 +194,5 @@ def build_selection(
         train_seed=seeds["train"],
         execution=execution,
         conclude=conclude,
+        teacher=teacher,
     )

@@ -13,6 +13,7 @@ from autoreid.epochs import Position
 from autoreid.feed import PreparedData
 from autoreid.recipes import Execution, TrainRecipe
 from autoreid.training import TrainRun
+from autoreid.weights import WeightFile
 from search_spaces.genotype import Genotype
 
 Scores = Sequence[dict[str, Any]]
@@ -38,10 +39,11 @@ class ShortTrainings:
         execution: Execution,
         conclude: Conclusion,
         steps: int | None = None,
+        teacher: WeightFile | None = None,
     ) -> None:
         self.recipe, self.genotypes, self.data = recipe, genotypes, data
         self.train_seed, self.execution = train_seed, execution
-        self.conclude, self.steps = conclude, steps
+        self.conclude, self.steps, self.teacher = conclude, steps, teacher
         self.scores: list[dict[str, Any]] = []
         self.row: dict[str, Any] | None = None
         self.run: TrainRun | None = self._next()
@@ -54,7 +56,14 @@ class ShortTrainings:
         if len(self.scores) == len(self.genotypes):
             return None
         genotype = self.genotypes[len(self.scores)]
-        run = TrainRun(self.recipe, genotype, self.data, train_seed=self.train_seed, execution=self.execution)
+        run = TrainRun(
+            self.recipe,
+            genotype,
+            self.data,
+            train_seed=self.train_seed,
+            execution=self.execution,
+            teacher=self.teacher,
+        )
         if self.steps is not None:
             run.position = Position(self.recipe.epochs, self.steps)
         run.position.pulse = self._pulse

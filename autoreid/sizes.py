@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from autoreid.errors import InputError
 from autoreid.recipes import SearchRecipe, TrainRecipe
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
+from search_spaces.registry import find_space
 from search_spaces.space import SearchSpace
 
 SCALES = ("width_multiplier", "channels", "layers", "drop_path")
@@ -27,3 +29,17 @@ def size_problems(
             yield name, f"{given!r}, but networks of {space.id} have none. Leave it out. They have: {has}."
     macro: Macro = recipe.macro
     yield from space.problems(macro, recipe.height, genotype)
+
+
+def check_search(recipe: SearchRecipe) -> None:
+    """InputError when the recipe asks for what its space does not have."""
+    space = find_space(recipe.space)
+    problems = [f"{field}: {message}" for field, message in size_problems(recipe, space)]
+    if problems:
+        raise InputError(*problems)
+    places = space.places
+    fewest = min(len(options) for options in places.values())
+    if recipe.relaxation == "top-k" and recipe.k != "all" and int(recipe.k) > fewest:
+        raise InputError(
+            f"k: {recipe.k} branches, but {recipe.space} has {fewest}. Use 1 to {fewest}, or all."
+        )

@@ -18,19 +18,20 @@ from autoreid.errors import InputError
 from autoreid.evaluation.features import score
 from autoreid.evaluation.ranking import PROTOCOL
 from autoreid.feed import Batches, PreparedData
+from autoreid.model_files import pack_model
 from autoreid.models.assembly import ReIDModel, build_network, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
 from autoreid.recipes import Execution, TrainRecipe
-from autoreid.snapshots import to_bytes
-from autoreid.values import from_plain, plain
-from autoreid.weights import MODEL_VERSION, WeightFile, backbone_weights, load_weights, read_model
+from autoreid.teaching import find_teacher, guidance, of_distillation
+from autoreid.weights import WeightFile, backbone_weights, load_weights
 from search_spaces.genotype import Genotype
 
 
 class TrainRun:
     """A training that advances epoch by epoch; `state` and `load` carry it over an interruption.
 
-    `weights` is the file that the recipe's `weights` name.
+    `weights` is the file that the recipe's `weights` name, `teacher` the model file of the network that
+    guides it.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class TrainRun:
         train_seed: int,
         execution: Execution,
         weights: WeightFile | None = None,
+        teacher: WeightFile | None = None,
     ) -> None:
         self.recipe, self.genotype, self.data, self.execution = recipe, genotype, data, execution
         self.seed = train_seed
@@ -71,14 +73,24 @@ class TrainRun:
             raise InputError(f"weights: {recipe.weights} is asked for, but no file is given. Give its file.")
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
+        self.teacher = find_teacher(
+            teacher,
+            (recipe.objective,),
+            data,
+            device=self.device,
+            precision=recipe.precision,
+            batch=execution.evaluation_batch,
+        )
         self.untrained: dict[str, Any] | None = None
 
     def _step(self, step: int) -> Tensor:
         torch.manual_seed(stream(self.seed, f"step {step}"))
         images, labels = self.batches.batch(step)
+        objective, epoch = self.recipe.objective, self.position.epoch
+        guided = guidance(objective, self.teacher, epoch, self.batches, step, images)
         with autocast(self.recipe.precision, self.device):
             outputs = self.model(images)
-        found = losses.compute(self.recipe.objective, outputs, labels)
+        found = losses.compute(objective, outputs, labels, guided)
         self.optimizer.zero_grad(set_to_none=True)
         found.total.backward()
         self.optimizer.step()
@@ -104,7 +116,8 @@ class TrainRun:
             "loss": means[0],
             "cross_entropy": means[1],
             "triplet": means[2],
-            "accuracy": means[3] / self.recipe.batch.size,
+            **of_distillation(self.recipe.objective, at.epoch - 1, means[3]),
+            "accuracy": means[4] / self.recipe.batch.size,
             "learning_rate": rate,
             "steps": at.steps,
             "images": images,
@@ -157,7 +170,10 @@ class TrainRun:
             "train_seconds": self.position.seconds,
             "evaluation_seconds": time.perf_counter() - begin,
         }
-        return result, {"model.pt": pack_model(self.model, self.recipe, self.genotype, self.data.identities)}
+        if self.teacher is not None:
+            result["teacher"] = self.teacher.facts
+        order, name = self.data.identity_order, self.data.fingerprint
+        return result, {"model.pt": pack_model(self.model, self.recipe, self.genotype, order, name)}
 
 
 def evaluate_model(
@@ -181,29 +197,3 @@ def evaluate_model(
 
     scores = score(embed, data.images, data.index, device=device, batch=batch, precision=precision)
     return scores.plain(PROTOCOL)
-
-
-def pack_model(model: ReIDModel, recipe: TrainRecipe, genotype: Genotype, identities: int) -> bytes:
-    """A model file: weights, and what is needed to build the network again."""
-    return to_bytes(
-        {
-            "version": MODEL_VERSION,
-            "genotype": genotype.to_json(),
-            "recipe": json.dumps(plain(recipe)),
-            "identities": identities,
-            "weights": model.state_dict(),
-        }
-    )
-
-
-def unpack_model(data: bytes, place: str) -> tuple[ReIDModel, TrainRecipe, Genotype]:
-    """The network of a model file, its weights loaded strictly, in eval mode on the CPU."""
-    content = read_model(data, place)
-    try:
-        recipe = from_plain(TrainRecipe, json.loads(content["recipe"]), f"{place}.recipe")
-    except json.JSONDecodeError:
-        raise InputError(f"{place}: its recipe is damaged. Train the network again.") from None
-    genotype = Genotype.from_json(content["genotype"], f"{place}.genotype")
-    model = build_network(genotype, recipe.neck, content["identities"], recipe.macro)
-    load_weights(model, content["weights"], place)
-    return model.eval(), recipe, genotype

@@ -54,6 +54,20 @@ def given(weights: str, genotype: Genotype, base: Path | None = None) -> tuple[s
     return DIGEST + digest, file
 
 
+def given_teacher(path: Path | str | None) -> tuple[str | None, WeightFile | None]:
+    """What a teacher's model file is called in ids, and the file; InputError where it cannot be read."""
+    if path is None:
+        return None, None
+    place = Path(path).expanduser()
+    try:
+        content = place.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"teacher: {place}: cannot be read ({error.strerror}). Give the model.pt of a training."
+        ) from None
+    return DIGEST + sha256(content), WeightFile(str(place), content)
+
+
 def read_file(path: Path) -> WeightFile:
     """The bytes of a file; InputError where it cannot be read."""
     try:
@@ -151,14 +165,24 @@ def stored(folder: Folder, weights: str, genotype: Genotype) -> WeightFile | Non
         return None
     if weights == IMAGENET:
         check_imagenet(genotype)
-    name = _name(weights, genotype)
+        name = _name(weights, genotype)
+        if name not in folder.sizes("weights/"):
+            return imagenet(genotype)
+        return _read_stored(folder, name, _digest_of(name))
+    return stored_file(folder, weights)
+
+
+def stored_file(folder: Folder, digest: str) -> WeightFile:
+    """A file in a storage by "sha256:" and its digest. StorageError where it is not there, or damaged."""
+    plain = digest.removeprefix(DIGEST)
+    return _read_stored(folder, f"weights/{plain}.pt", plain)
+
+
+def _read_stored(folder: Folder, name: str, expected: str) -> WeightFile:
     place = f"{folder}/{name}"
-    expected = _digest_of(name) if weights == IMAGENET else weights.removeprefix(DIGEST)
     try:
         content = folder.read(name)
     except FileNotFoundError:
-        if weights == IMAGENET:
-            return imagenet(genotype)
         raise StorageError(f"{place}: not there. Run the campaign again, which puts its weights.") from None
     if not sha256(content).startswith(expected):
         raise StorageError(f"{place}: its digest does not fit. Remove it and run the campaign again.")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def search_problems(recipe: SearchRecipe) -> Iterator[tuple[str, str]]:
     """Why a space cannot be searched like this, as (field, message)."""
-    from autoreid.searching import check_search  # deferred: loads torch
+    from autoreid.sizes import check_search  # deferred: loads torch
 
     try:
         check_search(recipe)

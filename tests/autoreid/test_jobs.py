@@ -52,6 +52,8 @@ def another(name: str, value: object) -> object:
         "f": "g",
         "": "imagenet",
         "never": "eigenvalue",
+        "linear": "constant",
+        "relative": "squared",
     }
     if isinstance(value, str):
         return words[value]

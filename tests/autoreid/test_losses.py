@@ -9,7 +9,7 @@ import torch
 
 from autoreid.losses import batch_hard_triplet, compute
 from autoreid.models.necks import Branch
-from autoreid.recipes import Objective
+from autoreid.objectives import Objective
 
 IDENTITIES = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
 

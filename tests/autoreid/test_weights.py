@@ -20,13 +20,14 @@ from autoreid.errors import InputError, StorageError
 from autoreid.feed import PreparedData
 from autoreid.folders import LocalFolder, sha256
 from autoreid.jobs import Job, train_job
+from autoreid.model_files import pack_model
 from autoreid.models.assembly import build_network, initialise
 from autoreid.published import CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import Execution, TrainRecipe, recipe_problems
 from autoreid.running import run_job
 from autoreid.snapshots import to_bytes
 from autoreid.storage import Storage
-from autoreid.training import TrainRun, pack_model
+from autoreid.training import TrainRun
 from autoreid.values import override
 from autoreid.weights import VARIABLE, WeightFile, backbone_weights, given, imagenet, provide, stored
 from search_spaces.genotype import Genotype
@@ -196,7 +197,7 @@ def test_every_weight_that_does_not_fit_is_named(tmp_path: Path, small_data: Pre
 
 def test_a_model_file_gives_its_backbone(small_data: PreparedData) -> None:
     model = build_network(CNET, SMALL.neck, 3, SMALL.macro)
-    file = WeightFile("model.pt", pack_model(model, SMALL, CNET, 3))
+    file = WeightFile("model.pt", pack_model(model, SMALL, CNET, [1, 2, 3], "d" * 64))
     begun = TrainRun(
         replace(SMALL, weights="sha256:" + sha256(file.content)),
         CNET,
@@ -279,7 +280,9 @@ def test_a_single_run_takes_a_path_and_continues_with_the_same_content(
 
 
 def test_the_recipe_from_imagenet_begins_with_imagenet() -> None:
-    assert [name for name, recipe in TRAIN_RECIPES.items() if recipe.weights] == ["auto-reid-imagenet"]
+    assert [name for name, recipe in TRAIN_RECIPES.items() if recipe.weights] == [
+        *("auto-reid-imagenet", "kdas-imagenet", "kdas-teacher")
+    ]
 
 
 def test_short_trainings_begin_from_scratch() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from autoreid.jobs import Job, pretrain_job, random_search_job, search_job, select_job, train_job
 from autoreid.pretrain_recipes import CDNET_PRETRAIN, PRETRAIN_RECIPES
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
-from autoreid.recipes import RandomSearchRecipe
+from autoreid.recipes import RandomSearchRecipe, distils
 from autoreid.values import override
 from autoreid.version import ENGINE_REVISION
 from search_spaces.published import PUBLISHED
@@ -20,6 +20,8 @@ REMEDY = (
     "the new field added=True."
 )
 
+TEACHER = f"sha256:{OTHER_DATA}"
+TEMPERATURE = {"name": "constant", "start": 4.0, "end": 0.5, "until": 5, "gradient": "squared"}
 # Another value than the published one for every field that both kinds of recipe have.
 BOTH = {
     "height": 128,
@@ -43,6 +45,8 @@ BOTH = {
         "margin": 0.1,
         "label_smoothing": 0.1,
         "soft_margin": True,
+        "distillation": 0.7,
+        "temperature": TEMPERATURE,
     },
     "epochs": 7,
     "precision": "bf16",
@@ -82,6 +86,8 @@ ALL_OF_SEARCH = (
             "margin": 0.2,
             "label_smoothing": 0.2,
             "soft_margin": True,
+            "distillation": 0.8,
+            "temperature": TEMPERATURE,
         },
         "alpha_optimizer": optimizer(milestones=[1], factor=0.3, end=0.002),
         "alpha_scale": 0.02,
@@ -101,28 +107,34 @@ ALL_OF_RANDOM_SEARCH = {
 }
 
 
+def of(recipe: object) -> str | None:
+    """The teacher of a recipe that distils: a training."""
+    return FOUND_BY[0] if distils(recipe) else None
+
+
 def golden_jobs() -> Iterator[tuple[str, Job]]:
     """Names and jobs; a recipe that is published later joins by itself."""
     for name, recipe in SEARCH_RECIPES.items():
-        yield f"search {name}", search_job(recipe, DATA, split_seed=0, search_seed=0)
+        yield f"search {name}", search_job(recipe, DATA, split_seed=0, search_seed=0, teacher=of(recipe))
     for name, recipe in TRAIN_RECIPES.items():
-        yield f"train {name}", train_job(recipe, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
+        network, guide = PUBLISHED["cdnet-top2"], of(recipe)
+        yield f"train {name}", train_job(recipe, DATA, network, train_seed=0, teacher=guide)
     for name, recipe in SELECT_RECIPES.items():
         yield f"select {name}", select_job(recipe, DATA, FOUND_BY, split_seed=5, train_seed=6)
     every_search = override(CDNET_SEARCH, ALL_OF_SEARCH)
     every_train = override(CDNET_TRAIN, ALL_OF_TRAIN)
     every_select = override(SELECT_RECIPES["retrain"], {"fraction": 0.3, "train": ALL_OF_TRAIN})
-    yield "search, every field", search_job(every_search, DATA, split_seed=0, search_seed=0)
-    yield "train, every field", train_job(every_train, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
-    yield "select, every field", select_job(every_select, DATA, FOUND_BY, split_seed=0, train_seed=0)
+    seeds = {"split_seed": 0, "search_seed": 0, "teacher": TEACHER}
+    yield "search, every field", search_job(every_search, DATA, **seeds)
+    yield "train, every field", train_job(every_train, DATA, network, train_seed=0, teacher=TEACHER)
+    yield "select, every field", select_job(every_select, DATA, FOUND_BY, teacher=TEACHER)
     random_search = RandomSearchRecipe(train=TRAIN_RECIPES["auto-reid"])
     yield "random-search", random_search_job(random_search, DATA, split_seed=1, search_seed=2)
     every_random = override(random_search, ALL_OF_RANDOM_SEARCH)
-    yield "random-search, every field", random_search_job(every_random, DATA, split_seed=0, search_seed=0)
+    yield "random-search, every field", random_search_job(every_random, DATA, **seeds)
     for name, recipe in PRETRAIN_RECIPES.items():
         yield f"pretrain {name}", pretrain_job(recipe, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
     every_pretrain = override(CDNET_PRETRAIN, ALL_OF_PRETRAIN)
-    network = PUBLISHED["cdnet-top2"]
     yield "pretrain, every field", pretrain_job(every_pretrain, DATA, network, train_seed=0)
     yield "search, other seeds", search_job(CDNET_SEARCH, DATA, split_seed=3, search_seed=2**62)
     yield "search, other data", search_job(CDNET_SEARCH, OTHER_DATA, split_seed=0, search_seed=0)

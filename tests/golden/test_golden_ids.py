@@ -31,7 +31,8 @@ def test_they_cover_every_kind_recipe_field_and_input() -> None:
     assert {job.kind for job in jobs.values()} == set(autoreid.jobs.RECIPES)
     networks = {("genotype",), ("job",)}
     pretrained = {(*network, "pretraining") for network in networks}
-    assert {tuple(job.inputs) for job in jobs.values()} == {(), ("jobs",), *networks, *pretrained}
+    taught = {("teacher",), ("jobs", "teacher"), ("genotype", "teacher")}
+    assert {tuple(job.inputs) for job in jobs.values()} == {(), ("jobs",), *networks, *pretrained, *taught}
     assert len({job.id for job in jobs.values()}) == len(jobs) >= 12
     for name, published in (
         ("search", CDNET_SEARCH),

@@ -9,8 +9,7 @@ import torch
 import torchvision
 
 from autoreid.recipes import SearchRecipe, TrainRecipe
-from autoreid.searching import check_search
-from autoreid.sizes import size_problems
+from autoreid.sizes import check_search, size_problems
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.published import PUBLISHED

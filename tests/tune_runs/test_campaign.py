@@ -245,7 +245,9 @@ def test_the_protocol_in_the_documentation_is_valid():
 
 def test_the_campaign_in_the_documentation_is_valid():
     page = Path(__file__).parents[2] / "docs" / "campaigns.md"
-    (example,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    example, pretrained = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    arms = read_campaign(HEAD.split("search:")[0] + "search: {recipe: cdnet}\n" + pretrained).arms
+    assert [arm.pretrain is not None for arm in arms] == [False, True, True, True]
     campaign = read_campaign(example)
     assert [arm.name for arm in campaign.arms if arm.genotype is None][-1] == "cdnet, k=all"
     assert len(campaign.arms) == 7

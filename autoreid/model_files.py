@@ -1,0 +1,45 @@
+"""Files of trained networks: written with what is needed to build them again, and read strictly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from autoreid.errors import InputError
+from autoreid.models.assembly import ReIDModel, build_network
+from autoreid.recipes import TrainRecipe
+from autoreid.snapshots import to_bytes
+from autoreid.values import from_plain, plain
+from autoreid.weights import MODEL_VERSION, load_weights, read_model
+from search_spaces.genotype import Genotype
+
+
+def pack_model(
+    model: ReIDModel, recipe: TrainRecipe, genotype: Genotype, order: Sequence[int], data: str
+) -> bytes:
+    """A model file: weights, what is needed to build the network again, and whom it knows: the identities in
+    the order of its classifier, and the fingerprint of their images."""
+    return to_bytes(
+        {
+            "version": MODEL_VERSION,
+            "genotype": genotype.to_json(),
+            "recipe": json.dumps(plain(recipe)),
+            "identities": len(order),
+            "order": list(order),
+            "data": data,
+            "weights": model.state_dict(),
+        }
+    )
+
+
+def unpack_model(data: bytes, place: str) -> tuple[ReIDModel, TrainRecipe, Genotype]:
+    """The network of a model file, its weights loaded strictly, in eval mode on the CPU."""
+    content = read_model(data, place)
+    try:
+        recipe = from_plain(TrainRecipe, json.loads(content["recipe"]), f"{place}.recipe")
+    except json.JSONDecodeError:
+        raise InputError(f"{place}: its recipe is damaged. Train the network again.") from None
+    genotype = Genotype.from_json(content["genotype"], f"{place}.genotype")
+    model = build_network(genotype, recipe.neck, content["identities"], recipe.macro)
+    load_weights(model, content["weights"], place)
+    return model.eval(), recipe, genotype
