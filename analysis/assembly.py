@@ -116,16 +116,20 @@ def _data(data: object) -> str:
 
 def _seed_grid(records: Records) -> Grid:
     rows = []
+    pretrains = ("pretrain",) if records.arms_with("pretrain") else ()
     kinds = [kind for kind in KINDS if kind in ("search", "train") or records.arms_with(kind)]
     for key, found in records.by_arm(records.trials).groupby(["arm", "repeat"], sort=False):
         arm, repeat = str(key[0]), words.numbers(found["repeat"].unique())
-        seeds = (_held(found, name) for name in ("seed_split", "seed_search", "seed_train"))
+        trained, others = found[found["kind"] != "pretrain"], found[found["kind"] == "pretrain"]
+        seeds = [_held(trained, name) for name in ("seed_split", "seed_search", "seed_train")]
+        seeds += [_held(others, "seed_train")] * len(pretrains)
         by_kind = {kind: found[found["kind"] == kind]["job"] for kind in kinds}
         ids = (", ".join(job[: words.SHORT] for job in jobs) or NOTHING for jobs in by_kind.values())
         rows.append((arm, repeat, *seeds, *ids))
     jobs = (f"{kind} job" for kind in kinds)
-    headings = ("arm", "repeat", "split", "search", "train", *jobs)
-    return Grid("Seeds and jobs", headings, f"lrrrr{'l' * len(kinds)}", tuple(rows), folded=True)
+    headings = ("arm", "repeat", "split", "search", "train", *pretrains, *jobs)
+    aligned = f"lrrrr{'r' * len(pretrains)}{'l' * len(kinds)}"
+    return Grid("Seeds and jobs", headings, aligned, tuple(rows), folded=True)
 
 
 def _file(records: Records) -> str:

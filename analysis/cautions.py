@@ -110,10 +110,10 @@ def spreads(records: Records) -> list[str]:
     for arm in records.arms_with("train"):
         arms.setdefault(_repeat_words(records, arm), []).append(arm)
     points = [f"{'; '.join(named)}: {what}" for what, named in arms.items()]
-    varied = records.trials[records.trials["kind"] == "pretrain"].groupby("arm")["job"].nunique()
-    if (varied == 1).any():
-        named = [arm for arm in varied.index if varied[arm] == 1]
-        points.append(f"{'; '.join(named)}: {ONE_PRETRAINING}")
+    counts = records.trials[records.trials["kind"] == "pretrain"].groupby("arm")["job"].nunique()
+    once = [arm for arm in records.arms_with("train") if counts.get(arm) == 1]
+    if once:
+        points.append(f"{'; '.join(once)}: {ONE_PRETRAINING}")
     if SEARCH_AND_TRAINING in arms and len(arms) > 1:
         points.append("These spreads are not the same quantity." if len(arms) > 2 else DIFFERENT_SPREADS)
     return [" ".join(points)] if points else []
@@ -166,6 +166,7 @@ def cautions(records: Records) -> Section:
     if _paired(records):
         points.append(PAIRED)
     points += unmatched(records)
-    if set(records.trials["data_set"].dropna()) == {"rendered"}:
+    trials = records.trials[records.trials["kind"] != "pretrain"]
+    if set(trials["data_set"].dropna()) == {"rendered"}:
         points.append("The pedestrians are rendered: these scores say nothing about photographs.")
     return Section("Read with care", points=tuple(points))

@@ -1,4 +1,4 @@
-"""The sections of a report that say what came out: status, scores, searches, networks, cost."""
+"""The sections of a report that say what came out: status, scores, networks, pretrainings, cost."""
 
 from __future__ import annotations
 
@@ -164,11 +164,6 @@ def scores(records: Records, prefix: str) -> Section:
     return Section("Results", intro, grids=tuple(grids), pictures=pictures)
 
 
-def _mean(frame: pd.DataFrame, arm: str, column: str) -> str:
-    given = values(frame, arm, column)
-    return words.significant_spread(summarise(given)) if given else NOTHING
-
-
 SIZES = ("params_backbone", "params_inference", "params_training")
 WORK = ("multiply_adds_backbone", "multiply_adds_inference")
 PUBLISHED_NAMES = {genotype.digest: name for name, genotype in PUBLISHED.items()}
@@ -186,12 +181,16 @@ def networks(records: Records) -> Section | None:
     """Parameters and multiply-adds of the trained networks."""
     if records.retrains.empty:
         return None
-    keys = ["arm", "network", "genotype", "height", "width", "width_multiplier", *SIZES, *WORK, "feature_dim"]
+    built = ["height", "width", "width_multiplier", "channels", "layers"]
+    keys = ["arm", "network", "genotype", *built, *SIZES, *WORK, "feature_dim"]
     rows = []
     for key, found in records.by_arm(records.retrains).groupby(keys, sort=False, dropna=False)["repeat"]:
         row: dict[str, Any] = dict(zip(keys, key, strict=True))
         size = "" if pd.isna(row["height"]) else f"{row['height']}x{row['width']}"
-        width = "" if pd.isna(row["width_multiplier"]) else f", x{row['width_multiplier']:g}"
+        if pd.notna(row["channels"]):
+            width = f", C={row['channels']}, l={row['layers']}"
+        else:
+            width = "" if pd.isna(row["width_multiplier"]) else f", x{row['width_multiplier']:g}"
         rows.append(
             (
                 row["arm"],
@@ -204,8 +203,11 @@ def networks(records: Records) -> Section | None:
             )
         )
     sizes = ("parameters, backbone", "at inference", "in training", "multiply-adds, backbone", "at inference")
-    headings = ("arm", "repeats", "network", "images, width", *sizes, "feature")
-    note = "Height x width of the images and the width multiplier; multiply-adds for one image."
+    headings = ("arm", "repeats", "network", "images, size", *sizes, "feature")
+    note = (
+        "Height x width of the images, and the width multiplier, or the channels C and cells l of a network "
+        "of cells; multiply-adds for one image."
+    )
     return Section("Networks", grids=(Grid("Size", headings, "lrllrrrrrr", tuple(rows), note),))
 
 

@@ -211,6 +211,10 @@ def _of_network(entry: Entry) -> Row:
     row |= {f"multiply_adds_{name}": value for name, value in part(complexity, "multiply_adds").items()}
     row |= {name: recipe.get(name) for name in ("height", "width", "width_multiplier")}
     row |= {name: result.get(name) for name in ("network", "train_seconds", "evaluation_seconds")}
+    layers = recipe.get("layers")
+    # Networks of other spaces have none of these, whatever their recipe says.
+    if isinstance(layers, list) and any("." in place for place in part(part(result, "genotype"), "choices")):
+        row |= {"channels": recipe.get("channels"), "layers": ",".join(map(str, layers))}
     return {
         **row,
         **entry.keys,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from autoreid.errors import InputError
+from autoreid.inputs import needs_of
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import (
     AnyRecipe,
@@ -17,7 +18,6 @@ from autoreid.recipes import (
     TrainRecipe,
     distils,
 )
-from autoreid.records import needs_of
 from autoreid.values import canonical, digest, from_plain, plain
 from autoreid.version import ENGINE_REVISION, STORAGE_VERSION
 from search_spaces.genotype import Genotype

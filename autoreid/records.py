@@ -193,13 +193,23 @@ GENOTYPE_COLUMNS = (
     Column("genotype_epoch", "int64", "", "epoch whose genotype it is"),
     Column("relaxation", "string", "", "how alphas weigh the branches: top-k or softmax"),
     Column("k", "string", "", "branches computed per place: a number, or all"),
-    Column("params_backbone", "int64", "", "parameters of the derived backbone at width 1"),
+    Column(
+        "params_backbone",
+        "int64",
+        "",
+        "parameters of the derived backbone at width 1, or C = 64 and l = 2,2,2,2",
+    ),
     Column("images_seen", "int64", "", "images used by the search, both halves, or by all short trainings"),
     Column(
         "budget_images", "int64", "", "images of the search whose budget a random search has (random-search)"
     ),
     Column("search_seconds", "float64", "s", "wall time of the search's epochs", measured=True),
     Column("milliseconds_per_image", "float64", "ms", "search time for one training image", measured=True),
+)
+
+CELL_SIZES = (
+    Column("channels", "int64", "", "channels C of the first cells; empty for networks without cells"),
+    Column("layers", "string", "", "cells of each block, l; empty for networks without cells"),
 )
 
 RETRAIN_COLUMNS = (
@@ -233,6 +243,7 @@ RETRAIN_COLUMNS = (
     Column("height", "int64", "px", "height of the images"),
     Column("width", "int64", "px", "width of the images"),
     Column("width_multiplier", "float64", "", "width multiplier of the backbone"),
+    *CELL_SIZES,
     Column("train_seconds", "float64", "s", "wall time of the training's epochs", measured=True),
     Column("evaluation_seconds", "float64", "s", "wall time of features and ranking", measured=True),
 )
@@ -256,6 +267,7 @@ PRETRAIN_COLUMNS = (
     Column("height", "int64", "px", "height of the images"),
     Column("width", "int64", "px", "width of the images"),
     Column("width_multiplier", "float64", "", "width multiplier of the backbone"),
+    *CELL_SIZES,
     Column("train_seconds", "float64", "s", "wall time of the pretraining's epochs", measured=True),
     Column("evaluation_seconds", "float64", "s", "wall time of the validation", measured=True),
 )
@@ -268,18 +280,6 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "retrains": (*KEYS, *RETRAIN_COLUMNS),
     "pretrains": (*KEYS, *PRETRAIN_COLUMNS),
 }
-
-
-def needs_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
-    """Ids of the jobs that a job with these inputs starts from, as job.json and manifests write them.
-
-    >>> needs_of({"jobs": ["a", "b"]}), needs_of({"job": "a", "pretraining": "b"}), needs_of({"genotype": {}})
-    (('a', 'b'), ('a', 'b'), ())
-    >>> needs_of({"job": "a", "teacher": "b"}), needs_of({"teacher": "sha256:00"})  # the latter is a file
-    (('a', 'b'), ())
-    """
-    given = [inputs[name] for name in ("job", "pretraining", "teacher") if name in inputs]
-    return (*inputs.get("jobs", ()), *(name for name in given if ":" not in name))
 
 
 def measured(table: str) -> frozenset[str]:

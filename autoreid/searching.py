@@ -151,7 +151,9 @@ class SearchRun:
     def _accuracies(self, genotype: Genotype) -> dict[str, float | None]:
         """Of the supernet, of the genotype's branches in it, and what lies between them."""
         names = ("supernet_accuracy", "discretised_accuracy", "discretisation_gap")
-        if self.recipe.split.name == "by-identity":
+        objective = self.recipe.objective
+        learns = objective.cross_entropy or objective.distillation
+        if self.recipe.split.name == "by-identity" or not learns:
             return dict.fromkeys(names)  # the classifier never sees the identities that are held out
         count = health.probe_batches(self.recipe.batch.size, self.position.steps)
         with torch.no_grad():

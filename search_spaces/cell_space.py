@@ -80,7 +80,8 @@ class CellSpace:
         """
         choices = dict.fromkeys(self.places, NONE)
         named = [number for number, name in enumerate(self.options) if name != NONE]
-        weights = {place: [softmax(alphas[place])[n] for n in named] for place in choices}
+        shares = {place: softmax(alphas[place]) for place in choices}
+        weights = {place: [shares[place][number] for number in named] for place in choices}
         for kind in KINDS:
             for block in range(1, BLOCKS + 1):
                 # Sorting keeps the order of equals.

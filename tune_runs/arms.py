@@ -166,7 +166,12 @@ def _recipes(
         space = genotype.space if genotype else recipes.search.space if recipes.search else given
         check = functools.partial(network_problems, space=space, genotype=genotype)
         if kind == "train":
+            given = leaves.get("weights")
             recipes = recipes._replace(train=_recipe(TRAIN_RECIPES, leaves, place, problems, check))
+            if "pretrain" in kinds and recipes.train is not None and recipes.train.weights:
+                recipes = recipes._replace(train=replace(recipes.train, weights=""))
+                if given is not None:
+                    problems.add(given.place, "the network is pretrained too. Leave one of the two out.")
         else:
             known = _of_the_size(recipes.train)
             recipes = recipes._replace(pretrain=_recipe(known, leaves, place, problems, check))
@@ -190,11 +195,9 @@ def _check_pretraining(recipes: Recipes, leaves: Mapping[str, Leaf], place: str,
     for name in SIZES:
         ours, theirs = getattr(pretrain, name), getattr(train, name)
         if ours != theirs:
+            ours, theirs = (list(size) if isinstance(size, tuple) else size for size in (ours, theirs))
             message = f"{ours}, but the network is trained with {theirs}. Leave it out: it is the training's."
             problems.add(leaves[name].place, message)
-    if train.weights:
-        message = f"the training begins with weights, {train.weights}. Leave one of the two out."
-        problems.add(place, message)
 
 
 def _batch_place(document: Document, path: tuple[str, ...]) -> str:

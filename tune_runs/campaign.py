@@ -18,7 +18,7 @@ from autoreid.errors import InputError, Problems, unknown
 from autoreid.recipes import Execution
 from autoreid.values import fields_of, override
 from tune_runs.arms import CLASS_DATA, Arm, read_arms
-from tune_runs.protocol import Protocol, read_protocol, selects
+from tune_runs.protocol import Protocol, pretrains, read_protocol, selects
 from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form
 from tune_runs.weights import identify_weights
@@ -181,7 +181,7 @@ def _rooted(root: str, document: Document, folder: Path | None, path: tuple[str,
 def _classes(document: Document, folder: Path | None, problems: Problems) -> ClassSource | None:
     """What networks are pretrained on; only where an arm has a pretraining."""
     path = CLASS_DATA
-    if not any("pretrain" in arm for arm in _groups(document.at(("arms",)))):
+    if not pretrains(document):
         if document.at(("pretrain",)) is not None:
             message = "no arm is pretrained. Write 'pretrain: {}' in those that are, or remove it."
             problems.add(document.place(("pretrain",)), message)

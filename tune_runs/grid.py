@@ -69,6 +69,8 @@ def read_axes(document: Document, problems: Problems) -> list[Axis]:
         wrong = [field for field in fields if field.split(".")[0] not in KINDS or "." not in field]
         if wrong:
             problems.add(leaf.place, "an axis is a field of search, pretrain or train, such as search.k.")
+        elif any(field.startswith("pretrain.data") for field in fields):
+            problems.add(leaf.place, "one data set serves all arms. Give it under 'pretrain:' at the top.")
         elif len(set(fields)) < len(fields) or known & set(fields):
             problems.add(leaf.place, "a field is in the grid twice. Remove one of them.")
         elif not isinstance(leaf.value, list) or not leaf.value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autoreid.errors import InputError
+from autoreid.errors import InputError, Problems
 from autoreid.jobs import JobKind
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe
@@ -13,9 +13,11 @@ from autoreid.storage import Storage
 from autoreid.values import plain as plain_value
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
+from tune_runs.checks import check_data
 from tune_runs.descriptions import description_problems
 from tune_runs.manifest import change_of
 from tune_runs.planning import NO_DATA, Plan, make_plan, open_data, plan_on
+from tune_runs.protocol import VARIED
 from tune_runs.random_arms import RandomArm
 from tune_runs.resources import allot, this_machine
 from tune_runs.states import State, states_of
@@ -37,11 +39,13 @@ def plan_without_running(campaign: Campaign) -> tuple[Plan, str | None]:
 
     InputError where the data is there and cannot fill a batch, as in a run.
     """
-    try:
-        opened = open_data(campaign)
-    except InputError as error:
-        return make_plan(campaign, NO_DATA), str(error)
-    return plan_on(campaign, *opened), None
+    problems = Problems()
+    index, classes = open_data(campaign, problems)
+    if index is not None and not problems.found:
+        return plan_on(campaign, index, classes), None
+    if index is not None:
+        check_data(campaign, index, classes)
+    return make_plan(campaign, NO_DATA), "\n".join(problems.found)
 
 
 def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with_jobs: bool = False) -> Plain:
@@ -170,7 +174,7 @@ def _protocol_lines(plain: Plain) -> list[str]:
         lines += [f"the best search of an arm is selected {words}"]
     if protocol["trained"] == "best":
         lines += [f"the selected genotype alone is trained: {counted(protocol['trainings'], 'time')}"]
-    if len(protocol["vary"]) < 3:
+    if protocol["vary"] != list(VARIED):
         lines += [f"repeats vary the seeds of: {', '.join(protocol['vary']) or 'nothing'}"]
     return lines
 

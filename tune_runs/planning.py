@@ -153,11 +153,10 @@ def _sampled(space: str, seed: int) -> Genotype:
     return sampled(space, seed)
 
 
-def open_data(campaign: Campaign) -> tuple[ImageIndex, Classes | None]:
-    """What is trained on, and what is pretrained on; InputError where it is not there."""
+def open_data(campaign: Campaign, problems: Problems) -> tuple[ImageIndex | None, Classes | None]:
+    """What is trained on, and what is pretrained on; what is not there goes into `problems`."""
     from autoreid.data.source import open_index
 
-    problems = Problems()
     index = classes = None
     try:
         index = open_index(campaign.source)
@@ -170,14 +169,15 @@ def open_data(campaign: Campaign) -> tuple[ImageIndex, Classes | None]:
             classes = open_classes(campaign.classes.set, Path(campaign.classes.root))
         except InputError as error:
             problems.extend(f"pretrain.{problem}" for problem in error.problems)
-    if index is None or problems.found:
-        raise InputError(*problems.found)
     return index, classes
 
 
 def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
     """The plan on the campaign's data, which must be there and fit; InputError where it does not."""
-    index, classes = open_data(campaign)
+    problems = Problems()
+    index, classes = open_data(campaign, problems)
+    problems.raise_if_any()
+    assert index is not None
     return plan_on(campaign, index, classes), index
 
 

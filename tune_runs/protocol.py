@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -78,21 +78,32 @@ def selects(document: Document) -> bool:
     return document.at(("select",)) not in (None, False)
 
 
+def pretrains(document: Document) -> bool:
+    """Whether an arm has a pretraining."""
+    arms = document.at(("arms",))
+    groups = arms.values() if isinstance(arms, Mapping) else ()
+    return any(isinstance(arm, Mapping) and "pretrain" in arm for arm in groups)
+
+
 def _contradictions(document: Document, protocol: Protocol) -> Iterator[tuple[str, str]]:
     """Keys that do not go together, as (key, message)."""
-    given = document.values
-    if "seed" in given and "seeds" in given:
+    values = document.values
+    if "seed" in values and "seeds" in values:
         yield "seeds", "'seed' is given too. Remove one of the two."
-    if "vary" in given and protocol.repeats > 1 and not protocol.vary:
+    if "vary" in values and protocol.repeats > 1 and not protocol.vary:
         yield (
             "vary",
             f"nothing varies, so {protocol.repeats} repeats are one. Use repeats: 1, or vary a seed.",
         )
     elif selects(document) and protocol.repeats > 1 and set(protocol.vary) <= {"pretrain", "train"}:
         yield "select", "all repeats are one search, as 'vary' has neither split nor search. Add one of them."
+    if not pretrains(document):
+        given = {"seeds": document.at(("seeds", "pretrain")) is not None, "vary": "pretrain" in protocol.vary}
+        for name in (name for name, there in given.items() if there):
+            yield name, "no arm is pretrained: leave 'pretrain' out of it, or give an arm a 'pretrain'."
     if protocol.trained == "best" and not selects(document):
         yield "trained", "nothing says which one is the best. Write for example 'select: supernet'."
-    if protocol.trained == "each" and "trainings" in given:
+    if protocol.trained == "each" and "trainings" in values:
         yield "trainings", "each search is followed by one training. Write 'trained: best', or leave it out."
 
 

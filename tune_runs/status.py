@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from autoreid.errors import InputError
-from autoreid.records import needs_of
+from autoreid.inputs import needs_of
 from autoreid.storage import Storage
 from tune_runs.descriptions import description_problems
 from tune_runs.states import STATES, State, states_of

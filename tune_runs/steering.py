@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreid.errors import InputError, Problems
-from autoreid.records import needs_of
+from autoreid.inputs import needs_of
 from autoreid.storage import Storage
 from tune_runs.lookup import resolve
 from tune_runs.states import CANCELLED, State, states_of

@@ -38,8 +38,9 @@ def planned(root: Path) -> FakeCampaign:
     """One pretraining and the two trainings that begin with it, beside an arm from scratch."""
     campaign = FakeCampaign(root, "pre", {}, repeats=2)
     campaign.arms = {"scratch": 0, "pretrained": 0}
-    before = pretrain_job(CDNET_PRETRAIN, CLASSES, NETWORK, train_seed=0)
+    before = pretrain_job(CDNET_PRETRAIN, CLASSES, NETWORK, train_seed=7)
     campaign.jobs["pretrained", 0, "pretrain"] = before
+    campaign.jobs["alone", 0, "pretrain"] = before
     for repeat in range(2):
         for arm, pretraining in (("scratch", None), ("pretrained", before.id)):
             campaign.jobs[arm, repeat, "train"] = train_job(
@@ -65,18 +66,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_pretraining_has_a_row_of_its_own(finished: Path) -> None:
     page = made(finished)
-    (row,) = read(finished, "pretrains", "pre").to_dict("records")
+    row, shared = read(finished, "pretrains", "pre").to_dict("records")
+    assert (shared["arm"], shared["job"]) == ("alone", row["job"])
     assert (row["arm"], row["top_1"], row["top_5"], row["images"]) == ("pretrained", 0.712, 0.905, 50_000)
     assert (row["genotype"], row["classes"], row["params_training"]) == (NETWORK.digest, 1000, 2_524_000)
     trained = read(finished, "retrains", "pre").set_index(["arm", "repeat"])["pretraining"]
     assert trained["scratch"].isna().all() and set(trained["pretrained"]) == {row["job"]}
     trials = read(finished, "trials", "pre").set_index("kind")
-    assert (trials.loc["pretrain", "data_set"], trials.loc["pretrain", "data_fingerprint"]) == (
-        "imagefolder",
-        CLASSES,
-    )
-    assert len(read(finished, "epochs", "pre").query("kind == 'pretrain'")) == 5
-    (shown,) = grid(page, "Pretraining", "Accuracy").rows
+    assert set(trials.loc["pretrain", "data_set"]) == {"imagefolder"}
+    assert set(trials.loc["pretrain", "data_fingerprint"]) == {CLASSES}
+    assert len(read(finished, "epochs", "pre").query("kind == 'pretrain' and arm == 'pretrained'")) == 5
+    shown, _ = grid(page, "Pretraining", "Accuracy").rows
     assert shown[:2] == ("pretrained", "1") and shown[3:] == ("71.2", "90.5", "50,000", "1,000", "1.747 M")
     assert dict(page.facts)["Pretrained on"] == f"imagefolder, fingerprint {CLASSES[:12]}"
     assert dict(page.facts)["Data"].endswith(FINGERPRINT[:12])
@@ -85,7 +85,17 @@ def test_a_pretraining_has_a_row_of_its_own(finished: Path) -> None:
 def test_other_data_is_no_mixture_and_the_spread_is_told(finished: Path) -> None:
     points = section(made(finished), "Read with care").points
     assert not [point for point in points if "mix data fingerprints" in point]
-    assert any(f"pretrained: {ONE_PRETRAINING}" in point for point in points)
+    assert any(f" pretrained: {ONE_PRETRAINING}" in point for point in points)
+    assert not any("alone" in point for point in points)
+    assert any("these scores say nothing about photographs" in point for point in points)
+
+
+def test_the_seed_of_a_pretraining_stands_apart(finished: Path) -> None:
+    seeds = grid(made(finished), "How to reproduce", "Seeds")
+    assert seeds.headings[4:6] == ("train", "pretrain")
+    rows = {row[:2]: row[4:6] for row in seeds.rows}
+    assert rows["pretrained", "1"] == ("0", "7") and rows["alone", "1"] == ("-", "7")
+    assert rows["scratch", "2"] == ("1", "-")
 
 
 def test_a_failed_pretraining_skips_its_trainings(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from search_spaces.space import SearchSpace, initial_alphas, mean_entropy
 
 # Small networks, and images high enough for every body part at the last map.
 SMALL = Macro(width_multiplier=0.25, channels=4, layers=(1, 1, 1, 1))
+# Every kind of cell after every kind of cell, as in the paper's networks.
+WIRED = Macro(width_multiplier=0.25, channels=4, layers=(2, 3, 1, 1))
 IMAGES = torch.randn(2, 3, 128, 32, generator=torch.Generator().manual_seed(0))
 
 
@@ -102,11 +104,11 @@ def test_odd_sizes_work(space: SearchSpace) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_supernet_with_one_branch_equals_the_derived_network(searchable: SearchSpace, training: bool) -> None:
     space = searchable
-    supernet = scrambled(space.supernet(SMALL)).double().train(training)
+    supernet = scrambled(space.supernet(WIRED)).double().train(training)
     images = IMAGES.double()
     outputs: list[torch.Tensor] = []
     for genotype in random_genotypes(space, 3):
-        network = space.network(genotype, SMALL).double().train(training)
+        network = space.network(genotype, WIRED).double().train(training)
         network.load_state_dict(supernet.inherited(genotype), strict=True)
         ones = one_hot(space.places, genotype)
         for theirs, ours in zip(network(images), supernet(images, ones), strict=True):

@@ -15,11 +15,11 @@ from PIL import Image
 from autoreid.data.classes import Classes, Labelled
 from autoreid.data.index import ImageIndex
 from autoreid.data.source import ClassSource
-from autoreid.errors import InputError
+from autoreid.errors import InputError, Problems
 from autoreid.pretrain_recipes import CDNET_PRETRAIN
 from tune_runs.campaign import Campaign, read_campaign
 from tune_runs.checks import check_data
-from tune_runs.overview import plan_plain, plan_text
+from tune_runs.overview import plan_plain, plan_text, plan_without_running
 from tune_runs.planning import Plan, make_plan, open_data
 
 CLASSES = "c" * 64
@@ -114,6 +114,12 @@ def test_its_network_has_the_size_of_the_one_that_is_trained() -> None:
             ("pretrain: {}", "pretrain: {data: {root: x}}"),
             "12: arms.pretrained.pretrain.data.root: one data set",
         ),
+        (
+            ("arms:", "grid: {pretrain.data.root: [a, b]}\narms:"),
+            "10: grid.pretrain.data.root: one data set serves all arms.",
+        ),
+        ((", pretrain: {}", "}\nvary: [search, pretrain]#"), "13: vary: no arm is pretrained: leave"),
+        ((", pretrain: {}", "}\nseeds: {pretrain: 3}#"), "13: seeds: no arm is pretrained: leave"),
         (("pretrain: {}", "pretrain: {epoch: 3}"), "12: arms.pretrained.pretrain.epoch: no field 'epoch'."),
         (
             ("pretrain: {}", "pretrain: {channels: 32}"),
@@ -121,7 +127,7 @@ def test_its_network_has_the_size_of_the_one_that_is_trained() -> None:
         ),
         (
             ("pretrain: {}", "pretrain: {}, train: {weights: imagenet}"),
-            "12: arms.pretrained.pretrain: the training begins with weights, imagenet.",
+            "12: arms.pretrained.train.weights: the network is pretrained too. Leave one of the two out.",
         ),
         ((", pretrain: {}", ""), "6: pretrain: no arm is pretrained."),
         (("recipe: imagenet, data", "recipe: imagenett, data"), "6: pretrain.recipe: no recipe 'imagenett'."),
@@ -132,13 +138,35 @@ def test_mistakes_name_their_place_and_remedy(change: tuple[str, str], problem: 
     assert any(text.startswith(f"small.yaml:{problem}") for text in found), found
 
 
+def test_a_pretraining_takes_the_place_of_a_recipes_own_weights() -> None:
+    arm = read(TEXT.replace("pretrain: {}", "pretrain: {}, train: {recipe: auto-reid-imagenet}")).arms[1]
+    assert arm.train is not None and arm.train.weights == "" and arm.pretrain is not None
+
+
 def test_a_batch_fits_the_images() -> None:
     few = Labelled(np.zeros(7, np.int64), lambda number: Image.new("RGB", (8, 8)))
     rendered = ImageIndex(Path(), ("a.jpg",), np.array([1]), np.array([1]), np.array(["train"]))
     with pytest.raises(InputError, match=r"small\.yaml:7: pretrain\.batch: 8, but there are 7 images"):
         check_data(read(), rendered, Classes(few, few, ("a",), CLASSES))
-    with pytest.raises(InputError, match=r"pretrain\.data: .*/files/colours/train"):
-        open_data(read())
+    problems = Problems()
+    assert open_data(read(), problems)[0] is not None
+    assert "/files/colours/train" in problems.found[0] and problems.found[0].startswith("pretrain.data: ")
+
+
+def test_what_is_there_is_checked_where_the_classes_are_not() -> None:
+    plan, missing = plan_without_running(read())
+    assert plan.fingerprint == "" and missing is not None and "/files/colours/train" in missing
+    with pytest.raises(InputError, match="400, but the training set has"):
+        plan_without_running(read(TEXT, "train.batch.identities=400"))
+
+
+def test_a_plan_says_what_varies() -> None:
+    varied = [
+        plan_text(plan_plain(planned(TEXT, f"vary={vary}"), None, None))
+        for vary in ("[search, pretrain, train]", "[split, search, train]")
+    ]
+    assert "repeats vary the seeds of: search, pretrain, train" in varied[0]
+    assert "repeats vary" not in varied[1]
 
 
 def test_a_plan_names_the_pretrainings() -> None:
