@@ -200,6 +200,16 @@ def _check_pretraining(recipes: Recipes, leaves: Mapping[str, Leaf], place: str,
             problems.add(leaves[name].place, message)
 
 
+def _teacher_problems(recipe: object) -> Iterator[tuple[str, str]]:
+    for name in ("objective", "alpha_objective"):
+        if getattr(getattr(recipe, name, None), "distillation", 0):
+            yield (
+                f"{name}.distillation",
+                "needs a teacher, and campaigns name none yet. Use 0, or a single run: autoreid search or "
+                "train with --teacher FILE.",
+            )
+
+
 def _batch_place(document: Document, path: tuple[str, ...]) -> str:
     """Where the batch of short trainings was given, or would be."""
     batch = document.leaves(path).get("train.batch.identities")
@@ -271,7 +281,7 @@ def _recipe(
         recipe = override(recipe, {leaf.name: leaf.value}, leaf.prefix, problems)
     if not is_known:
         return None
-    for name, message in [*recipe_problems(recipe), *check(recipe)]:
+    for name, message in [*recipe_problems(recipe), *_teacher_problems(recipe), *check(recipe)]:
         below = (leaf for leaf in leaves.values() if f"{leaf.name}.".startswith(f"{name}."))
         source = next(below, None)
         problems.add(source.place if source else f"{place}.{name}", message)

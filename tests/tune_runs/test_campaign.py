@@ -75,6 +75,10 @@ def test_three_mistakes_are_reported_together_with_their_lines():
         ("arms: {a: {search: {optimizer: sgd}}}", "8: arms.a.search.optimizer: 'sgd' is not a group"),
         ("arms: {a: {search: 5}}", "8: arms.a.search: 5 is not a group of fields."),
         (
+            "arms: {a: {search: {objective: {distillation: 1, temperature.name: constant}}}}",
+            "8: arms.a.search.objective.distillation: needs a teacher",
+        ),
+        (
             "arms: {a: {search: {objective: {triplet: 0, cross_entropy: 0}}}}",
             "8: arms.a.search.objective.triplet: every weight is 0",
         ),
