@@ -221,8 +221,8 @@ def test_a_genotype_of_another_space_is_refused(tmp_path):
 def test_shipped_campaigns_are_found_by_name_and_are_valid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()
-    tables = ["auto_reid_lambda", "auto_reid_table1", "auto_reid_table2", "cdnet_table1"]
-    assert shipped_campaigns() == [*tables, "demo"]
+    auto_reid = [f"auto_reid_{name}" for name in ("lambda", "rendered", "table1", "table2")]
+    assert shipped_campaigns() == [*auto_reid, "cdnet_table1", "demo"]
     demo, table = (load_campaign(name) for name in ("demo", "cdnet_table1"))
     assert (len(demo.arms), demo.repeats, demo.source.set) == (1, 4, "rendered")
     assert [arm.search.k for arm in table.arms if arm.search] == [1, 2, 3, 4, "all"] * 2
