@@ -93,8 +93,10 @@ class Campaign:
             *(several if isinstance(several, list) else ()),
             inputs.get("job"),
             inputs.get("pretraining"),
+            inputs.get("teacher"),
         ]
-        return [source for source in found if isinstance(source, str)]
+        # A teacher may be a file, which no job made.
+        return [source for source in found if isinstance(source, str) and ":" not in source]
 
     def choices(self) -> dict[str, Choice]:
         """What was selected, by arm."""

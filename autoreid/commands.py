@@ -17,6 +17,7 @@ from autoreid.models.commands import find_genotype
 if TYPE_CHECKING:
     from autoreid.data.source import DataSource
     from autoreid.recipes import Execution
+    from search_spaces.genotype import Genotype
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +91,16 @@ def chosen_recipe(
         problems.extend(error.problems)
     problems.raise_if_any()
     return recipe
+
+
+def network_recipe(recipes: Mapping[str, Any], options: argparse.Namespace) -> tuple[Any, Genotype]:
+    """The recipe of a name (see `chosen_recipe`), and the genotype whose network has its sizes."""
+    from autoreid.sizes import check_network
+
+    def check(recipe: Any) -> None:
+        check_network(recipe, find_genotype(options.genotype), "--set ")
+
+    return chosen_recipe(recipes, options, check), find_genotype(options.genotype)
 
 
 def data_source(options: argparse.Namespace) -> DataSource:
@@ -182,9 +193,7 @@ def _run_search(options: argparse.Namespace) -> int:
 
 
 def _configure_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--genotype", required=True, help="a published name such as cdnet-top2, or a JSON file"
-    )
+    parser.add_argument("--genotype", required=True, help="published name, such as cdnet-top2, or JSON file")
     parser.add_argument(
         "--weights", metavar="WEIGHTS", help="what to begin with: imagenet (ResNets), or a file of weights"
     )
@@ -194,12 +203,14 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
 def _run_train(options: argparse.Namespace) -> int:
     from autoreid.calls import train
     from autoreid.published import TRAIN_RECIPES
+    from autoreid.weights import given
 
-    recipe = chosen_recipe(TRAIN_RECIPES, options)
+    recipe, genotype = network_recipe(TRAIN_RECIPES, options)
+    given(recipe.weights, genotype, macro=recipe.macro)
     with stop_on_signals() as stop:
         trained = train(
             recipe,
-            find_genotype(options.genotype),
+            genotype,
             data_source(options),
             options.out,
             seed=options.seed,

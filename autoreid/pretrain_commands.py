@@ -6,15 +6,12 @@ import argparse
 from pathlib import Path
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
-from autoreid.commands import cache_of, chosen_recipe, execution_of, progress
+from autoreid.commands import cache_of, execution_of, network_recipe, progress
 from autoreid.interruption import stop_on_signals
-from autoreid.models.commands import find_genotype
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--genotype", required=True, help="a published name such as cdnet-top2, or a JSON file"
-    )
+    parser.add_argument("--genotype", required=True, help="published name, such as cdnet-top2, or JSON file")
     parser.add_argument("--recipe", default="imagenet", help="imagenet (default) or cifar100")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the data set")
     parser.add_argument(
@@ -49,8 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     from autoreid.pretrain_recipes import PRETRAIN_RECIPES
     from autoreid.values import override
 
-    recipe = chosen_recipe(PRETRAIN_RECIPES, options)
-    genotype = find_genotype(options.genotype)
+    recipe, genotype = network_recipe(PRETRAIN_RECIPES, options)
     execution = override(execution_of(options), {"workers": options.workers}, "--")
     cache = cache_of(options)
     data = open_classes(options.data_set, Path(options.data), download=options.download, cache=cache)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from autoreid.data.classes import Classes, Labelled
 
 STEPS_BEFORE, STEPS = 2, 4
-QUERIED = 16  # identities
+QUERIED, LEAST_IDENTITIES = 16, 64
 
 
 def sample(data: PreparedData, identities: int) -> PreparedData:
@@ -107,19 +107,27 @@ def in_small(job: Job) -> Job:
 
 
 def enough(job: Job, storage: Storage) -> int:
-    """How many training identities a rehearsal takes: enough for the batches of a half. A selection in
-    supernets takes as many as their searches did; a pretraining takes images, enough for its steps."""
+    """How many training identities a rehearsal takes: enough for the batches of a half, and no more than its
+    teacher's. A selection in supernets takes as many as their searches did; a pretraining takes images,
+    enough for its steps."""
     recipe = job.recipe
     if isinstance(recipe, SelectRecipe):
         if recipe.rule == "supernet":
-            folder = storage.job(job.searches[0]).folder
-            return enough(Job.from_plain(read_json(folder, "job.json"), str(folder)), storage)
+            return enough(_planned(storage, job.searches[0]), storage)
         recipe = recipe.train
     if isinstance(recipe, RandomSearchRecipe):
         recipe = recipe.train
     if isinstance(recipe, PretrainRecipe):
         return STEPS * recipe.batch
-    return 4 * recipe.batch.identities
+    own = max(4 * recipe.batch.identities, LEAST_IDENTITIES)
+    if job.teacher is None or job.teacher not in job.needs:
+        return own
+    return min(own, enough(_planned(storage, job.teacher), storage))
+
+
+def _planned(storage: Storage, job_id: str) -> Job:
+    folder = storage.job(job_id).folder
+    return Job.from_plain(read_json(folder, "job.json"), str(folder))
 
 
 class Rehearsed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autoreid.errors import InputError
+from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import SearchRecipe, TrainRecipe
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
@@ -15,7 +16,7 @@ SCALES = ("width_multiplier", "channels", "layers", "drop_path")
 
 
 def size_problems(
-    recipe: SearchRecipe | TrainRecipe, space: SearchSpace, genotype: Genotype | None = None
+    recipe: SearchRecipe | TrainRecipe | PretrainRecipe, space: SearchSpace, genotype: Genotype | None = None
 ) -> Iterator[tuple[str, str]]:
     """Why the networks of a space, or that of a genotype, cannot be built as a recipe says: (field, message).
 
@@ -26,9 +27,19 @@ def size_problems(
         given = getattr(recipe, name, None)
         if name not in space.scales and given != getattr(usual, name, None):
             has = ", ".join(scale for scale in space.scales if hasattr(recipe, scale)) or "no sizes"
-            yield name, f"{given!r}, but networks of {space.id} have none. Leave it out. They have: {has}."
+            given = list(given) if isinstance(given, tuple) else given
+            yield name, f"{given}, but networks of {space.id} have none. Leave it out. They have: {has}."
     macro: Macro = recipe.macro
     yield from space.problems(macro, recipe.height, genotype)
+
+
+def check_network(recipe: TrainRecipe | PretrainRecipe, genotype: Genotype, place: str = "") -> None:
+    """InputError when the recipe asks for what the genotype's network does not have; `place` goes in front of
+    the fields' names."""
+    found = size_problems(recipe, find_space(genotype.space), genotype)
+    problems = [f"{place}{field}: {message}" for field, message in found]
+    if problems:
+        raise InputError(*problems)
 
 
 def check_search(recipe: SearchRecipe) -> None:

@@ -20,6 +20,8 @@ from autoreid.errors import InputError, StorageError
 from autoreid.folders import Folder, sha256
 from autoreid.snapshots import from_bytes
 from search_spaces.genotype import Genotype
+from search_spaces.macro import Macro
+from search_spaces.registry import find_space
 
 IMAGENET = "imagenet"
 DIGEST = "sha256:"
@@ -27,6 +29,8 @@ VARIABLE = "AUTOREID_IMAGENET_WEIGHTS"
 RESNETS = "resnet-v1"
 # The classes of ImageNet are no identities; nothing else of a file is left out.
 IMAGENET_CLASSIFIER = ("fc.weight", "fc.bias")
+# Of each kind, how many weights that do not fit a message names.
+NAMED = 5
 MODEL_VERSION = 1
 MODEL_KEYS = ("version", "genotype", "recipe", "identities", "weights")
 
@@ -38,16 +42,21 @@ class WeightFile(NamedTuple):
     content: bytes
 
 
-def given(weights: str, genotype: Genotype, base: Path | None = None) -> tuple[str, WeightFile | None]:
+def given(
+    weights: str, genotype: Genotype, base: Path | None = None, macro: Macro | None = None
+) -> tuple[str, WeightFile | None]:
     """What a recipe's `weights` are called in ids, and the file that they are in; none from scratch.
 
-    A relative path starts at `base`. InputError where there is no such file.
+    A relative path starts at `base`. InputError where there is no such file, and, with `macro`, where its
+    weights are not those of the genotype's network of that size.
     """
     if not weights:
         return "", None
     if weights == IMAGENET:
         return IMAGENET, imagenet(genotype)
     file = read_file((base or Path()) / Path(weights).expanduser())
+    if macro is not None:
+        _check_fit(file, genotype, macro)
     digest = sha256(file.content)
     if genotype.space == RESNETS and digest.startswith(_digest_of(_imagenet_url(genotype))):
         return IMAGENET, file  # the same content is the same job
@@ -113,24 +122,24 @@ def imagenet(genotype: Genotype) -> WeightFile:
     check_imagenet(genotype)
     url = _imagenet_url(genotype)
     name, expected = url.rsplit("/", 1)[-1], _digest_of(url)
-    cached = Path(torch.hub.get_dir(), "checkpoints", name)
+    cached = path = Path(torch.hub.get_dir(), "checkpoints", name)
     local = Path(os.environ[VARIABLE]).expanduser() if os.environ.get(VARIABLE) else None
-    if not cached.is_file() and local is not None:
-        cached = local / name if local.is_dir() else local
-    elif not cached.is_file():
-        try:
+    try:
+        if not cached.is_file() and local is not None:
+            path = local / name if local.is_dir() else local
+        elif not cached.is_file():
             cached.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(cached), expected, progress=False)
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"weights: {name} could not be fetched ({error}). Run once where the machine can fetch it, "
-                f"or have it as a local file: in {cached.parent}, named by {VARIABLE} (the file, or its "
-                "folder), or by --weights FILE (in a campaign, train.weights: FILE)."
-            ) from None
-    file = read_file(cached)
+        file = WeightFile(str(path), path.read_bytes())
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"weights: {name} could not be fetched or read ({error}). Run once where the machine can fetch "
+            f"it, without {VARIABLE}, or have it as a local file: in {cached.parent}, named by {VARIABLE} "
+            "(the file, or its folder), or by --weights FILE (in a campaign, train.weights: FILE)."
+        ) from None
     if not sha256(file.content).startswith(expected):
         raise InputError(
-            f"weights: {cached}: not {name}: its SHA-256 does not begin with {expected}. Remove it, or give "
+            f"weights: {path}: not {name}: its SHA-256 does not begin with {expected}. Remove it, or give "
             "other weights by their file: --weights FILE (in a campaign, train.weights: FILE)."
         )
     return file
@@ -157,6 +166,22 @@ def provide(folder: Folder, weights: str, genotype: Genotype, path: Path | None 
     if file is None or found != weights:
         raise InputError(f"weights: {path} was changed since the campaign was read. Run it again.")
     folder.write(name, file.content)
+
+
+def provide_file(folder: Folder, digest: str, path: Path | None) -> None:
+    """Put a file, by "sha256:" and its digest, into a storage; it is at `path`.
+
+    InputError where it is not, or is another one by now.
+    """
+    name = f"weights/{digest.removeprefix(DIGEST)}.pt"
+    if name in folder.sizes("weights/"):
+        return
+    if path is None:
+        raise InputError(f"{digest} is not in {folder}. Give the file itself.")
+    content = read_file(path).content
+    if DIGEST + sha256(content) != digest:
+        raise InputError(f"{path}: was changed since the campaign was read. Run it again.")
+    folder.write(name, content)
 
 
 def stored(folder: Folder, weights: str, genotype: Genotype) -> WeightFile | None:
@@ -221,21 +246,42 @@ def backbone_weights(file: WeightFile, genotype: Genotype) -> dict[str, Tensor]:
     if genotype.space == RESNETS:
         content = {name: weight for name, weight in content.items() if name not in IMAGENET_CLASSIFIER}
     # A counter that no network here reads; old files are without it.
-    counters = (name.removesuffix("running_mean") for name in content if name.endswith("running_mean"))
-    missing = {f"{norm}num_batches_tracked": torch.tensor(0) for norm in counters}
-    return missing | content
+    norms = (name.removesuffix("running_mean") for name in content if name.endswith("running_mean"))
+    counters = {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}
+    return content | {name: zero for name, zero in counters.items() if name not in content}
+
+
+def _check(module: nn.Module, weights: Mapping[str, Tensor], place: str) -> None:
+    """InputError that names missing, unexpected and misshapen weights, and how many more there are."""
+    known = module.state_dict()
+    kinds = {
+        "missing": [f"no weight {name}." for name in known if name not in weights],
+        "unexpected": [f"unexpected weight {name}." for name in weights if name not in known],
+        "misshapen": [
+            f"{name} has shape {tuple(weights[name].shape)}, the network's is {tuple(tensor.shape)}."
+            for name, tensor in known.items()
+            if name in weights and weights[name].shape != tensor.shape
+        ],
+    }
+    problems = []
+    for kind, found in kinds.items():
+        problems += found[:NAMED]
+        if len(found) > NAMED:
+            problems.append(f"more {kind} weights: {len(found) - NAMED}.")
+    if problems:
+        raise InputError(*(f"{place}: {problem}" for problem in problems))
+
+
+def _check_fit(file: WeightFile, genotype: Genotype, macro: Macro) -> None:
+    """InputError where the weights of a file are not those of a genotype's network of this size. Nothing is
+    allocated for the network."""
+    weights = backbone_weights(file, genotype)
+    with torch.device("meta"):
+        backbone = find_space(genotype.space).network(genotype, macro)
+    _check(backbone, weights, file.place)
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], place: str) -> None:
-    """Load strictly; InputError that lists every missing, unexpected and misshapen weight."""
-    known = module.state_dict()
-    problems = [f"{place}: no weight {name}." for name in known if name not in weights]
-    problems += [f"{place}: unexpected weight {name}." for name in weights if name not in known]
-    problems += [
-        f"{place}: {name} has shape {tuple(weights[name].shape)}, the network's is {tuple(tensor.shape)}."
-        for name, tensor in known.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    if problems:
-        raise InputError(*problems)
+    """Load strictly; InputError that names missing, unexpected and misshapen weights."""
+    _check(module, weights, place)
     module.load_state_dict(weights, strict=True)

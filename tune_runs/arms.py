@@ -38,7 +38,8 @@ class Arm:
 
     `pretrain` is how the network is pretrained, if it is. `select` says how the best of its searches is
     selected, if it is. `network` is what the file calls the genotype. `random` says from where architectures
-    are drawn, if they are. `batch_places` says where the batch of a kind was given.
+    are drawn, if they are. `entry` is its key in the file. `teacher` guides it, if something does: the name
+    of an arm, or "sha256:" and the digest of a file. `batch_places` says where the batch of a kind was given.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Arm:
     network: str | None = None
     random: RandomArm | None = None
     pretrain: PretrainRecipe | None = None
+    entry: str = ""
+    teacher: str | None = None
     batch_places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -122,7 +125,16 @@ def _arms_of(
             places["random.train"] = _batch_place(document, (*path, "random"))
         words = None if genotype is None else str(network)
         yield Arm(
-            label, recipes.search, genotype, recipes.train, select, words, random, recipes.pretrain, places
+            label,
+            recipes.search,
+            genotype,
+            recipes.train,
+            select,
+            words,
+            random,
+            recipes.pretrain,
+            entry=name,
+            batch_places=places,
         )
 
 
@@ -200,16 +212,6 @@ def _check_pretraining(recipes: Recipes, leaves: Mapping[str, Leaf], place: str,
             problems.add(leaves[name].place, message)
 
 
-def _teacher_problems(recipe: object) -> Iterator[tuple[str, str]]:
-    for name in ("objective", "alpha_objective"):
-        if getattr(getattr(recipe, name, None), "distillation", 0):
-            yield (
-                f"{name}.distillation",
-                "needs a teacher, and campaigns name none yet. Use 0, or a single run: autoreid search or "
-                "train with --teacher FILE.",
-            )
-
-
 def _batch_place(document: Document, path: tuple[str, ...]) -> str:
     """Where the batch of short trainings was given, or would be."""
     batch = document.leaves(path).get("train.batch.identities")
@@ -281,7 +283,7 @@ def _recipe(
         recipe = override(recipe, {leaf.name: leaf.value}, leaf.prefix, problems)
     if not is_known:
         return None
-    for name, message in [*recipe_problems(recipe), *_teacher_problems(recipe), *check(recipe)]:
+    for name, message in [*recipe_problems(recipe), *check(recipe)]:
         below = (leaf for leaf in leaves.values() if f"{leaf.name}.".startswith(f"{name}."))
         source = next(below, None)
         problems.add(source.place if source else f"{place}.{name}", message)

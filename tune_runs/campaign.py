@@ -21,6 +21,7 @@ from tune_runs.arms import CLASS_DATA, Arm, read_arms
 from tune_runs.protocol import Protocol, pretrains, read_protocol, selects
 from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form
+from tune_runs.teachers import read_teachers
 from tune_runs.weights import identify_weights
 from tune_runs.yaml_places import SETTING, Document, read_document, with_settings
 
@@ -37,7 +38,7 @@ class Campaign:
     """What is compared, on which data, and how often.
 
     `text` is the file as it was read, `settings` what `--set` laid over it. `classes` is what networks are
-    pretrained on. `weights` are files of weights by what the arms' recipes call them.
+    pretrained on. `weights` are files of weights and of teachers, by what jobs call them.
     """
 
     name: str
@@ -100,6 +101,7 @@ def read_campaign(
     execution, placement = _execution(document, problems)
     protocol = read_protocol(document, form, problems)
     arms, weights = identify_weights(read_arms(document, folder, problems), document, folder, problems)
+    arms, teachers = read_teachers(arms, document, folder, problems)
     classes = _classes(document, folder, problems)
     if arms and selects(document) and not any(arm.select for arm in arms):
         problems.add(document.place(("select",)), "no arm has a search. Remove it.")
@@ -121,7 +123,7 @@ def read_campaign(
         execution=execution,
         placement=placement,
         classes=classes,
-        weights=weights,
+        weights=weights | teachers,
     )
 
 

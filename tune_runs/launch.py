@@ -27,6 +27,7 @@ from tune_runs.resources import Allotment, allot, this_machine
 from tune_runs.signals import Stop, end_by_force, interruptible, time_limit
 from tune_runs.site import StorageSite
 from tune_runs.states import State, states_of
+from tune_runs.teachers import provide_teachers
 from tune_runs.weights import provide_weights
 
 
@@ -101,6 +102,7 @@ def launch(
 
         allotment, plan, index = check_launch(campaign, write)
         provide_weights(plan, storage.folder)
+        provide_teachers(plan, storage.folder)
         decode_data(plan, index, write)
         if before is not None:
             before(plan, storage, allotment, write)
@@ -153,6 +155,7 @@ def run_plan(
     if problems:
         raise InputError(*problems)
     provide_weights(plan, storage.folder)
+    provide_teachers(plan, storage.folder)
     stop = Stop(functools.partial(end_by_force, set(descendants())))
     dispatch = _dispatch(plan, storage, states, allotment.slots, stop, write)
     left = len(dispatch.releases.unfinished)

@@ -11,10 +11,12 @@ from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems
 from autoreid.jobs import Job, JobKind, pretrain_job, random_search_job, search_job, select_job, train_job
+from autoreid.recipes import distils
 from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
 from tune_runs.checks import check_data
+from tune_runs.teachers import check_teachers
 
 if TYPE_CHECKING:
     from autoreid.data.classes import Classes
@@ -96,9 +98,16 @@ def make_plan(campaign: Campaign, fingerprint: str, classes: str = NO_DATA) -> P
 
 
 def _jobs(campaign: Campaign, fingerprint: str, classes: str) -> Iterator[Row]:
-    """Every job with its arm, repeat and id, in launch order: searches, trainings, then what is selected."""
+    """Every job with its arm, repeat and id, in launch order: teachers, searches, trainings, then what is
+    selected."""
     protocol = campaign.protocol
     searches: dict[str, dict[str, None]] = {arm.name: {} for arm in campaign.arms}
+    # The training of each arm that guides others: it is trained once.
+    guides: dict[str, str] = {}
+
+    def guide(arm: Arm, recipe: object) -> str | None:
+        """What guides a job of an arm, if its recipe distils."""
+        return guides.get(arm.teacher, arm.teacher) if arm.teacher and distils(recipe) else None
 
     def of_network(arm: Arm, given: Genotype | str, repeat: int, train_seed: int) -> Iterator[Row]:
         """The pretraining and the training of one network."""
@@ -109,22 +118,36 @@ def _jobs(campaign: Campaign, fingerprint: str, classes: str) -> Iterator[Row]:
             pretraining = job.id
             yield arm, repeat, pretraining, job
         if arm.train is not None:
-            job = train_job(arm.train, fingerprint, given, train_seed=train_seed, pretraining=pretraining)
+            job = train_job(
+                arm.train,
+                fingerprint,
+                given,
+                train_seed=train_seed,
+                pretraining=pretraining,
+                teacher=guide(arm, arm.train),
+            )
             yield arm, repeat, job.id, job
 
+    named = {arm.teacher for arm in campaign.arms}
+    for arm in (arm for arm in campaign.arms if arm.name in named):
+        assert arm.genotype is not None
+        for row in of_network(arm, arm.genotype, 0, protocol.seeds.train):
+            guides[arm.name] = row[2]
+            yield row
+    arms = [arm for arm in campaign.arms if arm.name not in named]
     for repeat in range(protocol.repeats):
         seeds = protocol.seeds_of(repeat)
-        for arm in campaign.arms:
+        drawn = {"split_seed": seeds.split, "search_seed": seeds.search}
+        for arm in arms:
             given: Genotype | str | None = arm.genotype
             if arm.search is not None:
-                job = search_job(arm.search, fingerprint, split_seed=seeds.split, search_seed=seeds.search)
+                job = search_job(arm.search, fingerprint, **drawn, teacher=guide(arm, arm.search))
                 given = job.id
                 searches[arm.name][given] = None
                 yield arm, repeat, given, job
             elif arm.random is not None and arm.random.search is not None:
-                job = random_search_job(
-                    arm.random.search, fingerprint, split_seed=seeds.split, search_seed=seeds.search
-                )
+                recipe = arm.random.search
+                job = random_search_job(recipe, fingerprint, **drawn, teacher=guide(arm, recipe))
                 given = job.id
                 yield arm, repeat, given, job
             elif arm.random is not None:
@@ -133,15 +156,20 @@ def _jobs(campaign: Campaign, fingerprint: str, classes: str) -> Iterator[Row]:
             if (protocol.trained == "each" or arm.random) and given is not None:
                 yield from of_network(arm, given, repeat, seeds.train)
     selected: dict[str, str] = {}
-    for arm in campaign.arms:
+    for arm in arms:
         if arm.select is not None:
-            first = protocol.seeds
-            found = tuple(searches[arm.name])
-            job = select_job(arm.select, fingerprint, found, split_seed=first.split, train_seed=first.train)
+            job = select_job(
+                arm.select,
+                fingerprint,
+                tuple(searches[arm.name]),
+                split_seed=protocol.seeds.split,
+                train_seed=protocol.seeds.train,
+                teacher=guide(arm, arm.select),
+            )
             selected[arm.name] = job.id
             yield arm, 0, selected[arm.name], job
     for training in range(protocol.trainings if protocol.trained == "best" else 0):
-        for arm in campaign.arms:
+        for arm in arms:
             given = selected.get(arm.name, arm.genotype)
             if given is not None:
                 yield from of_network(arm, given, training, protocol.seeds.train + training)
@@ -184,4 +212,6 @@ def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
 def plan_on(campaign: Campaign, index: ImageIndex, classes: Classes | None) -> Plan:
     """The plan on opened data; InputError where it does not fit."""
     check_data(campaign, index, classes)
-    return make_plan(campaign, fingerprint(index), classes.fingerprint if classes else NO_DATA)
+    plan = make_plan(campaign, fingerprint(index), classes.fingerprint if classes else NO_DATA)
+    check_teachers(plan)
+    return plan

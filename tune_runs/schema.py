@@ -54,6 +54,7 @@ class ArmFile(BaseModel):
     train: GroupOrFalse = None
     genotype: Text = None
     random: Group = None
+    teacher: Text = None
 
 
 class CampaignFile(BaseModel):
@@ -79,6 +80,7 @@ class CampaignFile(BaseModel):
     train: GroupOrFalse = None
     execution: Group = None
     baseline: Text = None
+    teacher: Text = None
     arms: dict[str, ArmFile] = Field(min_length=1, description="Write at least one arm under 'arms:'.")
     grid: Group = None
 

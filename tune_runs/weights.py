@@ -11,6 +11,7 @@ from autoreid.folders import Folder
 from autoreid.recipes import TrainRecipe
 from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
+from tune_runs.checks import network_problems
 from tune_runs.yaml_places import SETTING, Document
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def identify_weights(
 
 
 def _identified(train: TrainRecipe, genotype: Genotype | None, folder: Path | None, files: Files) -> str:
-    """What the recipe's weights are called in jobs; their path is noted in `files`."""
+    """What the recipe's weights are called in jobs; their path is noted in `files`.
+
+    InputError where they are not there, or are those of another network.
+    """
     from autoreid.weights import DIGEST, IMAGENET, check_imagenet, given  # deferred: loads torch
 
     if genotype is None:
@@ -58,7 +62,9 @@ def _identified(train: TrainRecipe, genotype: Genotype | None, folder: Path | No
         check_imagenet(genotype)
     if train.weights == IMAGENET or train.weights.startswith(DIGEST):
         return train.weights
-    name, file = given(train.weights, genotype, folder)
+    # Sizes that no network has are noted already, and to be mended first.
+    macro = None if any(network_problems(train, genotype.space, genotype)) else train.macro
+    name, file = given(train.weights, genotype, folder, macro)
     if file is not None:
         files[name] = Path(file.place).absolute()
     return name

@@ -7,13 +7,14 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torchvision
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.streams import generator
@@ -128,7 +129,8 @@ def read_cifar100(root: Path, download: bool = False, cache: Path | None = None)
         )
     except (RuntimeError, OSError) as error:
         raise InputError(
-            f"data: {root}: {error}. Put cifar-100-python into that folder, or fetch it with --download."
+            f"data: {root}: {error}. Put cifar-100-python into that folder, or fetch it with autoreid "
+            "pretrain --download."
         ) from None
     digest = hashlib.sha256(b"cifar100")
     parts = []
@@ -194,14 +196,21 @@ def for_validation(image: Image.Image, recipe: PretrainRecipe) -> Image.Image:
 
 
 class Samples(Dataset):
-    """Images by (number, seed), as uint8 (3, height, width) with their class; seed None: for validation."""
+    """Images by (number, seed), as uint8 (3, height, width) with their class; seed None: for validation.
+
+    An image that cannot be read gives the InputError as a value: one that is raised in another process comes
+    out as a traceback.
+    """
 
     def __init__(self, data: Labelled, recipe: PretrainRecipe) -> None:
         self.data, self.recipe = data, recipe
 
-    def __getitem__(self, wanted: tuple[int, int | None]) -> tuple[Tensor, int]:
+    def __getitem__(self, wanted: tuple[int, int | None]) -> tuple[Tensor, int] | InputError:
         number, seed = wanted
-        image = self.data.read(number)
+        try:
+            image = self.data.read(number)
+        except InputError as error:
+            return error
         if seed is None:
             image = for_validation(image, self.recipe)
         else:
@@ -209,16 +218,29 @@ class Samples(Dataset):
         return torch.from_numpy(np.array(image)).permute(2, 0, 1), int(self.data.labels[number])
 
 
+def _batch(samples: list[tuple[Tensor, int] | InputError]) -> Any:
+    """Images and classes as two tensors; one InputError where images cannot be read."""
+    problems = [problem for found in samples if isinstance(found, InputError) for problem in found.problems]
+    return InputError(*problems) if problems else default_collate(samples)
+
+
 def loaded(
     samples: Samples, batches: Iterator[list[tuple[int, int | None]]], workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of images and classes in their order, read by so many other processes; 0: by this one."""
+    """Batches of images and classes in their order, read by so many other processes; 0: by this one.
+
+    InputError where an image cannot be read.
+    """
     context = "spawn" if workers else None
-    yield from DataLoader(
+    for batch in DataLoader(
         samples,
         batch_sampler=batches,
+        collate_fn=_batch,
         num_workers=workers,
         multiprocessing_context=context,
         # Of its own: the loader must not draw from the numbers of the dropout.
         generator=torch.Generator().manual_seed(0),
-    )
+    ):
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch

@@ -110,7 +110,10 @@ class ClassSource:
         """Read a mapping of fields. InputError with every mistake at once; each message starts with
         `place`."""
         if not isinstance(given, Mapping):
-            raise InputError(f"{place}: a group of fields, such as {{set: imagefolder, root: DIR}}.")
+            raise InputError(
+                f"{place}: {given!r} is not a group of fields. Write for example "
+                "{set: imagefolder, root: DIR}."
+            )
         problems = Problems()
         source = cls()
         for field, value in given.items():

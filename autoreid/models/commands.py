@@ -50,7 +50,7 @@ def _configure_complexity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--identities", type=int, default=751, help="classes of the classifiers (default: 751)"
     )
-    parser.add_argument("--neck", default="fblneck", help="bnneck, blneck or fblneck (default)")
+    parser.add_argument("--neck", default="fblneck", help="bnneck, blneck, fblneck (default) or embedding")
     parser.add_argument("--stripes", type=int, default=2, help="stripes of fblneck (default: 2)")
     add_json_flag(parser)
 
@@ -58,14 +58,12 @@ def _configure_complexity(parser: argparse.ArgumentParser) -> None:
 def _run_complexity(options: argparse.Namespace) -> int:
     from autoreid.complexity import measure
     from autoreid.recipes import Neck, TrainRecipe
+    from autoreid.sizes import check_network
     from autoreid.values import override
 
     problems = Problems()
     given = ("height", "width", "width_multiplier", "channels", "layers")
     recipe = override(TrainRecipe(), {name: getattr(options, name) for name in given}, "--", problems)
-    problems.found = [
-        problem.replace("--width_multiplier", "--width-multiplier") for problem in problems.found
-    ]
     neck = override(Neck(), {"name": options.neck, "stripes": options.stripes}, "--neck ", problems)
     if options.identities < 1:
         problems.add("--identities", f"{options.identities} is too small. Use 1 or more.")
@@ -73,8 +71,14 @@ def _run_complexity(options: argparse.Namespace) -> int:
     for name in options.models:
         try:
             genotypes.append(find_genotype(name))
+            check_network(recipe, genotypes[-1], "--")
         except InputError as error:
             problems.extend(error.problems)
+    # Networks of one space share their mistakes.
+    problems.found = [
+        problem.replace("--width_multiplier", "--width-multiplier")
+        for problem in dict.fromkeys(problems.found)
+    ]
     problems.raise_if_any()
     results = [
         measure(
@@ -97,6 +101,10 @@ def _run_complexity(options: argparse.Namespace) -> int:
             f"{row['model']:<16} {params['backbone']:>11,} {params['inference']:>11,} "
             f"{params['training']:>11,} {row['multiply_adds']['inference']:>15,} {row['feature_dim']:>5}"
         )
+    lines.append("backbone and one linear classifier, as Auto-ReID counts them:")
+    for row in named:
+        params, adds = (row[what]["printed_convention"] for what in ("params", "multiply_adds"))
+        lines.append(f"{row['model']:<16} {params:>11,} parameters {adds:>15,} multiply-adds")
     answer(named[0] if len(named) == 1 else named, "\n".join(lines), options.json)
     return DONE
 

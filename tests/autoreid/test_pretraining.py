@@ -114,7 +114,7 @@ def test_cifar_100_is_read_where_it_is_and_never_fetched_unasked(
         raise AssertionError("fetched")
 
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", refused)
-    with pytest.raises(InputError, match=r"cifar-100-python into that folder, or fetch it with --download"):
+    with pytest.raises(InputError, match=r"or fetch it with autoreid pretrain --download"):
         open_classes("cifar100", tmp_path)
     with pytest.raises(AssertionError, match="fetched"):
         open_classes("cifar100", tmp_path, download=True)
@@ -180,6 +180,20 @@ def test_other_processes_read_the_same(colours: Classes) -> None:
 
     for ours, theirs in zip(read(0), read(2), strict=True):
         assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_image_that_cannot_be_read_is_named(workers: int, colours: Classes, folder: Path) -> None:
+    broken = folder / "train/green/3.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:200])
+    try:
+        with pytest.raises(InputError) as error:
+            list(loaded(Samples(colours.train, RECIPE), epoch_batches(0, 0, 30, 8), workers))
+    finally:
+        broken.write_bytes(whole)
+    (problem,) = error.value.problems
+    assert problem.startswith(f"data: {broken}: cannot be read (") and problem.endswith("Restore the image.")
 
 
 def repeatable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

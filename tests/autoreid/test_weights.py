@@ -111,21 +111,31 @@ def test_weights_that_are_nowhere_name_both_ways_before_anything_is_written(
     offered: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    command = [
-        "train",
-        "--genotype",
-        "resnet18",
-        "--weights",
-        "imagenet",
-        "--data",
-        "rendered",
-        "--out",
-        str(out),
-    ]
+    command = ["train", "--genotype", "resnet18", "--weights", "imagenet", "--data", "rendered"]
     assert main([*command, "--out", str(out)]) == 2
     said = capsys.readouterr().err
     assert "could not be fetched" in said and VARIABLE in said and "--weights FILE" in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize("given_as", ["a file", "a folder"])
+def test_a_place_without_them_names_both_ways(
+    given_as: str, pretrained: Path, offered: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path if given_as == "a folder" else tmp_path / pretrained.name
+    monkeypatch.setenv(VARIABLE, str(place))
+    with pytest.raises(InputError) as error:
+        imagenet(RESNET)
+    (problem,) = error.value.problems
+    assert problem.startswith(f"weights: {pretrained.name} could not be fetched or read (")
+    for words in (
+        str(tmp_path / pretrained.name),
+        "where the machine can fetch it",
+        VARIABLE,
+        "--weights FILE",
+    ):
+        assert words in problem
+    assert "state dict" not in problem
 
 
 def test_other_bytes_are_not_imagenet_weights(

@@ -76,7 +76,7 @@ def test_three_mistakes_are_reported_together_with_their_lines():
         ("arms: {a: {search: 5}}", "8: arms.a.search: 5 is not a group of fields."),
         (
             "arms: {a: {search: {objective: {distillation: 1, temperature.name: constant}}}}",
-            "8: arms.a.search.objective.distillation: needs a teacher",
+            "8: arms.a.teacher: missing, and the objective distils.",
         ),
         (
             "arms: {a: {search: {objective: {triplet: 0, cross_entropy: 0}}}}",

@@ -1,0 +1,121 @@
+"""The teachers of a campaign: arms that are trained once and guide others, or files of trained networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoreid.errors import InputError, Problems
+from autoreid.folders import Folder
+from autoreid.recipes import distils
+from tune_runs.arms import Arm
+from tune_runs.weights import Files
+from tune_runs.yaml_places import SETTING, Document
+
+if TYPE_CHECKING:
+    from tune_runs.planning import Plan
+
+
+def learns(arm: Arm) -> bool:
+    """Whether a job of the arm needs a teacher."""
+    random = arm.random.search if arm.random else None
+    return any(map(distils, (arm.search, arm.train, arm.select, random)))
+
+
+def read_teachers(
+    arms: tuple[Arm, ...], document: Document, folder: Path | None, problems: Problems
+) -> tuple[tuple[Arm, ...], Files]:
+    """The arms with their teachers, the name of an arm or "sha256:" and the digest of a file; and the files.
+
+    Relative paths start at `folder`, those of the command line where the command was given. Mistakes go into
+    `problems`.
+    """
+    files: Files = {}
+    found: list[Arm] = []
+    for arm in arms:
+        own = ("arms", arm.entry, "teacher")
+        path = own if document.at(own) is not None else ("teacher",)
+        given = document.at(path)
+        if not learns(arm):
+            if path == own:
+                problems.add(document.place(own), "nothing is distilled. Leave it out, or set distillation.")
+        elif given is None:
+            message = (
+                "missing, and the objective distils. Name an arm that trains a genotype, or the model.pt of "
+                "a training."
+            )
+            problems.add(document.place(own), message)
+        else:
+            base = None if document.prefix(path).startswith(SETTING) else folder
+            teacher = _teacher(str(given), arms, base, files, document.place(path), problems)
+            arm = dataclasses.replace(arm, teacher=teacher)
+        found.append(arm)
+    if document.at(("teacher",)) is not None and not any(map(learns, arms)):
+        problems.add(document.place(("teacher",)), "no arm distils. Remove it.")
+    return tuple(found), files
+
+
+def _teacher(
+    given: str, arms: tuple[Arm, ...], folder: Path | None, files: Files, place: str, problems: Problems
+) -> str | None:
+    """What guides an arm; None where a mistake was noted."""
+    named = [arm for arm in arms if given in (arm.entry, arm.name)]
+    if named:
+        teacher = named[0]
+        if len(named) > 1:
+            problems.add(place, f"{given!r} is {len(named)} arms, by the grid. Name one: {named[0].name!r}.")
+        elif teacher.genotype is None or teacher.train is None:
+            problems.add(place, f"{given!r} trains no genotype that is given. Name an arm that does.")
+        elif learns(teacher):
+            problems.add(place, f"{given!r} learns from a teacher itself. Name an arm that does not.")
+        else:
+            return teacher.name
+        return None
+    file = (folder or Path()) / Path(given).expanduser()
+    if not file.is_file():
+        known = [arm.name for arm in arms if arm.genotype is not None and arm.train is not None]
+        problems.add(place, f"{given!r} is neither an arm nor a file. Arms: {', '.join(known) or 'none'}.")
+        return None
+    from autoreid.weights import given_teacher, read_model  # deferred: loads torch
+
+    try:
+        name, content = given_teacher(file)
+        assert name is not None and content is not None
+        read_model(content.content, content.place)
+    except InputError as error:
+        for problem in error.problems:
+            problems.add(place, problem)
+        return None
+    files[name] = file.absolute()
+    return name
+
+
+def check_teachers(plan: Plan) -> None:
+    """InputError where a file's network was trained on other data than the plan's."""
+    from autoreid.weights import read_file, read_model  # deferred: loads torch
+
+    problems = Problems()
+    for name in dict.fromkeys(
+        arm.teacher for arm in plan.campaign.arms if arm.teacher in plan.campaign.weights
+    ):
+        file = read_file(plan.campaign.weights[str(name)])
+        of = read_model(file.content, file.place).get("data")
+        if of != plan.fingerprint:
+            problems.add(
+                f"teacher: {file.place}",
+                f"trained on other data ({str(of)[:12]}) than this campaign's ({plan.fingerprint[:12]}). "
+                "Train a teacher on these images, or name an arm that does.",
+            )
+    problems.raise_if_any()
+
+
+def provide_teachers(plan: Plan, folder: Folder) -> None:
+    """Put the files of teachers into a storage, where every machine finds them."""
+    wanted = {job.teacher for job in plan.jobs.values() if job.teacher is not None and ":" in job.teacher}
+    if not wanted:
+        return
+    from autoreid.weights import provide_file  # deferred: loads torch
+
+    for name in sorted(wanted):
+        provide_file(folder, name, plan.campaign.weights.get(name))
