@@ -26,6 +26,11 @@ RANDOM_SEARCH = (
     "a repeat is a random search and a training of what it found; its spread covers search and training."
 )
 
+SEEN = (
+    "the teacher was trained on the whole training set, and has seen the images that the searches held out. "
+    "Their accuracies and validation scores are not comparable with those of searches without a teacher."
+)
+
 PAIRED = (
     "Repeat r takes the same seeds in every arm: the repeats are paired, while Welch's interval of a "
     "difference treats them as independent."
@@ -152,6 +157,15 @@ def selected(records: Records) -> list[str]:
     return found
 
 
+def taught(records: Records) -> list[str]:
+    """That the teacher of a search knows the images by which its alphas and its selection are judged."""
+    searches = records.trials[records.trials["kind"] == "search"]
+    under = searches[searches["inputs"].fillna("").str.contains('"teacher"')]["arm"]
+    if under.empty:
+        return []
+    return [f"{'; '.join(dict.fromkeys(under))}: {SEEN}"]
+
+
 def _paired(records: Records) -> bool:
     """Whether several arms train, and a repeat takes the same seeds in all of them."""
     trainings = records.trials[records.trials["kind"] == "train"]
@@ -165,6 +179,7 @@ def cautions(records: Records) -> Section:
     points += collapses(records) + selected(records)
     if _paired(records):
         points.append(PAIRED)
+    points += taught(records)
     points += unmatched(records)
     trials = records.trials[records.trials["kind"] != "pretrain"]
     if set(trials["data_set"].dropna()) == {"rendered"}:

@@ -26,12 +26,24 @@ def to_bytes(content: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+# What torch raises over bytes that it did not write.
+UNREADABLE = (
+    RuntimeError,
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+)
+
+
 def from_bytes(data: bytes, place: str, keys: Iterable[str] = ()) -> dict[str, Any]:
     """Read what `to_bytes` wrote, onto the CPU; nothing in the file can run code."""
     try:
         content: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
         missing = [key for key in keys if key not in content]
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{place}: not a file of autoreid, or damaged ({type(error).__name__}).") from None
     if missing:
         raise InputError(f"{place}: missing {', '.join(missing)}. It is not a model file of autoreid.")

@@ -109,6 +109,7 @@ def _arm(arm: Arm) -> Plain:
         "select": None if arm.select is None else _select_words(arm.select),
         "pretrain": None if arm.pretrain is None else _pretrain_words(arm.pretrain),
         "train": None if arm.train is None else _train_words(arm.train),
+        "teacher": arm.teacher,
     }
 
 
@@ -201,6 +202,9 @@ def plan_text(plain: Plain) -> str:
     for words in dict.fromkeys(arm["pretrain"] for arm in plain["arms"] if arm["pretrain"]):
         arms = [arm["arm"] for arm in plain["arms"] if arm["pretrain"] == words]
         lines += [f"pretrained ({words}): {', '.join(arms)}"]
+    for teacher in dict.fromkeys(arm["teacher"] for arm in plain["arms"] if arm["teacher"]):
+        arms = [arm["arm"] for arm in plain["arms"] if arm["teacher"] == teacher]
+        lines += [f"taught by {teacher}, which is trained once: {', '.join(arms)}"]
     jobs, done = plain["jobs"], plain["done"]
     shared = plain["entries"] - sum(jobs.values())
     note = f" ({shared} more {'is' if shared == 1 else 'are'} shared between arms)" if shared else ""
