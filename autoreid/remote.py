@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ CREDENTIALS = {
 CONNECT_SECONDS, ANSWER_SECONDS, ATTEMPTS = 5, 15, 3
 # pyarrow puts fewer bytes than these in one request, and more in parts of this size.
 PART_BYTES = 10 * 2**20
-READS = 5
+READS, PAUSE_SECONDS = 20, 0.005
 NO_BUCKET = re.compile("NO_SUCH_BUCKET|Bucket '[^']*' not found")
 DENIED = re.compile("ACCESS_DENIED|PERMISSION_DENIED")
 UNKNOWN_USER = re.compile("ACCESS_KEY|SIGNATURE|TOKEN|UNAUTHENTICATED|credential", re.I)
@@ -175,7 +176,7 @@ def _read(system: Any, path: str) -> bytes | None:
     one. Its digest tells, for most files; of the others two readings have to be alike.
     """
     before: object = None
-    for _ in range(READS):
+    for number in range(READS):
         file = system.open_input_file(path)  # never closed, for gs would ask for all bytes once more
         tag, size = _tag(file), file.size()
         try:
@@ -190,6 +191,7 @@ def _read(system: Any, path: str) -> bytes | None:
                 return came
             raise came
         before = now
+        time.sleep(number * PAUSE_SECONDS)
     return None
 
 

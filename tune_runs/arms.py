@@ -176,7 +176,8 @@ def _recipes(
             continue
         given = document.at((*path, "random", "space"))
         space = genotype.space if genotype else recipes.search.space if recipes.search else given
-        check = functools.partial(network_problems, space=space, genotype=genotype)
+        own = document.leaves((*path, kind))
+        check = functools.partial(network_problems, space=space, genotype=genotype, own=own)
         if kind == "train":
             given = leaves.get("weights")
             recipes = recipes._replace(train=_recipe(TRAIN_RECIPES, leaves, place, problems, check))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,17 +34,25 @@ def search_problems(recipe: SearchRecipe) -> Iterator[tuple[str, str]]:
 
 
 def network_problems(
-    recipe: TrainRecipe | PretrainRecipe, space: object, genotype: Genotype | None
+    recipe: TrainRecipe | PretrainRecipe,
+    space: object,
+    genotype: Genotype | None,
+    own: Container[str] = (),
 ) -> Iterator[tuple[str, str]]:
     """Why the networks of a space, or that of a genotype, cannot be trained like this, as (field, message).
 
-    A space that is not known has been noted.
+    Sizes that such networks do not have are a mistake among an arm's `own` fields alone: defaults are shared
+    with arms of other spaces. A space that is not known has been noted.
     """
-    from search_spaces.registry import find_space  # deferred: loads torch
+    from autoreid.sizes import SCALES, size_problems  # deferred: they load torch
+    from search_spaces.registry import find_space
 
     with contextlib.suppress(InputError):
         if space is not None:
-            yield from find_space(str(space)).problems(recipe.macro, recipe.height, genotype)
+            known = find_space(str(space))
+            for name, message in size_problems(recipe, known, genotype):
+                if name in own or name in known.scales or name not in SCALES:
+                    yield name, message
 
 
 def check_data(campaign: Campaign, index: ImageIndex, classes: Classes | None = None) -> None:

@@ -196,7 +196,7 @@ def test_what_changes_with_every_reading_is_an_error(there: Folder, disturbed: F
             there.write("a", bytes([number]) * (10 + number))
 
     proxy.before = replace
-    with pytest.raises(StorageError, match="changed 5 times"):
+    with pytest.raises(StorageError, match="changed 20 times"):
         disturbed.read("a")
 
 

@@ -75,6 +75,14 @@ def test_three_mistakes_are_reported_together_with_their_lines():
         ("arms: {a: {search: {optimizer: sgd}}}", "8: arms.a.search.optimizer: 'sgd' is not a group"),
         ("arms: {a: {search: 5}}", "8: arms.a.search: 5 is not a group of fields."),
         (
+            "arms: {a: {genotype: resnet18, train: {channels: 16}}}",
+            "8: arms.a.train.channels: 16, but networks of resnet-v1 have none.",
+        ),
+        (
+            "arms: {a: {genotype: darts-v2-net, train: {width_multiplier: 0.5}}}",
+            "8: arms.a.train.width_multiplier: 0.5, but networks of darts8-v1 have none.",
+        ),
+        (
             "arms: {a: {search: {objective: {distillation: 1, temperature.name: constant}}}}",
             "8: arms.a.teacher: missing, and the objective distils.",
         ),
@@ -256,3 +264,9 @@ def test_the_campaign_in_the_documentation_is_valid():
     assert [arm.name for arm in campaign.arms if arm.genotype is None][-1] == "cdnet, k=all"
     assert len(campaign.arms) == 7
     assert campaign.baseline == "cdnet, k=2"
+
+
+def test_shared_sizes_are_no_mistake_of_arms_that_have_none():
+    text = HEAD.replace("train: {recipe: cdnet}", "train: {recipe: auto-reid, channels: 16}")
+    campaign = read_campaign(text + "arms: {a: {genotype: resnet18}, b: {genotype: darts-v2-net}}")
+    assert [arm.train.channels for arm in campaign.arms] == [16, 16]
