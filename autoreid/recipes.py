@@ -16,6 +16,8 @@ from autoreid.values import bounded
 from search_spaces.macro import Macro
 
 Precision = Literal["fp32", "tf32", "bf16"]
+# A backbone's middle map, of which stripes are taken, has at most a 16th of the images' height, rounded up.
+MIDDLE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,7 @@ def recipe_problems(recipe: object) -> Iterator[tuple[str, str]]:
     if isinstance(recipe, RandomSearchRecipe):
         yield from _short_training_problems(recipe.train)
         return
+    yield from _neck_problems(recipe)
     for name in ("objective", "alpha_objective"):
         objective = getattr(recipe, name, None)
         if isinstance(objective, Objective):
@@ -269,6 +272,17 @@ def recipe_problems(recipe: object) -> Iterator[tuple[str, str]]:
                 f"alpha_objective.{name}",
                 "the classifier never sees the identities that 'split.name: by-identity' holds out. Use 0.",
             )
+
+
+def _neck_problems(recipe: object) -> Iterator[tuple[str, str]]:
+    neck, height = getattr(recipe, "neck", None), getattr(recipe, "height", 0)
+    rows = -(-height // MIDDLE)
+    if isinstance(neck, Neck) and neck.name == "fblneck" and neck.stripes > rows:
+        yield (
+            "neck.stripes",
+            f"{neck.stripes} stripes of a map that is at most {rows} rows high. Use at most {rows}, or images "
+            f"of {MIDDLE * neck.stripes} rows.",
+        )
 
 
 def _short_training_problems(recipe: TrainRecipe) -> Iterator[tuple[str, str]]:
