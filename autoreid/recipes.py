@@ -280,8 +280,8 @@ def _neck_problems(recipe: object) -> Iterator[tuple[str, str]]:
     if isinstance(neck, Neck) and neck.name == "fblneck" and neck.stripes > rows:
         yield (
             "neck.stripes",
-            f"{neck.stripes} stripes of a map that is at most {rows} rows high. Use at most {rows}, or images "
-            f"of {MIDDLE * neck.stripes} rows.",
+            f"{neck.stripes} stripes of a map of at most {rows} rows. Use at most {rows}, or images of "
+            f"{MIDDLE * neck.stripes} rows.",
         )
 
 
