@@ -275,8 +275,8 @@ def test_shared_sizes_are_no_mistake_of_arms_that_have_none():
 def test_more_stripes_than_rows_are_told_before_anything_is_built():
     text = HEAD + "arms: {a: {genotype: cnet-top1, train: {height: 64, neck.stripes: 5}}}"
     assert problems_of(text) == (
-        "c.yaml:8: arms.a.train.neck.stripes: 5 stripes of a map of at most 4 rows. Use at most 4, or images of 80 "
-        "rows.",
+        "c.yaml:8: arms.a.train.neck.stripes: 5 stripes of a map of at most 4 rows. Use at most 4, or images "
+        "of 80 rows.",
     )
     fitting = read_campaign(text.replace("height: 64", "height: 80"))
     assert fitting.arms[0].train.neck.stripes == 5
