@@ -11,7 +11,7 @@ from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems
 from autoreid.jobs import Job, JobKind, pretrain_job, random_search_job, search_job, select_job, train_job
-from autoreid.recipes import distils
+from autoreid.recipes import SelectRecipe, distils
 from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
@@ -88,7 +88,7 @@ def make_plan(campaign: Campaign, fingerprint: str, classes: str = NO_DATA) -> P
     """
     entries: dict[tuple[str, str], Entry] = {}
     jobs: dict[str, Job] = {}
-    for arm, repeat, job_id, job in _jobs(campaign, fingerprint, classes):
+    for arm, repeat, job_id, job in _Jobs(campaign, fingerprint, classes):
         jobs.setdefault(job_id, job)
         drawn = arm.random is not None and arm.random.search is None
         seed = campaign.protocol.seeds_of(repeat).search if drawn else None
@@ -97,82 +97,95 @@ def make_plan(campaign: Campaign, fingerprint: str, classes: str = NO_DATA) -> P
     return Plan(campaign, fingerprint, tuple(entries.values()), jobs, classes)
 
 
-def _jobs(campaign: Campaign, fingerprint: str, classes: str) -> Iterator[Row]:
-    """Every job with its arm, repeat and id, in launch order: teachers, searches, trainings, then what is
-    selected."""
-    protocol = campaign.protocol
-    searches: dict[str, dict[str, None]] = {arm.name: {} for arm in campaign.arms}
-    # The training of each arm that guides others: it is trained once.
-    guides: dict[str, str] = {}
+class _Jobs:
+    """Every job of a campaign with its arm, repeat and id, in launch order: teachers, searches, trainings,
+    then what is selected."""
 
-    def guide(arm: Arm, recipe: object) -> str | None:
-        """What guides a job of an arm, if its recipe distils."""
-        return guides.get(arm.teacher, arm.teacher) if arm.teacher and distils(recipe) else None
+    def __init__(self, campaign: Campaign, fingerprint: str, classes: str) -> None:
+        self.protocol, self.fingerprint, self.classes = campaign.protocol, fingerprint, classes
+        named = {arm.teacher for arm in campaign.arms}
+        self.teachers = [arm for arm in campaign.arms if arm.name in named]
+        self.arms = [arm for arm in campaign.arms if arm.name not in named]
+        # The training of each arm that guides others, and the searches of each arm.
+        self.guides: dict[str, str] = {}
+        self.searches: dict[str, dict[str, None]] = {arm.name: {} for arm in self.arms}
 
-    def of_network(arm: Arm, given: Genotype | str, repeat: int, train_seed: int) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[Row]:
+        for arm in self.teachers:  # trained once
+            assert arm.genotype is not None
+            for row in self._of_network(arm, arm.genotype, 0, self.protocol.seeds.train):
+                self.guides[arm.name] = row[2]
+                yield row
+        for repeat in range(self.protocol.repeats):
+            for arm in self.arms:
+                yield from self._of_repeat(arm, repeat)
+        selected: dict[str, str] = {}
+        for arm in self.arms:
+            if arm.select is not None:
+                job = self._selection(arm, arm.select)
+                selected[arm.name] = job.id
+                yield arm, 0, selected[arm.name], job
+        for training in range(self.protocol.trainings if self.protocol.trained == "best" else 0):
+            for arm in self.arms:
+                given = selected.get(arm.name, arm.genotype)
+                if given is not None:
+                    seed = self.protocol.seeds.train + training
+                    yield from self._of_network(arm, given, training, seed)
+
+    def _of_repeat(self, arm: Arm, repeat: int) -> Iterator[Row]:
+        """What an arm searches in a repeat, and trains of what it found, was given or drew."""
+        seeds = self.protocol.seeds_of(repeat)
+        drawn = {"split_seed": seeds.split, "search_seed": seeds.search}
+        given: Genotype | str | None = arm.genotype
+        if arm.search is not None:
+            job = search_job(arm.search, self.fingerprint, **drawn, teacher=self._guide(arm, arm.search))
+            given = job.id
+            self.searches[arm.name][given] = None
+            yield arm, repeat, given, job
+        elif arm.random is not None and arm.random.search is not None:
+            recipe = arm.random.search
+            job = random_search_job(recipe, self.fingerprint, **drawn, teacher=self._guide(arm, recipe))
+            given = job.id
+            yield arm, repeat, given, job
+        elif arm.random is not None:
+            given = _sampled(arm.random.space, seeds.search)
+        # Each repeat of a random arm is trained, also where searches are selected from.
+        if (self.protocol.trained == "each" or arm.random) and given is not None:
+            yield from self._of_network(arm, given, repeat, seeds.train)
+
+    def _of_network(self, arm: Arm, given: Genotype | str, repeat: int, train_seed: int) -> Iterator[Row]:
         """The pretraining and the training of one network."""
         pretraining = None
         if arm.pretrain is not None:
-            seed = protocol.seeds_of(repeat).pretrain
-            job = pretrain_job(arm.pretrain, classes, given, train_seed=seed)
+            seed = self.protocol.seeds_of(repeat).pretrain
+            job = pretrain_job(arm.pretrain, self.classes, given, train_seed=seed)
             pretraining = job.id
             yield arm, repeat, pretraining, job
         if arm.train is not None:
             job = train_job(
                 arm.train,
-                fingerprint,
+                self.fingerprint,
                 given,
                 train_seed=train_seed,
                 pretraining=pretraining,
-                teacher=guide(arm, arm.train),
+                teacher=self._guide(arm, arm.train),
             )
             yield arm, repeat, job.id, job
 
-    named = {arm.teacher for arm in campaign.arms}
-    for arm in (arm for arm in campaign.arms if arm.name in named):
-        assert arm.genotype is not None
-        for row in of_network(arm, arm.genotype, 0, protocol.seeds.train):
-            guides[arm.name] = row[2]
-            yield row
-    arms = [arm for arm in campaign.arms if arm.name not in named]
-    for repeat in range(protocol.repeats):
-        seeds = protocol.seeds_of(repeat)
-        drawn = {"split_seed": seeds.split, "search_seed": seeds.search}
-        for arm in arms:
-            given: Genotype | str | None = arm.genotype
-            if arm.search is not None:
-                job = search_job(arm.search, fingerprint, **drawn, teacher=guide(arm, arm.search))
-                given = job.id
-                searches[arm.name][given] = None
-                yield arm, repeat, given, job
-            elif arm.random is not None and arm.random.search is not None:
-                recipe = arm.random.search
-                job = random_search_job(recipe, fingerprint, **drawn, teacher=guide(arm, recipe))
-                given = job.id
-                yield arm, repeat, given, job
-            elif arm.random is not None:
-                given = _sampled(arm.random.space, seeds.search)
-            # Each repeat of a random arm is trained, also where searches are selected from.
-            if (protocol.trained == "each" or arm.random) and given is not None:
-                yield from of_network(arm, given, repeat, seeds.train)
-    selected: dict[str, str] = {}
-    for arm in arms:
-        if arm.select is not None:
-            job = select_job(
-                arm.select,
-                fingerprint,
-                tuple(searches[arm.name]),
-                split_seed=protocol.seeds.split,
-                train_seed=protocol.seeds.train,
-                teacher=guide(arm, arm.select),
-            )
-            selected[arm.name] = job.id
-            yield arm, 0, selected[arm.name], job
-    for training in range(protocol.trainings if protocol.trained == "best" else 0):
-        for arm in arms:
-            given = selected.get(arm.name, arm.genotype)
-            if given is not None:
-                yield from of_network(arm, given, training, protocol.seeds.train + training)
+    def _selection(self, arm: Arm, recipe: SelectRecipe) -> Job:
+        seeds = self.protocol.seeds
+        return select_job(
+            recipe,
+            self.fingerprint,
+            tuple(self.searches[arm.name]),
+            split_seed=seeds.split,
+            train_seed=seeds.train,
+            teacher=self._guide(arm, recipe),
+        )
+
+    def _guide(self, arm: Arm, recipe: object) -> str | None:
+        """What guides a job of an arm, if its recipe distils."""
+        return self.guides.get(arm.teacher, arm.teacher) if arm.teacher and distils(recipe) else None
 
 
 def _sampled(space: str, seed: int) -> Genotype:
