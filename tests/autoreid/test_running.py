@@ -366,7 +366,7 @@ def test_a_search_that_cannot_work_is_refused_before_it_begins(
 def test_more_stripes_than_rows_are_refused_before_training(small_data: PreparedData) -> None:
     recipe = override(TRAIN, {"neck.stripes": 5})
     job = train_job(recipe, small_data.fingerprint, CDNET, train_seed=0)
-    with pytest.raises(InputError, match="5 stripes of a map that is 4 rows high"):
+    with pytest.raises(InputError, match="5 stripes of a map of at most 4 rows"):
         build_run(job, CDNET, small_data, CPU)
 
 
