@@ -177,7 +177,8 @@ def train(
 
     The recipe's `weights` may be a path; of the file, its content is what the folder is for.
     """
-    folder, (name, weights) = local_folder(out), given(recipe.weights, genotype)
+    folder = local_folder(out)
+    name, weights = given(recipe.weights, genotype, macro=recipe.macro)
     guided, guide = given_teacher(teacher)
     fingerprint, named = identify(source, cache)[1], replace(recipe, weights=name)
     job = train_job(named, fingerprint, genotype, train_seed=seed, teacher=guided)

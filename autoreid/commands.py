@@ -203,10 +203,8 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
 def _run_train(options: argparse.Namespace) -> int:
     from autoreid.calls import train
     from autoreid.published import TRAIN_RECIPES
-    from autoreid.weights import given
 
     recipe, genotype = network_recipe(TRAIN_RECIPES, options)
-    given(recipe.weights, genotype, macro=recipe.macro)
     with stop_on_signals() as stop:
         trained = train(
             recipe,

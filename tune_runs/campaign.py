@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems, unknown
@@ -25,6 +25,7 @@ from tune_runs.teachers import read_teachers
 from tune_runs.weights import identify_weights
 from tune_runs.yaml_places import SETTING, Document, read_document, with_settings
 
+Source = TypeVar("Source", DataSource, ClassSource)
 EXECUTION = Execution()
 PLACEMENT = Placement()
 PROTOCOL = Protocol()
@@ -159,11 +160,18 @@ def claim_of(text: str) -> str:
 
 
 def _source(document: Document, folder: Path | None, problems: Problems) -> DataSource | None:
-    given = document.at(("data",))
-    if given is None:
+    if document.at(("data",)) is None:
         return None
+    return _read_source(DataSource, document, folder, ("data",), problems)
+
+
+def _read_source(
+    kind: type[Source], document: Document, folder: Path | None, path: tuple[str, ...], problems: Problems
+) -> Source | None:
+    """Where data comes from, as a group of the file says. A path in the file starts at the file, one on the
+    command line where the command was given."""
     try:
-        source = DataSource.from_plain(given, "data")
+        source: Source = kind.from_plain(document.at(path), ".".join(path))
     except InputError as error:
         for problem in error.problems:
             name, _, message = problem.partition(": ")
@@ -171,36 +179,22 @@ def _source(document: Document, folder: Path | None, problems: Problems) -> Data
         return None
     if source.root is None:
         return source
-    return dataclasses.replace(source, root=_rooted(source.root, document, folder, ("data", "root")))
-
-
-def _rooted(root: str, document: Document, folder: Path | None, path: tuple[str, ...]) -> str:
-    """A path in the file starts at the file, one on the command line where the command was given."""
-    base = Path() if folder is None or document.prefix(path) == SETTING else folder
-    return str((base / Path(root).expanduser()).absolute())
+    base = Path() if folder is None or document.prefix((*path, "root")) == SETTING else folder
+    return dataclasses.replace(source, root=str((base / Path(source.root).expanduser()).absolute()))
 
 
 def _classes(document: Document, folder: Path | None, problems: Problems) -> ClassSource | None:
     """What networks are pretrained on; only where an arm has a pretraining."""
-    path = CLASS_DATA
     if not pretrains(document):
         if document.at(("pretrain",)) is not None:
             message = "no arm is pretrained. Write 'pretrain: {}' in those that are, or remove it."
             problems.add(document.place(("pretrain",)), message)
         return None
-    given = document.at(path)
-    if given is None:
+    if document.at(CLASS_DATA) is None:
         message = "missing. Write 'data: {set: imagefolder, root: DIR}' below 'pretrain:' at the top."
-        problems.add(document.place(path), message)
+        problems.add(document.place(CLASS_DATA), message)
         return None
-    try:
-        source = ClassSource.from_plain(given, "pretrain.data")
-    except InputError as error:
-        for problem in error.problems:
-            name, _, message = problem.partition(": ")
-            problems.add(document.place(tuple(name.split("."))), message)
-        return None
-    return dataclasses.replace(source, root=_rooted(source.root, document, folder, (*path, "root")))
+    return _read_source(ClassSource, document, folder, CLASS_DATA, problems)
 
 
 def _groups(arms: Any) -> list[dict[str, Any]]:
