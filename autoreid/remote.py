@@ -172,8 +172,8 @@ def _put(system: Any, path: str, data: bytes) -> None:
 def _read(system: Any, path: str) -> bytes | None:
     """The bytes, or None when they changed with every reading.
 
-    A reading is two requests, and between them the file may be replaced: what came is then a piece of the new
-    one. Its digest tells, for most files; of the others two readings have to be alike.
+    A reading is two requests; a file replaced between them gives a piece of the new one. Its digest tells,
+    for most files; else two readings must be alike, as those of a piece are only if replaced bytes return.
     """
     before: object = None
     for number in range(READS):

@@ -126,7 +126,8 @@ def test_a_folder_travels_to_other_processes(folder: Folder) -> None:
 
 
 def test_of_writers_at_once_one_wins_and_readers_see_one_of_them(folder: Folder) -> None:
-    wholes = [bytes([number]) * (1000 + 1000 * number) for number in range(8)]
+    # No two are alike: a store whose digest comes back between two readings cannot be told from one at rest.
+    wholes = [bytes([number]) * (1000 + 1000 * (number % 8)) for number in range(24)]
     folder.write("a", wholes[0])
     done = threading.Event()
 
@@ -138,7 +139,7 @@ def test_of_writers_at_once_one_wins_and_readers_see_one_of_them(folder: Folder)
 
     with ThreadPoolExecutor(8) as threads:
         reader = threads.submit(watch)
-        for write in [threads.submit(folder.write, "a", whole) for whole in wholes * 3]:
+        for write in [threads.submit(folder.write, "a", whole) for whole in wholes[1:]]:
             write.result()
         done.set()
         assert reader.result() <= set(wholes)
