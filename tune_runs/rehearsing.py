@@ -19,7 +19,7 @@ from tune_runs.progress import silent
 from tune_runs.resources import Allotment
 from tune_runs.signals import interruptible
 from tune_runs.states import states_of
-from tune_runs.words import counted, table
+from tune_runs.words import counted, lasting, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +148,3 @@ def forecast_text(forecasts: list[Forecast], allotment: Allotment) -> str:
     jobs = counted(sum(found.left for found in forecasts), "job")
     together = f"about {lasting(seconds)} one after the other, {lasting(seconds / allotment.slots)} with"
     return "\n".join([*table(head, rows), f"{jobs} left: {together} {allotment}"])
-
-
-def lasting(seconds: float) -> str:
-    """A time for people.
-
-    >>> lasting(8.2), lasting(600), lasting(90000), lasting(400000)
-    ('8 s', '10.0 min', '25.0 h', '4.6 days')
-    """
-    for unit, size, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
-        if seconds < most * size:
-            return f"{seconds / size:.{0 if unit == 's' else 1}f} {unit}"
-    return f"{seconds / 86400:.1f} days"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoreid.attempts import Attempt
@@ -28,9 +28,9 @@ class State:
     where: str | None = None
 
 
-def state_of(folder: JobFolder) -> State:
-    """The state of one job by its own files alone."""
-    attempts = folder.attempts()
+def state_of(folder: JobFolder, attempts: Sequence[Attempt] | None = None) -> State:
+    """The state of one job by its own files alone; its attempts are given where they were just listed."""
+    attempts = folder.attempts() if attempts is None else attempts
     if not attempts:
         return State("waiting")
     finished = folder.finished(attempts)
@@ -59,13 +59,21 @@ def _recorded(attempt: Attempt) -> int:
 def states_of(
     storage: Storage, needs: Mapping[str, Iterable[str]], cancelled: Container[str] = ()
 ) -> dict[str, State]:
-    """The states of jobs, given which jobs each one needs, in any order.
+    """The states of jobs, given which jobs each one needs, in any order."""
+    begun = set(storage.jobs())
+    own = {job_id: state_of(storage.job(job_id)) if job_id in begun else State("waiting") for job_id in needs}
+    return related(own, needs, cancelled)
+
+
+def related(
+    states: Mapping[str, State], needs: Mapping[str, Iterable[str]], cancelled: Container[str] = ()
+) -> dict[str, State]:
+    """The states of jobs by their own files, held against each other.
 
     A job that is cancelled and not done is skipped; one that waits is skipped while one that it needs has
     failed or is skipped.
     """
-    begun = set(storage.jobs())
-    own = {job_id: state_of(storage.job(job_id)) if job_id in begun else State("waiting") for job_id in needs}
+    own = dict(states)
     for job_id, state in own.items():
         if job_id in cancelled and state.status not in ("done", "running"):
             own[job_id] = State("skipped", state.epochs, state.attempts, CANCELLED)

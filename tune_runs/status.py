@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from autoreid.errors import InputError
-from autoreid.inputs import needs_of
 from autoreid.storage import Storage
 from tune_runs.descriptions import description_problems
-from tune_runs.states import STATES, State, states_of
-from tune_runs.words import counted, table
+from tune_runs.remaining import epochs_per_hour, remaining
+from tune_runs.standings import Memory, Planned, Standing
+from tune_runs.states import STATES, State, related
+from tune_runs.words import counted, lasting, table
 
 Plain = dict[str, Any]
+# Of jobs that failed or are skipped, a text shows so many in full.
+SHOWN = 5
 
 
-def status_plain(storage: Storage) -> Plain:
-    """Every campaign of a storage: jobs by state for each arm, epochs done, and failures.
+def status_plain(storage: Storage, memory: Memory | None = None) -> Plain:
+    """Every campaign of a storage: jobs by state for each arm, progress, time left, cost, and failures.
 
     A campaign whose manifest is damaged is named under `problems`, and hides no other one; descriptions of
-    jobs that are damaged are named under their campaign's `problems`.
+    jobs that are damaged are named under their campaign's `problems`. Who looks again and again gives the
+    same `memory`.
     """
     storage.check()
+    memory = Memory(storage) if memory is None else memory
     names = storage.campaigns()
     if not names:
         raise InputError(f"{storage.folder}: no campaign in this folder. Give the --storage of a launch.")
@@ -30,76 +36,166 @@ def status_plain(storage: Storage) -> Plain:
     problems: list[str] = []
     for name in names:
         try:
-            campaigns.append(_campaign_status(storage, name))
+            campaigns.append(_campaign_status(storage, memory, name))
         except InputError as error:
             problems += error.problems
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, FileNotFoundError) as error:
             place = f"{storage.folder}/campaigns/{name}/manifest.json"
             problems.append(f"{place}: damaged ({error!r}). Restore it, or launch the campaign again.")
     return {"storage": str(storage.folder), "campaigns": campaigns, "problems": problems}
 
 
-def _campaign_status(storage: Storage, name: str) -> Plain:
-    manifest = storage.read_manifest(name)
-    # In launch order, which the file's sorted keys have lost.
-    order = dict.fromkeys(entry["job"] for entry in manifest["entries"])
-    jobs: dict[str, Plain] = {job_id: manifest["jobs"][job_id] for job_id in order}
-    needs = {job_id: needs_of(job["inputs"]) for job_id, job in jobs.items()}
-    states = states_of(storage, needs, storage.cancelled(name))
-    arms: dict[tuple[str, str], list[str]] = {}
-    for entry in manifest["entries"]:
-        arms.setdefault((entry["arm"], entry["kind"]), []).append(entry["job"])
+def _campaign_status(storage: Storage, memory: Memory, name: str) -> Plain:
+    planned = memory.planned(name)
+    standings = memory.standings(planned.tasks)
+    own = {job_id: standing.state for job_id, standing in standings.items()}
+    states = related(own, planned.needs, storage.cancelled(name))
+    # What was cancelled or lost its input is no longer waited for.
+    standings = {job_id: _with_state(standings[job_id], states[job_id]) for job_id in states}
     return {
         "campaign": name,
-        "jobs": _counts(states[job_id] for job_id in jobs),
+        "jobs": _counts(standings.values()),
+        "epochs_done": sum(standing.state.epochs for standing in standings.values()),
+        "epochs": sum(_epochs(planned, job_id, standing) for job_id, standing in standings.items()),
+        "epochs_per_hour": epochs_per_hour(planned.tasks, standings),
+        "left": remaining(planned, standings).plain(),
+        "cost": _cost(standings.values()),
         "arms": [
             {
                 "arm": arm,
                 "kind": kind,
-                "jobs": _counts(states[job_id] for job_id in members),
-                "epochs_done": sum(states[job_id].epochs for job_id in members),
-                "epochs": sum(_epochs(jobs[job_id], states[job_id]) for job_id in members),
+                "jobs": _counts(standings[job_id] for job_id in members),
+                "epochs_done": sum(standings[job_id].state.epochs for job_id in members),
+                "epochs": sum(_epochs(planned, job_id, standings[job_id]) for job_id in members),
             }
-            for (arm, kind), members in arms.items()
+            for (arm, kind), members in planned.arms.items()
         ],
-        "running": [
-            {"job": job_id, "kind": jobs[job_id]["kind"], "where": state.where}
-            for job_id, state in states.items()
-            if state.where
-        ],
-        "failures": [
-            {"job": job_id, "kind": jobs[job_id]["kind"], "status": state.status, "error": state.error}
-            for job_id, state in states.items()
-            if state.error
-        ],
+        "running": list(_running(planned, standings)),
+        "failures": list(_failures(planned, standings)),
         "problems": description_problems(storage, states),
     }
 
 
-def _epochs(job: Plain, state: State) -> int:
-    """How many epochs a job takes: fewer where a search stops early, or searches found the same."""
-    if state.status == "done":
-        return state.epochs
-    recipe = job["recipe"]
-    if job["kind"] == "random-search":
-        return int(recipe["samples"]) * int(recipe["train"]["epochs"])
-    if job["kind"] != "select":
-        return int(recipe["epochs"])
-    each = recipe["train"]["epochs"] if recipe["rule"] == "retrain" else 1
-    return int(each) * len(job["inputs"]["jobs"])
+def _with_state(standing: Standing, state: State) -> Standing:
+    return standing if standing.state is state else replace(standing, state=state)
 
 
-def _counts(states: Iterable[State]) -> dict[str, int]:
-    counts = Counter(state.status for state in states)
+def _epochs(planned: Planned, job_id: str, standing: Standing) -> int:
+    """How many epochs a job takes; of one that is done, how many it took."""
+    return standing.state.epochs if standing.state.status == "done" else planned.tasks[job_id].epochs
+
+
+def _cost(standings: Iterable[Standing]) -> Plain:
+    """The time that jobs have held their devices, failed and interrupted attempts included."""
+    found = list(standings)
+    return {
+        "device_hours": sum(standing.seconds for standing in found) / 3600,
+        "failed_device_hours": sum(standing.failed_seconds for standing in found) / 3600,
+        "devices": sorted({standing.device for standing in found if standing.device}),
+    }
+
+
+def _running(planned: Planned, standings: Mapping[str, Standing]) -> Iterator[Plain]:
+    for job_id, standing in standings.items():
+        if standing.state.where:
+            task, each = planned.tasks[job_id], standing.epoch_seconds
+            left = None if each is None else max(task.epochs - standing.state.epochs, 0) * each
+            yield {
+                "job": job_id,
+                "kind": task.kind,
+                "arm": task.arm,
+                "repeat": task.repeat,
+                "epoch": standing.state.epochs,
+                "epochs": task.epochs,
+                "epoch_seconds": each,
+                "seconds_left": left,
+                "loss": standing.loss,
+                "attempt": standing.state.attempts,
+                "where": standing.state.where,
+            }
+
+
+def _failures(planned: Planned, standings: Mapping[str, Standing]) -> Iterator[Plain]:
+    for job_id, standing in standings.items():
+        if standing.state.error:
+            task = planned.tasks[job_id]
+            yield {
+                "job": job_id,
+                "kind": task.kind,
+                "arm": task.arm,
+                "repeat": task.repeat,
+                "status": standing.state.status,
+                "error": standing.state.error,
+                "attempts": standing.state.attempts,
+                "final": standing.state.final,
+                "log": list(standing.log),
+            }
+
+
+def _counts(standings: Iterable[Standing]) -> dict[str, int]:
+    counts = Counter(standing.state.status for standing in standings)
     return {status: counts[status] for status in STATES}
+
+
+def counts_text(campaign: Plain) -> str:
+    """Jobs by state.
+
+    >>> counts_text({"jobs": {"done": 3, "running": 0, "waiting": 1}})
+    '4 jobs: 3 done, 1 waiting'
+    """
+    counts = ", ".join(f"{count} {status}" for status, count in campaign["jobs"].items() if count)
+    return f"{counted(sum(campaign['jobs'].values()), 'job')}: {counts}"
+
+
+def progress_text(campaign: Plain) -> str:
+    """Epochs, rate, time left and cost of a campaign in one line."""
+    done, total, rate = campaign["epochs_done"], campaign["epochs"], campaign["epochs_per_hour"]
+    parts = [f"{done}/{total} epochs ({done / max(total, 1):.0%})"]
+    parts += [rate_text(rate)] if rate else []
+    parts += [left] if (left := left_text(campaign)) else []
+    return ", ".join([*parts, cost_text(campaign["cost"])])
+
+
+def rate_text(epochs_per_hour: float) -> str:
+    """
+    >>> rate_text(7200), rate_text(3.5)
+    ('120 epochs/min', '3.5 epochs/h')
+    """
+    if epochs_per_hour >= 60:
+        return f"{epochs_per_hour / 60:.3g} epochs/min"
+    return f"{epochs_per_hour:.3g} epochs/h"
+
+
+def left_text(campaign: Plain) -> str:
+    """How long a campaign still takes; empty where nothing is left to run."""
+    left, counts = campaign["left"], campaign["jobs"]
+    if not any(counts[status] for status in ("running", "started", "waiting")):
+        return ""
+    unknown = left["unknown_jobs"]
+    if not left["seconds"] and unknown:
+        return "time left is known after a first epoch"
+    how = "more than" if unknown else "about"
+    if left["wall_seconds"] is None:
+        return f"{how} {lasting(left['seconds'])} of computing left, and nothing runs"
+    return f"{how} {lasting(left['wall_seconds'])} left with {counted(counts['running'], 'job')} at once"
+
+
+def cost_text(cost: Plain) -> str:
+    """
+    >>> cost_text({"device_hours": 1.5, "failed_device_hours": 0.25, "devices": ["H100"]})
+    '1.50 device-hours so far (0.25 in failed attempts)'
+    """
+    failed = cost["failed_device_hours"]
+    return f"{cost['device_hours']:.2f} device-hours so far" + (
+        f" ({failed:.2f} in failed attempts)" if failed else ""
+    )
 
 
 def status_text(plain: Plain) -> str:
     """The states of campaigns for people."""
     lines = [*plain["problems"], *([""] if plain["problems"] else [])]
     for campaign in plain["campaigns"]:
-        counts = ", ".join(f"{count} {status}" for status, count in campaign["jobs"].items() if count)
-        lines += [f"{campaign['campaign']}: {counted(sum(campaign['jobs'].values()), 'job')}: {counts}"]
+        lines += [f"{campaign['campaign']}: {counts_text(campaign)}", f"  {progress_text(campaign)}"]
         rows = [
             (
                 arm["arm"],
@@ -110,9 +206,26 @@ def status_text(plain: Plain) -> str:
             for arm in campaign["arms"]
         ]
         lines += table(("arm", "kind", *STATES, "epochs"), rows)
-        for running in campaign["running"]:
-            lines += [f"  {running['kind']} {running['job']} runs on {running['where']}"]
-        for failure in campaign["failures"]:
-            lines += [f"  {failure['kind']} {failure['job']} {failure['status']}: {failure['error']}"]
+        lines += map(_running_line, campaign["running"])
+        lines += _failure_lines(campaign["failures"])
         lines += [*(f"  {problem}" for problem in campaign["problems"]), ""]
     return "\n".join(lines).rstrip()
+
+
+def _running_line(running: Plain) -> str:
+    pace = f", {lasting(running['seconds_left'])} left" if running["seconds_left"] is not None else ""
+    name = f"{running['kind']} {running['job']} runs on {running['where']}"
+    which = f"{running['arm']}, repeat {running['repeat'] + 1}"
+    return f"  {name}: {which}, epoch {running['epoch']}/{running['epochs']}{pace}"
+
+
+def _failure_lines(failures: list[Plain]) -> Iterator[str]:
+    """What failed with the last lines of its log, and what is skipped; the first few of each."""
+    for status in ("failed", "skipped"):
+        found = [failure for failure in failures if failure["status"] == status]
+        for failure in found[:SHOWN]:
+            name = f"{failure['kind']} {failure['job']} ({failure['arm']}, repeat {failure['repeat'] + 1})"
+            yield f"  {name} {status}: {failure['error']}"
+            yield from (f"    | {line}" for line in failure["log"])
+        if found[SHOWN:]:
+            yield f"  and {counted(len(found) - SHOWN, 'more job', 'more jobs')} {status}: see --json"

@@ -25,3 +25,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in (head, *rows)
     ]
+
+
+def lasting(seconds: float) -> str:
+    """A time for people.
+
+    >>> lasting(8.2), lasting(600), lasting(90000), lasting(400000)
+    ('8 s', '10.0 min', '25.0 h', '4.6 days')
+    """
+    for unit, size, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < most * size:
+            return f"{seconds / size:.{0 if unit == 's' else 1}f} {unit}"
+    return f"{seconds / 86400:.1f} days"

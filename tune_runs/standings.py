@@ -1,0 +1,161 @@
+"""How the jobs of campaigns stand: their states, what they have cost, and how fast they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoreid.attempts import Attempt
+from autoreid.folders import sha256
+from autoreid.inputs import needs_of
+from autoreid.storage import JobFolder, Storage
+from tune_runs.states import State, state_of
+
+# An epoch's time is the mean of the last few: a job may have moved to another machine.
+RECENT_EPOCHS = 5
+LOG_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The state of a job, and what its attempts left.
+
+    `seconds` is the wall time of all its attempts, `failed_seconds` that of those that failed.
+    `epoch_seconds` is the time of an epoch: of the last ones while the job runs, else of all. `log` holds the
+    last lines of a job that failed.
+    """
+
+    state: State
+    seconds: float = 0.0
+    failed_seconds: float = 0.0
+    epoch_seconds: float | None = None
+    loss: float | None = None
+    device: str | None = None
+    log: tuple[str, ...] = ()
+
+
+WAITING = Standing(State("waiting"))
+
+
+def standing_of(folder: JobFolder) -> Standing:
+    """How one job stands by its own files alone."""
+    attempts = folder.attempts()
+    state = state_of(folder, attempts)
+    if not attempts:
+        return Standing(state)
+    outcomes = [attempt.outcome() for attempt in attempts]
+    known = [outcome.facts for outcome in outcomes if outcome is not None]
+    failed = sum(_number(found.facts) for found in outcomes if found is not None and found.status == "failed")
+    open_seconds = sum(
+        attempt.interrupted_seconds()
+        for attempt, outcome in zip(attempts, outcomes, strict=True)
+        if outcome is None
+    )
+    seconds = sum(map(_number, known)) + open_seconds
+    pace, loss = seconds / state.epochs if state.status == "done" and state.epochs else None, None
+    if state.status in ("running", "started"):
+        pace, loss = _recent(attempts[-1])
+    devices = [str(facts["device"]) for facts in known if facts.get("device")]
+    log = attempts[-1].read_log().splitlines()[-LOG_LINES:] if state.status == "failed" else []
+    return Standing(state, seconds, failed, pace, loss, devices[-1] if devices else None, tuple(log))
+
+
+def _number(facts: Mapping[str, Any]) -> float:
+    seconds = facts.get("wall_seconds")
+    return float(seconds) if isinstance(seconds, (int, float)) else 0.0
+
+
+def _recent(attempt: Attempt) -> tuple[float | None, float | None]:
+    """The mean time of the last epochs and the last loss; None where records do not hold them."""
+    try:
+        rows = attempt.records()
+    except (OSError, ValueError):
+        return None, None
+    times = [
+        row["wall_seconds"] + (row.get("health_seconds") or 0) for row in rows if row.get("wall_seconds")
+    ]
+    recent = times[-RECENT_EPOCHS:]
+    loss = rows[-1].get("loss") if rows else None
+    return sum(recent) / len(recent) if recent else None, loss
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job as a manifest plans it: its kind, the first arm and repeat that it stands for, and its epochs."""
+
+    kind: str
+    arm: str
+    repeat: int
+    epochs: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.arm}, repeat {self.repeat + 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The jobs of a campaign by id, in launch order; what each one needs; and the jobs of every arm and kind.
+    A job that several arms share stands under each of them."""
+
+    tasks: Mapping[str, Task]
+    needs: Mapping[str, Sequence[str]]
+    arms: Mapping[tuple[str, str], Sequence[str]]
+
+
+def planned_of(manifest: Mapping[str, Any]) -> Planned:
+    """What a manifest plans. KeyError, TypeError, AttributeError or ValueError where it is damaged."""
+    tasks: dict[str, Task] = {}
+    arms: dict[tuple[str, str], list[str]] = {}
+    # In launch order, which the file's sorted keys have lost.
+    for entry in manifest["entries"]:
+        job_id, job = entry["job"], manifest["jobs"][entry["job"]]
+        task = Task(job["kind"], entry["arm"], entry["repeat"], _epochs(job))
+        tasks.setdefault(job_id, task)
+        arms.setdefault((entry["arm"], entry["kind"]), []).append(job_id)
+    needs = {job_id: needs_of(manifest["jobs"][job_id]["inputs"]) for job_id in tasks}
+    return Planned(tasks, needs, arms)
+
+
+def _epochs(job: Mapping[str, Any]) -> int:
+    """How many epochs a job takes: fewer where a search stops early, or searches found the same."""
+    recipe = job["recipe"]
+    if job["kind"] == "random-search":
+        return int(recipe["samples"]) * int(recipe["train"]["epochs"])
+    if job["kind"] != "select":
+        return int(recipe["epochs"])
+    each = recipe["train"]["epochs"] if recipe["rule"] == "retrain" else 1
+    return int(each) * len(job["inputs"]["jobs"])
+
+
+class Memory:
+    """Looks at a storage again and again, without reading anew what does not change: jobs that are done, and
+    manifests whose bytes are the same.
+
+    Damage that comes to the files of a finished job between two looks is not seen.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._done: dict[str, Standing] = {}
+        self._planned: dict[str, tuple[str, Planned]] = {}
+
+    def planned(self, name: str) -> Planned:
+        """What a campaign plans now; errors as of `Storage.read_manifest` and `planned_of`."""
+        found = sha256(self.storage.folder.read(f"campaigns/{name}/manifest.json"))
+        if name not in self._planned or self._planned[name][0] != found:
+            self._planned[name] = found, planned_of(self.storage.read_manifest(name))
+        return self._planned[name][1]
+
+    def standings(self, jobs: Iterable[str]) -> dict[str, Standing]:
+        """How jobs stand now, each by its own files alone."""
+        begun = set(self.storage.jobs())
+        return {job_id: self._standing(job_id) if job_id in begun else WAITING for job_id in jobs}
+
+    def _standing(self, job_id: str) -> Standing:
+        if job_id in self._done:
+            return self._done[job_id]
+        standing = standing_of(self.storage.job(job_id))
+        if standing.state.status == "done":
+            self._done[job_id] = standing
+        return standing
