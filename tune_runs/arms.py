@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-from autoreid.errors import Problems, unknown
-from autoreid.pretrain_recipes import PRETRAIN_RECIPES, PretrainRecipe
-from autoreid.published import SEARCH_RECIPES, TRAIN_RECIPES
-from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe, recipe_problems
-from autoreid.values import override
+from autoreid.errors import Problems
+from autoreid.pretrain_recipes import PretrainRecipe
+from autoreid.published import SEARCH_RECIPES
+from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe
 from search_spaces.genotype import Genotype
-from tune_runs.checks import network_problems, search_problems
+from tune_runs.arm_recipes import Recipes, batch_place, read_recipe, read_recipes
 from tune_runs.genotypes import read_genotype
 from tune_runs.grid import KINDS, Axis, read_axes
 from tune_runs.protocol import read_select
 from tune_runs.random_arms import RandomArm, read_random
-from tune_runs.yaml_places import Document, Leaf
+from tune_runs.yaml_places import Document
 
-Recipe = TypeVar("Recipe", SearchRecipe, PretrainRecipe, TrainRecipe)
 # What an arm's networks come from, in words.
 SOURCES = {"search": "a search", "genotype": "a genotype", "random": "a random space"}
 LONGEST_NAME = 80
-# Where the images of all pretrainings are named, among the fields of their recipe.
-CLASS_DATA = ("pretrain", "data")
-# Fields of a pretraining that its network shares with the training: their values are the training's.
-SIZES = ("width_multiplier", "channels", "layers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +46,6 @@ class Arm:
     entry: str = ""
     teacher: str | None = None
     batch_places: Mapping[str, str] = field(default_factory=dict, compare=False)
-
-
-class Recipes(NamedTuple):
-    """The recipes of an arm; None where it has no such work, or a mistake in it."""
-
-    search: SearchRecipe | None = None
-    train: TrainRecipe | None = None
-    pretrain: PretrainRecipe | None = None
 
 
 def read_arms(document: Document, folder: Path | None, problems: Problems) -> tuple[Arm, ...]:
@@ -107,35 +92,47 @@ def _arms_of(
     noted = len(problems.found)
     seen: list[Recipes] = []
     for point in itertools.product(*(axis.values for axis in mine)):
-        chosen = list(zip(mine, point, strict=True))
-        recipes, places = _recipes(document, path, kinds, chosen, genotype, problems)
+        arm = _arm_at(document, name, kinds, list(zip(mine, point, strict=True)), genotype, problems)
+        recipes = Recipes(arm.search, arm.train, arm.pretrain)
         if recipes in seen and len(problems.found) == noted:
             place = mine[-1].place
             problems.add(place, "two points of the grid are the same. Remove one of the values.")
             continue
         seen.append(recipes)
-        label = ", ".join([name, *(axis.words(value, recipes._asdict()) for axis, value in chosen)])
-        select = random = None
-        if recipes.search is not None:
-            select = read_select(document, recipes.train, problems)
-            places["select"] = _batch_place(document, ("select",))
-        if isinstance(document.at((*path, "random")), Mapping):
-            random = _random(document, (*path, "random"), recipes.train, problems)
-            places["random"] = document.place((*path, "random", "samples"))
-            places["random.train"] = _batch_place(document, (*path, "random"))
-        words = None if genotype is None else str(network)
-        yield Arm(
-            label,
-            recipes.search,
-            genotype,
-            recipes.train,
-            select,
-            words,
-            random,
-            recipes.pretrain,
-            entry=name,
-            batch_places=places,
-        )
+        yield arm
+
+
+def _arm_at(
+    document: Document,
+    name: str,
+    kinds: Sequence[str],
+    chosen: Sequence[tuple[Axis, Any]],
+    genotype: Genotype | None,
+    problems: Problems,
+) -> Arm:
+    """The arm of one entry of the file at one value of each axis; mistakes go into `problems`."""
+    path = ("arms", name)
+    recipes, places = read_recipes(document, path, kinds, chosen, genotype, problems)
+    select = random = None
+    if recipes.search is not None:
+        select = read_select(document, recipes.train, problems)
+        places["select"] = batch_place(document, ("select",))
+    if isinstance(document.at((*path, "random")), Mapping):
+        random = _random(document, (*path, "random"), recipes.train, problems)
+        places["random"] = document.place((*path, "random", "samples"))
+        places["random.train"] = batch_place(document, (*path, "random"))
+    return Arm(
+        ", ".join([name, *(axis.words(value, recipes._asdict()) for axis, value in chosen)]),
+        recipes.search,
+        genotype,
+        recipes.train,
+        select,
+        None if genotype is None else str(document.at((*path, "genotype"))),
+        random,
+        recipes.pretrain,
+        entry=name,
+        batch_places=places,
+    )
 
 
 def _note_class_data(document: Document, path: tuple[str, ...], problems: Problems) -> None:
@@ -154,71 +151,6 @@ def _note_fixed(document: Document, path: tuple[str, ...], axes: Sequence[Axis],
                 problems.add(own[name].place, "is an axis of the grid too. Remove one of the two.")
 
 
-def _recipes(
-    document: Document,
-    path: tuple[str, ...],
-    kinds: Sequence[str],
-    chosen: Sequence[tuple[Axis, Any]],
-    genotype: Genotype | None,
-    problems: Problems,
-) -> tuple[Recipes, dict[str, str]]:
-    """The recipes of an arm at one point of the grid, and where the batch of each kind was given."""
-    recipes, places = Recipes(), {}
-    for kind in kinds:
-        layers = [document.leaves((kind,), problems), document.leaves((*path, kind), problems)]
-        leaves = _merge([*layers, *(axis.leaves(kind, value) for axis, value in chosen)])
-        leaves = {name: leaf for name, leaf in leaves.items() if (kind, name.split(".")[0]) != CLASS_DATA}
-        place = document.place((*path, kind))
-        name = "batch" if kind == "pretrain" else "batch.identities"
-        places[kind] = leaves[name].place if name in leaves else f"{place}.{name}"
-        if kind == "search":
-            recipes = Recipes(search=_recipe(SEARCH_RECIPES, leaves, place, problems, search_problems))
-            continue
-        given = document.at((*path, "random", "space"))
-        space = genotype.space if genotype else recipes.search.space if recipes.search else given
-        own = document.leaves((*path, kind))
-        check = functools.partial(network_problems, space=space, genotype=genotype, own=own)
-        if kind == "train":
-            given = leaves.get("weights")
-            recipes = recipes._replace(train=_recipe(TRAIN_RECIPES, leaves, place, problems, check))
-            if "pretrain" in kinds and recipes.train is not None and recipes.train.weights:
-                recipes = recipes._replace(train=replace(recipes.train, weights=""))
-                if given is not None:
-                    problems.add(given.place, "the network is pretrained too. Leave one of the two out.")
-        else:
-            known = _of_the_size(recipes.train)
-            recipes = recipes._replace(pretrain=_recipe(known, leaves, place, problems, check))
-            _check_pretraining(recipes, leaves, place, problems)
-    return recipes, places
-
-
-def _of_the_size(train: TrainRecipe | None) -> dict[str, PretrainRecipe]:
-    """The recipes of pretraining, for networks of the size of a training's."""
-    if train is None:
-        return PRETRAIN_RECIPES
-    sizes = {name: getattr(train, name) for name in SIZES}
-    return {name: replace(recipe, **sizes) for name, recipe in PRETRAIN_RECIPES.items()}
-
-
-def _check_pretraining(recipes: Recipes, leaves: Mapping[str, Leaf], place: str, problems: Problems) -> None:
-    """Whether the weights of a pretraining fit the network that is trained."""
-    train, pretrain = recipes.train, recipes.pretrain
-    if train is None or pretrain is None:
-        return
-    for name in SIZES:
-        ours, theirs = getattr(pretrain, name), getattr(train, name)
-        if ours != theirs:
-            ours, theirs = (list(size) if isinstance(size, tuple) else size for size in (ours, theirs))
-            message = f"{ours}, but the network is trained with {theirs}. Leave it out: it is the training's."
-            problems.add(leaves[name].place, message)
-
-
-def _batch_place(document: Document, path: tuple[str, ...]) -> str:
-    """Where the batch of short trainings was given, or would be."""
-    batch = document.leaves(path).get("train.batch.identities")
-    return batch.place if batch else f"{document.place(path)}.train.batch.identities"
-
-
 def _random(
     document: Document, path: tuple[str, ...], train: TrainRecipe | None, problems: Problems
 ) -> RandomArm | None:
@@ -226,7 +158,7 @@ def _random(
     budget = None
     if document.at((*path, "budget")) is not None:
         leaves = document.leaves(("search",))
-        budget = _recipe(SEARCH_RECIPES, leaves, document.place(("search",)), problems)
+        budget = read_recipe(SEARCH_RECIPES, leaves, document.place(("search",)), problems)
     return read_random(document, path, train, budget, problems)
 
 
@@ -249,43 +181,3 @@ def _kinds(document: Document, name: str, problems: Problems) -> list[str]:
         problems.add(document.place(path), "has nothing to do: no search, and train is false.")
     wanted = {"search": search, "train": train is not False, "pretrain": pretrain}
     return [kind for kind in wanted if wanted[kind]]
-
-
-def _merge(layers: Sequence[Mapping[str, Leaf]]) -> dict[str, Leaf]:
-    """Later layers over earlier ones."""
-    merged: dict[str, Leaf] = {}
-    for layer in layers:
-        for name, leaf in layer.items():
-            merged.pop(name, None)
-            merged[name] = leaf
-    return merged
-
-
-def _recipe(
-    recipes: Mapping[str, Recipe],
-    leaves: dict[str, Leaf],
-    place: str,
-    problems: Problems,
-    check: Callable[[Recipe], Iterable[tuple[str, str]]] = lambda recipe: (),
-) -> Recipe | None:
-    """The recipe that `recipe` names with the other leaves over it.
-
-    `check` gives mistakes as (field, message), beside those that the recipe alone shows.
-    """
-    named = leaves.pop("recipe", None)
-    if named is None:
-        problems.add(f"{place}.recipe", f"missing. Name a recipe. Known: {', '.join(sorted(recipes))}.")
-    elif str(named.value) not in recipes:
-        problems.add(named.place, unknown("recipe", named.value, recipes))
-    is_known = named is not None and str(named.value) in recipes
-    # The fields of a kind are the same in all its recipes: without one they are checked all the same.
-    recipe: Recipe = recipes[str(named.value)] if named and is_known else next(iter(recipes.values()))
-    for leaf in leaves.values():
-        recipe = override(recipe, {leaf.name: leaf.value}, leaf.prefix, problems)
-    if not is_known:
-        return None
-    for name, message in [*recipe_problems(recipe), *check(recipe)]:
-        below = (leaf for leaf in leaves.values() if f"{leaf.name}.".startswith(f"{name}."))
-        source = next(below, None)
-        problems.add(source.place if source else f"{place}.{name}", message)
-    return recipe

@@ -17,7 +17,8 @@ from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems, unknown
 from autoreid.recipes import Execution
 from autoreid.values import fields_of, override
-from tune_runs.arms import CLASS_DATA, Arm, read_arms
+from tune_runs.arm_recipes import CLASS_DATA
+from tune_runs.arms import Arm, read_arms
 from tune_runs.protocol import Protocol, pretrains, read_protocol, selects
 from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form

@@ -230,7 +230,14 @@ def test_shipped_campaigns_are_found_by_name_and_are_valid(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()
     auto_reid = [f"auto_reid_{name}" for name in ("lambda", "rendered", "table1", "table2")]
-    assert shipped_campaigns() == [*auto_reid, "cdnet_table1", "demo", "kdas_t0", "kdas_table1"]
+    assert shipped_campaigns() == [
+        *auto_reid,
+        "cdnet_table1",
+        "demo",
+        "kdas_rendered",
+        "kdas_t0",
+        "kdas_table1",
+    ]
     demo, table = (load_campaign(name) for name in ("demo", "cdnet_table1"))
     assert (len(demo.arms), demo.repeats, demo.source.set) == (1, 4, "rendered")
     assert [arm.search.k for arm in table.arms if arm.search] == [1, 2, 3, 4, "all"] * 2
