@@ -18,6 +18,7 @@ from autoreid.feed import identify, prepare
 from autoreid.folders import Folder, LocalFolder, read_json, to_json
 from autoreid.jobs import Job, pretrain_job, search_job, train_job
 from autoreid.leases import read_lease
+from autoreid.memory import memory_explained
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.pretraining import PretrainRun
 from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
@@ -61,13 +62,16 @@ def _run(job: Job, settings: Settings, build: Callable[[], Run]) -> Result:
     attempt = Attempt(folder, job.id)
     is_new(job, folder)
     if _done(attempt) is None:
-        run = build()
+        with memory_explained(job.recipe, settings.execution):
+            run = build()
         with _alone(folder):
             if is_new(job, folder):
                 folder.write("job.json", to_json(job.plain()))
             if _done(attempt) is None:  # else by whoever held the folder until now
                 attempt.continue_log()
-                for row in run_attempt(lambda: run, attempt, [attempt], settings.execution, settings.stop):
+                for row in run_attempt(
+                    lambda: run, attempt, [attempt], settings.execution, settings.stop, job.recipe
+                ):
                     if settings.on_epoch is not None:
                         settings.on_epoch(row)
     outcome = _done(attempt)

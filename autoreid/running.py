@@ -19,19 +19,20 @@ from autoreid.errors import (
     DivergedError,
     HeldError,
     InterruptionError,
+    OutOfMemoryError,
     StorageError,
 )
 from autoreid.facts import facts
 from autoreid.folders import to_json
 from autoreid.jobs import Job
 from autoreid.keeper import Keeper
-from autoreid.leases import Lease, read_lease
+from autoreid.leases import Lease
+from autoreid.memory import memory_explained
 from autoreid.recipes import (
     Execution,
 )
 from autoreid.runs import Ending, Row, Run, Stop, never
-from autoreid.saving import Saver, resume
-from autoreid.snapshots import remove_checkpoints
+from autoreid.saving import Saver, clear, resume
 from autoreid.storage import JobFolder, Storage
 
 # How long the lowest of several attempts that began at once waits for the others to withdraw.
@@ -69,10 +70,12 @@ def run_attempt(
     earlier: Iterable[Attempt],
     execution: Execution,
     stop: Stop = never,
+    recipe: object = None,
 ) -> Generator[Row, None, None]:
     """Run one attempt, yielding a row per epoch; the outcome is written last, also when it failed.
 
-    An interruption writes no outcome: the next attempt continues from the checkpoint.
+    An interruption writes no outcome: the next attempt continues from the checkpoint. `recipe` is named where
+    memory does not suffice.
     """
     earlier, started, begin = list(earlier), now(), time.perf_counter()
     run: Run | None = None
@@ -88,16 +91,17 @@ def run_attempt(
     attempt.folder.write(STARTED, to_json({"started": started, "host": platform.node()}))
     with Keeper(attempt, 60 * execution.stall_minutes, fails) as keeper:
         try:
-            run, saved = resume(build, attempt, earlier)
-            attempt.flush_log()
-            result, files = yield from drive(run, Saver(run, attempt, execution, saved), keeper, stop)
+            with memory_explained(recipe, execution):
+                run, saved = resume(build, attempt, earlier)
+                attempt.flush_log()
+                result, files = yield from drive(run, Saver(run, attempt, execution, saved), keeper, stop)
         except (InterruptionError, GeneratorExit, KeyboardInterrupt) as error:
             attempt.log(str(error) or "interrupted")
             _if_possible(lambda: _leave(attempt, facts(started, begin, run)))
             raise
         except Exception as error:
             words, final = in_words(error), is_final(error)
-            attempt.log(words if final else "".join(traceback.format_exception(error)))
+            attempt.log(_story(error))
             _if_possible(lambda: fails(words, final))
             raise
         ending = True
@@ -106,15 +110,7 @@ def run_attempt(
             attempt.write(name, content)
         attempt.log("done")
         attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run)))
-        _if_possible(lambda: _clear([attempt, *earlier]))
-
-
-def _clear(attempts: Iterable[Attempt]) -> None:
-    """Remove the checkpoints that nobody needs any more: the outcome is there."""
-    for attempt in attempts:
-        lease = read_lease(attempt.folder)
-        if lease is None or not lease.holds() or lease.is_of_this_process():
-            remove_checkpoints(attempt)
+        _if_possible(lambda: clear([attempt, *earlier]))
 
 
 def _leave(attempt: Attempt, known: dict[str, Any]) -> None:
@@ -135,10 +131,15 @@ def in_words(error: Exception) -> str:
     return str(error) if isinstance(error, AutoreidError) else f"{type(error).__name__}: {error}"
 
 
+def _story(error: Exception) -> str:
+    """What a log says of an error: where it happened, unless its message does."""
+    return str(error) if isinstance(error, DivergedError) else "".join(traceback.format_exception(error))
+
+
 def is_final(error: Exception) -> bool:
     """Whether another attempt would fail in the same way. Of all else a machine may be the reason: a GPU that
     is away, a full disk, damaged files; recipes are checked before a campaign begins."""
-    return isinstance(error, DivergedError)
+    return isinstance(error, (DivergedError, OutOfMemoryError))
 
 
 def _give_way(folder: JobFolder, attempt: Attempt) -> None:
@@ -184,4 +185,4 @@ def run_job(
     attempt = folder.new_attempt(earlier)
     Lease.of_this_process().write(attempt.folder)
     _give_way(folder, attempt)
-    yield from run_attempt(build, attempt, earlier, execution, stop)
+    yield from run_attempt(build, attempt, earlier, execution, stop, job.recipe)

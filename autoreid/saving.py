@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import time
@@ -12,9 +13,11 @@ import torch
 
 from autoreid.attempts import Attempt
 from autoreid.cli import say
+from autoreid.errors import StorageError
+from autoreid.leases import read_lease
 from autoreid.recipes import Execution
 from autoreid.runs import Row, Run
-from autoreid.snapshots import newest_checkpoint, write_checkpoint
+from autoreid.snapshots import newest_checkpoint, remove_checkpoints, write_checkpoint
 from autoreid.values import canonical_json
 
 # What a run raises that cannot take up a state: one of other code under the same revision.
@@ -24,15 +27,18 @@ UNFIT = (RuntimeError, KeyError, ValueError, TypeError, IndexError)
 def resume(build: Callable[[], Run], attempt: Attempt, earlier: Iterable[Attempt]) -> tuple[Run, Saved]:
     """A run that continues from the checkpoint of these attempts that is farthest on, and what goes with it.
 
-    Records after the checkpoint are dropped: the epochs they tell of are run again.
+    Records after the checkpoint are dropped: the epochs they tell of are run again. Of earlier attempts, only
+    the one that is continued keeps its checkpoints.
     """
-    run = build()
+    run, earlier = build(), list(earlier)
     found = newest_checkpoint(earlier)
     if found is None:
         return run, Saved()
     other, label, state = found
     try:
         run.load(state)
+    except torch.OutOfMemoryError:
+        raise  # the checkpoint is well
     except UNFIT as error:
         words = f"{other.folder}/{label.name}.pt does not fit this run ({error!r}): it begins anew"
         attempt.log(words)
@@ -42,12 +48,22 @@ def resume(build: Callable[[], Run], attempt: Attempt, earlier: Iterable[Attempt
     attempt.write_records(rows)
     if other.folder is not attempt.folder:
         write_checkpoint(attempt, state, label.part)
+        with contextlib.suppress(StorageError):
+            clear(past for past in earlier if past.folder is not other.folder)
     attempt.log(f"continues {other.name or 'this attempt'} after {run.position}")
     if label.threads != torch.get_num_threads():
         words = f"its checkpoint was computed on {label.threads} threads, this is {torch.get_num_threads()}"
         attempt.log(words)
         say(f"job {attempt.job}: {words}: the last digits may differ from those of an undisturbed run.")
     return run, Saved(label.part, tuple(rows))
+
+
+def clear(attempts: Iterable[Attempt]) -> None:
+    """Remove the checkpoints of attempts on which no other process works."""
+    for attempt in attempts:
+        lease = read_lease(attempt.folder)
+        if lease is None or not lease.holds() or lease.is_of_this_process():
+            remove_checkpoints(attempt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,10 @@ class DivergedError(RunError):
     """Numbers that became NaN or infinite: the same work would come to the same end."""
 
 
+class OutOfMemoryError(RunError):
+    """More memory wanted than the device or the machine has: the same work would want as much again."""
+
+
 class StorageError(RunError):
     """A storage that could not be read or written at this moment: a full disk, a network that is away.
 

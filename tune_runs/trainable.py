@@ -13,6 +13,7 @@ from ray.tune import Trainable
 from autoreid.errors import AutoreidError, HeldError, InterruptionError
 from autoreid.folders import read_json
 from autoreid.jobs import Job
+from autoreid.memory import free_memory
 from tune_runs.context import FAILED, HELD, INTERRUPTED, REFUSED, Context
 from tune_runs.packages import difference
 
@@ -49,6 +50,13 @@ class JobTrial(Trainable):
         self.asked = True
 
     def step(self) -> dict[str, Any]:
+        result = self._advance()
+        if result.get("done"):  # a process that is reused waits for the next job, beside others on its GPU
+            self.rows.close()
+            free_memory()
+        return result
+
+    def _advance(self) -> dict[str, Any]:
         if self.refusal is not None:
             return _end(REFUSED, self.refusal)
         if self.asked and inspect.getgeneratorstate(self.rows) == inspect.GEN_CREATED:

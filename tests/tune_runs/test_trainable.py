@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 from campaigns import FINGERPRINT, small
@@ -123,3 +124,28 @@ def test_a_worker_imports_nothing_that_doubles_its_start():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_job_that_is_over_leaves_no_memory_to_the_next(trial):
+    class Network:
+        def __init__(self):
+            self.optimizer = self  # they hold each other
+
+    held = []
+
+    def heavy(*given):
+        network = Network()
+        held.append(weakref.ref(network))
+        yield {"epoch": 1, "loss": 1.0}
+        if len(held) > 1:
+            raise MemoryError
+
+    made = trial(heavy)
+    made.step()
+    assert held[0]() is not None
+    assert made.step() == {"done": True}
+    assert held[0]() is None
+    made.reset_config({"job": made.jobs[1]})
+    made.step()
+    assert made.step()["ended"] == "failed"
+    assert held[1]() is None
