@@ -15,7 +15,8 @@ from autoreid.errors import InterruptionError, RunError
 from autoreid.feed import PreparedData
 from autoreid.jobs import Job, search_job, select_job, train_job
 from autoreid.recipes import SelectRecipe
-from autoreid.rehearsal import rehearse_job, sample
+from autoreid.rehearsal import predicted, rehearse_job
+from autoreid.sampled import sample
 from autoreid.storage import Storage
 
 CPU = replace(EXECUTION, checkpoint_minutes=0)
@@ -40,10 +41,35 @@ def test_a_chain_is_rehearsed_with_a_resume(
         assert outcome is not None
         found = outcome.result["rehearsal"]
         assert (found["epochs"], found["steps"]) == (2, 4 if job is search else 6)
-        assert found["step_seconds"] > 0
-        parts = found["evaluations"] * found["evaluation_seconds"]
-        assert found["predicted_seconds"] == pytest.approx(2 * found["steps"] * found["step_seconds"] + parts)
-        assert (found["evaluations"] >= 1) == (job is train)
+        assert min(found["start_seconds"], found["step_seconds"], found["checkpoint_bytes"]) > 0
+        assert found["predicted_seconds"] == predicted(found)
+        assert (found["evaluations"] > 1) == (job is train)
+    finished = storage.job(select.id).finished()
+    assert finished is not None
+    selected = finished[1].result["rehearsal"]
+    # The sample is all of the data: the one search is looked at as in the real job.
+    assert (selected["epochs"], selected["steps"], selected["rests"]) == (1, 0, 1)
+    assert selected["predicted_seconds"] >= sum(selected["rests_seconds"]) > 0
+
+
+def test_each_part_of_a_job_counts_as_often_as_the_job_does_it() -> None:
+    found = {"epochs": 10, "steps": 100, "rests": 20, "evaluations": 3}
+    took = {"start_seconds": 5.0, "step_seconds": 0.25, "pauses_seconds": [1.0, 2.0]}
+    took |= {"rests_seconds": [0.25, 0.75], "evaluation_seconds": 7.0}
+    assert predicted(found | took) == 5 + 10 * (100 * 0.25 + 1.5) + 20 * 0.5 + 3 * 7
+
+
+def test_a_rehearsal_of_several_epochs_times_what_is_between_them(
+    tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path
+) -> None:
+    job: Job = job_of("train", "fp32", small_data.fingerprint)
+    list(rehearse_job(job, Storage(tmp_path), small_source, CPU, cache, steps=5, epochs=2))
+    finished = Storage(tmp_path).job(job.id).finished()
+    assert finished is not None
+    found = finished[1].result["rehearsal"]
+    # Of ten steps two came before the interruption, and the first one after it is counted with the start.
+    assert (len(found["steps_seconds"]), len(found["rests_seconds"])) == (7, 2)
+    assert len(found["pauses_seconds"]) == 1 and found["pauses_seconds"][0] > 0
 
 
 def test_a_failure_comes_out_of_the_rehearsal(
