@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
 
 # More would not fit the clock that ends a launch.
 MOST_HOURS = 1e5
+WATCH_SECONDS = 5.0
 EPILOG = """\
 examples:
   autoreid campaign plan cdnet_table1 --storage DIR         what it would run, and what is done already
   autoreid campaign run FILE --storage DIR                  run it; run the same line again to continue
   autoreid campaign run demo --storage DIR --set repeats=1  a value of the file, changed
   autoreid campaign rehearse FILE --storage DIR             every arm in small, and what it will cost
-  autoreid campaign status DIR                              how far every campaign of a storage is
+  autoreid campaign status DIR --watch                      how far every campaign of a storage is
   autoreid campaign logs DIR 3f2a                           every attempt at job 3f2a...
   autoreid campaign retry DIR                               what failed or was cancelled is run again
   autoreid campaign cancel DIR 3f2a                         job 3f2a... is not to be run
@@ -53,6 +55,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         child.add_argument("--quiet", action="store_true", help="no progress on stderr")
     status = children.add_parser("status", help="how far campaigns are", description=_run_status.__doc__)
     status.add_argument("storage", metavar="DIR", help="storage of the campaigns")
+    status.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        nargs="?",
+        type=_interval,
+        const=WATCH_SECONDS,
+        help=f"look again every so many seconds ({WATCH_SECONDS:g}) until nothing is left to run",
+    )
     status.set_defaults(verb_run=_run_status)
     logs = children.add_parser("logs", help="every attempt at a job", description=_run_logs.__doc__)
     logs.add_argument("storage", metavar="DIR", help="storage of the campaigns")
@@ -87,6 +97,18 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     parser.add_argument("jobs", metavar="JOB", nargs="*", help="ids of jobs, or first digits, 4 or more")
     parser.add_argument("--campaign", metavar="NAME", help="the campaign that is meant")
+
+
+def _interval(given: str) -> float:
+    """Seconds between two looks."""
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0.1 <= seconds <= 86400:
+        message = f"{given!r} is not a number of seconds from 0.1 to 86400. Give DIR before --watch"
+        raise argparse.ArgumentTypeError(message)
+    return seconds
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -142,7 +164,13 @@ def _run_rehearse(options: argparse.Namespace) -> int:
 
 
 def _run_status(options: argparse.Namespace) -> int:
-    """Count the jobs of every campaign in a storage by state and arm, and show what failed."""
+    """Show how far every campaign of a storage is: jobs by state and arm, progress, time left, cost, and
+    what failed."""
+    if options.watch is not None:
+        from tune_runs.watching import watch_storage
+
+        watch_storage(_storage(options.storage), options.watch, as_json=options.json)
+        return DONE
     from tune_runs.status import status_plain, status_text
 
     plain = status_plain(_storage(options.storage))

@@ -70,14 +70,11 @@ def _recent(attempt: Attempt) -> tuple[float | None, float | None]:
     """The mean time of the last epochs and the last loss; None where records do not hold them."""
     try:
         rows = attempt.records()
-    except (OSError, ValueError):
+        timed = [row for row in rows if row.get("wall_seconds")][-RECENT_EPOCHS:]
+        times = [row["wall_seconds"] + (row.get("health_seconds") or 0) for row in timed]
+        return sum(times) / len(times) if times else None, rows[-1].get("loss") if rows else None
+    except (OSError, ValueError, TypeError, AttributeError):
         return None, None
-    times = [
-        row["wall_seconds"] + (row.get("health_seconds") or 0) for row in rows if row.get("wall_seconds")
-    ]
-    recent = times[-RECENT_EPOCHS:]
-    loss = rows[-1].get("loss") if rows else None
-    return sum(recent) / len(recent) if recent else None, loss
 
 
 @dataclass(frozen=True, slots=True)

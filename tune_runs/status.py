@@ -10,7 +10,7 @@ from typing import Any
 from autoreid.errors import InputError
 from autoreid.storage import Storage
 from tune_runs.descriptions import description_problems
-from tune_runs.remaining import epochs_per_hour, remaining
+from tune_runs.remaining import OPEN, epochs_per_hour, remaining
 from tune_runs.standings import Memory, Planned, Standing
 from tune_runs.states import STATES, State, related
 from tune_runs.words import counted, lasting, table
@@ -137,6 +137,11 @@ def _counts(standings: Iterable[Standing]) -> dict[str, int]:
     return {status: counts[status] for status in STATES}
 
 
+def is_open(campaign: Plain) -> bool:
+    """Whether jobs run, or wait for their turn."""
+    return any(campaign["jobs"][status] for status in OPEN)
+
+
 def counts_text(campaign: Plain) -> str:
     """Jobs by state.
 
@@ -169,7 +174,7 @@ def rate_text(epochs_per_hour: float) -> str:
 def left_text(campaign: Plain) -> str:
     """How long a campaign still takes; empty where nothing is left to run."""
     left, counts = campaign["left"], campaign["jobs"]
-    if not any(counts[status] for status in ("running", "started", "waiting")):
+    if not is_open(campaign):
         return ""
     unknown = left["unknown_jobs"]
     if not left["seconds"] and unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 
@@ -37,3 +38,8 @@ def lasting(seconds: float) -> str:
         if seconds < most * size:
             return f"{seconds / size:.{0 if unit == 's' else 1}f} {unit}"
     return f"{seconds / 86400:.1f} days"
+
+
+def clock() -> str:
+    """The time of this moment here."""
+    return time.strftime("%H:%M:%S")
