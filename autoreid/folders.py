@@ -8,12 +8,21 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from autoreid.errors import InputError, StorageError
 
 PART = ".part-"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file's bytes, and when it was last changed, in seconds since 1970 by its file system's clock."""
+
+    bytes: int
+    changed: float
 
 
 class Folder(Protocol):
@@ -33,6 +42,10 @@ class Folder(Protocol):
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """Bytes of every file whose name begins with `prefix`, by name, sorted."""
+        ...
+
+    def files(self, below: str = "") -> dict[str, File]:
+        """All files below a folder by name, sorted, also those of writes that broke off."""
         ...
 
     def children(self, prefix: str = "") -> list[str]:
@@ -93,9 +106,12 @@ class LocalFolder:
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         # Only the folder that the prefix lies in is walked.
-        below = prefix.rpartition("/")[0]
+        found = self.files(prefix.rpartition("/")[0]).items()
+        return {name: file.bytes for name, file in found if name.startswith(prefix) and not is_part(name)}
+
+    def files(self, below: str = "") -> dict[str, File]:
         found = _walk(str(self.root / below), f"{below}/" if below else "")
-        return dict(sorted((name, size) for name, size in found if name.startswith(prefix)))
+        return dict(sorted((name, File(stat.st_size, stat.st_mtime)) for name, stat in found))
 
     def children(self, prefix: str = "") -> list[str]:
         base = self.root / prefix
@@ -107,9 +123,14 @@ class LocalFolder:
         return LocalFolder(self.root / name)
 
 
-def _walk(place: str, prefix: str) -> Iterator[tuple[str, int]]:
-    """The names and sizes of all files below a place. In texts: paths as objects take several times as long,
-    which counts where thousands of jobs are looked at."""
+def is_part(name: str) -> bool:
+    """Whether a file is that of a write that has not ended, or broke off."""
+    return name.startswith(PART, name.rfind("/") + 1)
+
+
+def _walk(place: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    """The names of all files below a place, and what is known of each. In texts: paths as objects take several
+    times as long, which counts where thousands of jobs are looked at."""
     try:
         entries = list(os.scandir(place))
     except (FileNotFoundError, NotADirectoryError):
@@ -119,9 +140,9 @@ def _walk(place: str, prefix: str) -> Iterator[tuple[str, int]]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path, f"{prefix}{entry.name}/")
-        elif entry.is_file() and not entry.name.startswith(PART):
+        elif entry.is_file():
             with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-                yield f"{prefix}{entry.name}", entry.stat().st_size
+                yield f"{prefix}{entry.name}", entry.stat()
 
 
 def _unwritable(path: Path, error: OSError) -> StorageError:
@@ -141,6 +162,15 @@ def open_folder(where: Path | str) -> Folder:
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: a file. Give a folder, or an address such as s3://bucket/prefix.")
     return LocalFolder(path)
+
+
+def amount(size: float) -> str:
+    """A number of bytes for people.
+
+    >>> amount(0), amount(2048), amount(3 * 2**29)
+    ('0.0 MiB', '0.0 MiB', '1.5 GiB')
+    """
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
 def sha256(data: bytes) -> str:

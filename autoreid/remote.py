@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from autoreid.errors import AutoreidError, InputError, Problems, StorageError, unknown
-from autoreid.folders import PART, Folder, open_folder
+from autoreid.folders import File, Folder, is_part, open_folder
 
 OPTIONS = {
     "s3": ("endpoint_override", "region", "scheme"),
@@ -102,12 +102,12 @@ class RemoteFolder:
             client.whole.delete_file(self._path(name))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        start = len(self._path("")) + 1
-        found = {}
-        for info in self._listed(prefix.rpartition("/")[0], recursive=True):
-            name = info.path[start:]
-            if info.is_file and name.startswith(prefix) and not info.base_name.startswith(PART):
-                found[name] = info.size
+        found = self.files(prefix.rpartition("/")[0]).items()
+        return {name: file.bytes for name, file in found if name.startswith(prefix) and not is_part(name)}
+
+    def files(self, below: str = "") -> dict[str, File]:
+        start, listed = len(self._path("")) + 1, self._listed(below, recursive=True)
+        found = {info.path[start:]: File(info.size, info.mtime_ns / 1e9) for info in listed if info.is_file}
         return dict(sorted(found.items()))
 
     def children(self, prefix: str = "") -> list[str]:
@@ -115,7 +115,7 @@ class RemoteFolder:
         # Of gs, pyarrow lists folders by their files only.
         listed = self._listed(prefix, recursive=self.store.scheme == "gs")
         names = {info.path[start:].partition("/")[0] for info in listed}
-        return sorted(name for name in names if not name.startswith(PART))
+        return sorted(name for name in names if not is_part(name))
 
     def _listed(self, name: str, recursive: bool) -> list[Any]:
         from pyarrow.fs import FileSelector  # deferred: slow to load

@@ -26,6 +26,7 @@ examples:
   autoreid campaign retry DIR                               what failed or was cancelled is run again
   autoreid campaign cancel DIR 3f2a                         job 3f2a... is not to be run
   autoreid campaign why DIR 3f2a                            what entered the id of job 3f2a...
+  autoreid campaign gc DIR --dry-run                        which old checkpoints could be removed
 """
 
 
@@ -78,7 +79,18 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     why.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     why.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
     why.set_defaults(verb_run=_run_why)
-    for child in (plan, run, rehearse, status, logs, retry, cancel, why):
+    tidy = children.add_parser("gc", help="remove old checkpoints", description=_run_gc.__doc__)
+    tidy.add_argument("storage", metavar="DIR", help="storage of the campaigns")
+    tidy.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    tidy.add_argument(
+        "--keep-campaign",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a campaign that is to be continued; repeatable (default: all of the storage)",
+    )
+    tidy.set_defaults(verb_run=_run_gc)
+    for child in (plan, run, rehearse, status, logs, retry, cancel, why, tidy):
         add_json_flag(child)
 
 
@@ -214,6 +226,18 @@ def _run_why(options: argparse.Namespace) -> int:
 
     plain = why_plain(_storage(options.storage), options.job)
     answer(plain, why_text(plain), options.json)
+    return DONE
+
+
+def _run_gc(options: argparse.Namespace) -> int:
+    """Remove checkpoints that no campaign of the storage needs, and what killed launches left.
+
+    Results, records, genotypes, models and logs stay, and jobs that run are left alone.
+    """
+    from tune_runs.housekeeping import tidy, tidy_text
+
+    plain = tidy(_storage(options.storage), dry_run=options.dry_run, keep=options.keep_campaign)
+    answer(plain, tidy_text(plain), options.json)
     return DONE
 
 

@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -243,3 +244,19 @@ def test_lines_are_the_same_json(tmp_path: Path) -> None:
     assert to_lines(item) == to_lines(dict(reversed(item.items())))
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_lines({"a": [float("nan")]})
+
+
+def test_files_tell_their_age_and_what_broke_off(folder: Folder) -> None:
+    before = time.time()
+    folder.write("deep/a", b"123")
+    folder.write("deep/.part-0", b"12")  # as a write leaves it that is killed
+    folder.write("b", b"1")
+    found = folder.files()
+    assert {name: file.bytes for name, file in found.items()} == {"b": 1, "deep/.part-0": 2, "deep/a": 3}
+    assert all(before - 2 < file.changed < time.time() + 2 for file in found.values())
+    assert list(folder.files("deep")) == ["deep/.part-0", "deep/a"]
+    assert folder.files("none") == {}
+    assert folder.sizes() == {"b": 1, "deep/a": 3}
+    assert folder.children("deep") == ["a"]
+    folder.remove("deep/.part-0")
+    assert list(folder.files()) == ["b", "deep/a"]
