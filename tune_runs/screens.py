@@ -172,7 +172,7 @@ def _heads(plain: Plain, clock: str, width: int) -> Iterator[RenderableType]:
 def _head(campaign: Plain, width: int) -> Iterator[RenderableType]:
     done, total = campaign["epochs_done"], campaign["epochs"]
     bar = Table.grid(expand=True, padding=(0, 2, 0, 0))
-    bar.add_column(no_wrap=True, overflow="ellipsis", max_width=width // 2)
+    bar.add_column(no_wrap=True, overflow="ellipsis", max_width=max(width // 3, 8))
     bar.add_column(ratio=1)
     bar.add_column(no_wrap=True)
     name = Text(campaign["campaign"], style="bold")
