@@ -28,6 +28,7 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
 EPILOG = """\
 start here:
   autoreid demo                                   four searches, four retrainings, a report: a few minutes
+  autoreid doctor                                 is everything here that it needs?
   autoreid data check DIR                         is my copy of the data set complete?
   autoreid campaign plan cdnet_table1             what would this campaign run?
   autoreid campaign run FILE --storage DIR        run it; run the same line again to continue

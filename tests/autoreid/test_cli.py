@@ -33,7 +33,8 @@ def test_packages_come_from_where_they_were_installed() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["search", "--help"], ["campaign", "--help"], ["--version"]]
+    "arguments",
+    [["--help"], ["search", "--help"], ["campaign", "--help"], ["doctor", "--help"], ["--version"]],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
@@ -49,7 +50,7 @@ def test_every_declared_command_loads() -> None:
     commands, broken = autoreid.cli.find_commands()
     assert broken == {}
     expected = {"demo", "data", "search", "train", "evaluate", "evaluate-features", "complexity", "genotype"}
-    assert expected | {"campaign", "tables", "report"} <= commands.keys()
+    assert expected | {"campaign", "doctor", "tables", "report"} <= commands.keys()
 
 
 def test_help_describes_every_command(capsys: pytest.CaptureFixture[str]) -> None:
