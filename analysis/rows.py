@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.jobs import Seen, part
-from autoreid.records import TABLES, Column, fit
+from autoreid.columns import Column
+from autoreid.records import TABLES, fit
 
 Row = dict[str, Any]
 

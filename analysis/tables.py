@@ -16,9 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from autoreid.columns import Column
 from autoreid.errors import InputError, unknown
 from autoreid.folders import Folder, LocalFolder, open_folder
-from autoreid.records import SCHEMA_VERSION, TABLES, Column
+from autoreid.records import SCHEMA_VERSION, TABLES
 
 Where = Folder | Path | str
 

@@ -114,7 +114,7 @@ class SearchRun:
         for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
             alpha.grad = gradient
         self.alpha_optimizer.step()
-        return torch.stack([found.total, _correct(outputs[0].logits, labels)]).detach()
+        return torch.stack([found.total, found.distillation, _correct(outputs[0].logits, labels)]).detach()
 
     def _step(self, step: int) -> Tensor:
         """Move the weights, then the alphas."""
@@ -194,16 +194,18 @@ class SearchRun:
         seconds = self.position.next_epoch()
         before, self.genotype = self.genotype, self.space.derive(self.alphas)
         changes = len(set(self.genotype.choices) - set(before.choices)) if before else 0
-        images = self.position.steps * self.recipe.batch.size
+        recipe, epoch = self.recipe, self.position.epoch - 1
+        images = self.position.steps * recipe.batch.size
         return {
             "epoch": self.position.epoch,
             "loss": weights[0],
             "cross_entropy": weights[1],
             "triplet": weights[2],
-            **of_distillation(self.recipe.objective, self.position.epoch - 1, weights[3]),
-            "accuracy": weights[4] / self.recipe.batch.size,
+            **of_distillation(recipe.objective, epoch, weights[3]),
+            **of_distillation(recipe.alpha_objective, epoch, alphas[1], "alpha_"),
+            "accuracy": weights[4] / recipe.batch.size,
             "validation_loss": alphas[0],
-            "validation_accuracy": alphas[1] / self.recipe.batch.size,
+            "validation_accuracy": alphas[2] / recipe.batch.size,
             "alpha_entropy": mean_entropy(self.alphas),
             "genotype": str(self.genotype),
             "genotype_changes": changes,

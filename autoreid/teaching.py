@@ -127,8 +127,9 @@ def guidance(
     return Guidance(logits, now, temperature.scale(epoch))
 
 
-def of_distillation(objective: Objective, epoch: int, mean: float) -> dict[str, float]:
-    """What the record of an epoch, counted from 0, says of a distillation; nothing where there is none."""
+def of_distillation(objective: Objective, epoch: int, mean: float, prefix: str = "") -> dict[str, float]:
+    """What the record of an epoch, counted from 0, says of a distillation; nothing where there is none.
+    `prefix` goes in front of the names."""
     if not objective.distillation:
         return {}
-    return {"distillation": mean, "temperature": objective.temperature.at(epoch)}
+    return {f"{prefix}distillation": mean, f"{prefix}temperature": objective.temperature.at(epoch)}

@@ -19,7 +19,7 @@ from autoreid.data.source import DataSource
 from autoreid.errors import InputError, InterruptionError
 from autoreid.feed import Batches, PreparedData, prepare
 from autoreid.jobs import Job, random_search_job, search_job, select_job, train_job
-from autoreid.objectives import Objective, Temperature
+from autoreid.objectives import IDENTITY_AND_TRIPLET, Objective, Temperature
 from autoreid.published import SELECT_RECIPES
 from autoreid.random_search import build_random_search
 from autoreid.recipes import Augmentation, Budget, RandomSearchRecipe, SearchRecipe, TrainRecipe
@@ -109,6 +109,20 @@ def test_the_temperature_falls_in_the_records_and_a_stop_within_changes_nothing(
         assert finished is not None
         assert finished[1].result["teacher"] == {"network": str(CNET), "saw_held_out_images": True}
     assert len(broken.job(taught[1].id).attempts()) == 1
+
+
+@pytest.mark.parametrize("weights", [IDENTITY_AND_TRIPLET, Objective.distilled(Temperature("constant", 4))])
+def test_the_alphas_temperature_and_distillation_are_recorded_apart(
+    weights: Objective, file: WeightFile, small_data: PreparedData
+) -> None:
+    recipe = replace(SEARCHED, objective=weights, alpha_objective=replace(KDAS, triplet=0.0))
+    run = SearchRun(recipe, small_data, split_seed=0, search_seed=0, execution=CPU, teacher=file)
+    rows = [run.advance() for _ in range(3)]
+    assert [row["alpha_temperature"] for row in rows] == [2.0, 1.0, 0.0]
+    for row, factor in zip(rows, (1, 0.5, 1), strict=True):
+        assert row["validation_loss"] == pytest.approx(factor * row["alpha_distillation"])
+        assert row.get("temperature") == (4 if weights.distillation else None)
+        assert ("distillation" in row) == bool(weights.distillation)
 
 
 def test_a_teacher_stays_as_it_is(file: WeightFile, small_data: PreparedData) -> None:
