@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,12 +15,15 @@ from autoreid.values import plain as plain_value
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
 from tune_runs.checks import check_data
+from tune_runs.costs import costs_lines, costs_plain
 from tune_runs.descriptions import description_problems
+from tune_runs.estimates import Probe, device_of, left_of, recorded
 from tune_runs.manifest import change_of
 from tune_runs.planning import NO_DATA, Plan, make_plan, open_data, plan_on
+from tune_runs.power import comparison_lines, comparison_plain
 from tune_runs.protocol import VARIED
 from tune_runs.random_arms import RandomArm
-from tune_runs.resources import allot, this_machine
+from tune_runs.resources import Allotment, Machine, allot, this_machine
 from tune_runs.states import State, states_of
 from tune_runs.words import counted, table
 
@@ -48,16 +52,25 @@ def plan_without_running(campaign: Campaign) -> tuple[Plan, str | None]:
     return make_plan(campaign, NO_DATA), "\n".join(problems.found)
 
 
-def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with_jobs: bool = False) -> Plain:
-    """What a plan says, as JSON values."""
+def plan_plain(
+    plan: Plan,
+    storage: Storage | None,
+    missing: str | None,
+    *,
+    with_jobs: bool = False,
+    machine: Machine | None = None,
+    probe: Probe | None = None,
+) -> Plain:
+    """What a plan says, as JSON values: on `machine`, by default this one; `probe` measures what jobs cost of
+    which nothing is recorded."""
     campaign = plan.campaign
     change, states = (None, {}) if storage is None or missing else _held_against(storage, plan)
     done = [plan.jobs[job_id].kind for job_id, state in states.items() if state.status == "done"]
+    allotment = impossible = None
     try:
-        resources: str = str(allot(campaign.execution, campaign.placement, this_machine()))
-        impossible = None
+        allotment = allot(campaign.execution, campaign.placement, machine or this_machine())
     except InputError as error:
-        resources, impossible = "", str(error)
+        impossible = str(error)
     plain: Plain = {
         "campaign": campaign.name,
         "claim": campaign.claim,
@@ -74,8 +87,10 @@ def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with
         "jobs": {kind: plan.count(kind) for kind in KINDS},
         "done": {kind: done.count(kind) for kind in KINDS} if states else None,
         "change": change,
-        "resources": resources or None,
+        "resources": None if allotment is None else str(allotment),
         "resources_problem": impossible,
+        "costs": None if missing or allotment is None else _costs(plan, storage, states, allotment, probe),
+        "comparison": _comparison(plan, storage, states),
     }
     if with_jobs:
         plain["job_list"] = [
@@ -87,6 +102,40 @@ def plan_plain(plan: Plan, storage: Storage | None, missing: str | None, *, with
             for entry in plan.entries
         ]
     return plain
+
+
+def _costs(
+    plan: Plan,
+    storage: Storage | None,
+    states: Mapping[str, State],
+    allotment: Allotment,
+    probe: Probe | None,
+) -> Plain:
+    cancelled = frozenset() if storage is None else storage.cancelled(plan.campaign.name)
+    left = left_of(plan, states, cancelled)
+    estimates = {}
+    if storage is not None:
+        estimates = recorded(plan, left, storage, states, device_of(allotment, this_machine()))
+    unknown = left.keys() - estimates.keys()
+    if probe is not None and unknown:
+        estimates |= probe(unknown)
+    return costs_plain(left, estimates, allotment)
+
+
+def _comparison(plan: Plan, storage: Storage | None, states: Mapping[str, State]) -> Plain | None:
+    """What the comparison with the baseline needs, by the test mAP of the trainings that are done."""
+    trained = [entry for entry in plan.entries if entry.kind == "train"]
+    repeats = Counter(entry.arm for entry in trained)
+    baseline = plan.campaign.baseline
+    if baseline is None or baseline not in repeats:
+        return None
+    scores: dict[str, list[float]] = {arm: [] for arm in repeats}
+    for entry in trained:
+        if storage is not None and entry.job in states and states[entry.job].status == "done":
+            finished = storage.job(entry.job).finished()
+            score = finished and finished[1].result.get("evaluation", {}).get("mAP")
+            scores[entry.arm] += [score] if score is not None else []
+    return comparison_plain(scores, baseline, len(repeats) - 1, min(repeats.values()))
 
 
 def _held_against(storage: Storage, plan: Plan) -> tuple[Plain, dict[str, State]]:
@@ -213,6 +262,8 @@ def plan_text(plain: Plain) -> str:
         lines += [f"done already and reused: {_work(done)}"]
     lines += plain["change"]["lines"] if plain["change"] else []
     lines += [f"resources: {plain['resources'] or plain['resources_problem']}"]
+    lines += costs_lines(plain["costs"], KINDS) if plain["costs"] else []
+    lines += comparison_lines(plain["comparison"]) if plain["comparison"] else []
     if "job_list" in plain:
         listed = [
             (job["job"] or "-", job["kind"], job["arm"], str(job["repeat"] + 1), job["status"] or "-")

@@ -13,6 +13,7 @@ from autoreid.cli import say
 from autoreid.errors import InterruptionError, RunError
 from autoreid.storage import Storage
 from tune_runs.campaign import Campaign
+from tune_runs.context import Engine
 from tune_runs.launch import check_launch, decode_data, run_plan
 from tune_runs.planning import Plan
 from tune_runs.progress import silent
@@ -24,27 +25,28 @@ from tune_runs.words import counted, lasting, table
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What the jobs of one arm and kind take: how many are left, seconds of a step and of a whole job (None
-    where it cannot be told), and the peak memory of the rehearsal."""
+    """What the jobs of one arm and kind take: how many are left, seconds of a step and of a whole job, and
+    the peak memory of the rehearsal."""
 
     arm: str
     kind: str
     left: int
     step_seconds: float
-    job_seconds: float | None
+    job_seconds: float
     peak_memory_bytes: int
 
     def plain(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
-def rehearsal_plan(plan: Plan, settled: Container[str] = ()) -> Plan:
-    """The first job of every arm and kind that has jobs left beside `settled`, and the jobs that these need;
-    nothing is tried again."""
+def rehearsal_plan(plan: Plan, settled: Container[str] = (), each: int = 1) -> Plan:
+    """The first jobs, `each` of them, of every arm and kind that has jobs left beside `settled`, and the jobs
+    that these need; nothing is tried again."""
     groups: dict[tuple[str, str], list[str]] = {}
     for entry in plan.entries:
         groups.setdefault((entry.arm, entry.kind), []).append(entry.job)
-    wanted = {jobs[0] for jobs in groups.values() if any(job not in settled for job in jobs)}
+    left = [jobs for jobs in groups.values() if any(job not in settled for job in jobs)]
+    wanted = {job for jobs in left for job in jobs[:each]}
     for job_id, job in reversed(plan.jobs.items()):  # a job stands after those that it needs
         if job_id in wanted:
             wanted.update(job.needs)
@@ -68,14 +70,7 @@ def rehearse(
     settled = {job_id for job_id, state in states.items() if state.status == "done"}
     settled |= storage.cancelled(plan.campaign.name)
     small = rehearsal_plan(plan, settled)
-    with _scratch(storage, plan.campaign.name) as scratch:
-        summary = run_plan(small, scratch, allotment, rehearse_job, lambda line: write(f"rehearsal: {line}"))
-        if summary.unfinished:
-            raise InterruptionError("the rehearsal was stopped; nothing of the campaign was run.")
-        if summary.failed:
-            arms = {entry.job: f"{entry.kind} {entry.arm}" for entry in reversed(small.entries)}
-            failed = (f"rehearsal: {arms[job]}: {error}" for job, error in summary.failed.items())
-            raise RunError("\n".join([*failed, "Nothing of the campaign was run."]))
+    with run_in_small(small, storage, allotment, rehearse_job, write) as scratch:
         return list(_forecasts(plan, settled, scratch))
 
 
@@ -97,11 +92,25 @@ def rehearsed(plan: Plan, storage: Storage, allotment: Allotment, write: Callabl
 
 
 @contextmanager
-def _scratch(storage: Storage, name: str) -> Iterator[Storage]:
-    place = f"rehearsals/{name}-{uuid.uuid4().hex[:8]}"
+def run_in_small(
+    small: Plan, storage: Storage, allotment: Allotment, engine: Engine, write: Callable[[str], None]
+) -> Iterator[Storage]:
+    """A part of the storage in which all jobs of a plan were rehearsed; it is removed afterwards.
+
+    RunError with every arm that failed; InterruptionError where a signal ended it.
+    """
+    place = f"rehearsals/{small.campaign.name}-{uuid.uuid4().hex[:8]}"
     folder = storage.folder.child(place)
     try:
-        yield Storage(folder)
+        scratch = Storage(folder)
+        summary = run_plan(small, scratch, allotment, engine, lambda line: write(f"rehearsal: {line}"))
+        if summary.unfinished:
+            raise InterruptionError("the rehearsal was stopped; nothing of the campaign was run.")
+        if summary.failed:
+            arms = {entry.job: f"{entry.kind} {entry.arm}" for entry in reversed(small.entries)}
+            failed = (f"rehearsal: {arms[job]}: {error}" for job, error in summary.failed.items())
+            raise RunError("\n".join([*failed, "Nothing of the campaign was run."]))
+        yield scratch
     finally:
         for file in folder.sizes():
             storage.folder.remove(f"{place}/{file}")
@@ -126,8 +135,8 @@ def _forecasts(plan: Plan, settled: Container[str], scratch: Storage) -> Iterato
 
 
 def total_seconds(forecasts: list[Forecast]) -> float:
-    """Of all jobs that are left, one after the other; those that cannot be told count as nothing."""
-    return sum(found.left * (found.job_seconds or 0.0) for found in forecasts)
+    """Of all jobs that are left, one after the other."""
+    return sum(found.left * found.job_seconds for found in forecasts)
 
 
 def forecast_text(forecasts: list[Forecast], allotment: Allotment) -> str:
@@ -138,7 +147,7 @@ def forecast_text(forecasts: list[Forecast], allotment: Allotment) -> str:
             found.kind,
             str(found.left),
             f"{found.step_seconds:.3f} s",
-            "-" if found.job_seconds is None else lasting(found.job_seconds),
+            lasting(found.job_seconds),
             f"{found.peak_memory_bytes / 2**30:.1f} GiB",
         )
         for found in forecasts

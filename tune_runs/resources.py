@@ -50,6 +50,19 @@ def this_machine() -> Machine:
     return Machine(cpus, torch.cuda.device_count())
 
 
+def with_gpus(machine: Machine, placement: Placement, gpus: int) -> Machine:
+    """A machine with so many GPUs and the CPUs that their trials need, whatever the given one has.
+
+    InputError for a number below 1.
+    """
+    if gpus < 1:
+        raise InputError(f"--gpus: {gpus} GPUs. Give 1 or more; for CPUs alone, --set execution.device=cpu.")
+    wanted = placement.resources
+    each = CPUS_BESIDE_GPU if wanted.cpus == "auto" else wanted.cpus
+    share = 1.0 if wanted.gpus in ("auto", 0) else float(wanted.gpus)
+    return Machine(max(machine.cpus, each * int(gpus / share)), gpus)
+
+
 def allot(execution: Execution, placement: Placement, machine: Machine) -> Allotment:
     """Divide a machine among trials: one GPU each where there are GPUs, else one CPU each.
 

@@ -38,6 +38,14 @@ def test_one_job_of_every_arm_and_kind_is_rehearsed_after_what_it_needs():
     assert part.campaign.placement.retries == 0
 
 
+def test_several_jobs_of_every_arm_and_kind_fill_a_machine():
+    plan = make_plan(small("repeats=3"), FINGERPRINT)
+    part = rehearsal_plan(plan, each=2)
+    assert sorted({(entry.arm, entry.kind, entry.repeat) for entry in part.entries}) == [
+        (arm, kind, repeat) for arm in "ab" for kind in ("search", "train") for repeat in (0, 1)
+    ]
+
+
 def test_a_selection_is_rehearsed_with_all_its_searches():
     plan = make_plan(small("repeats=2", "select=supernet"), FINGERPRINT)
     part = rehearsal_plan(plan)
@@ -48,14 +56,14 @@ def test_a_selection_is_rehearsed_with_all_its_searches():
 def test_a_forecast_counts_what_is_left():
     forecasts = [
         Forecast("a", "search", 3, 0.25, 7200.0, 2**30),
-        Forecast("a", "select", 1, 0.5, None, 2**30),
+        Forecast("a", "select", 1, 0.5, 1800.0, 2**30),
         Forecast("a", "train", 0, 0.125, 3600.0, 2**31),
     ]
     lines = forecast_text(forecasts, Allotment(4, 1, 2, Execution())).splitlines()
     assert lines[1].split() == ["a", "search", "3", "0.250", "s", "2.0", "h", "1.0", "GiB"]
-    assert lines[2].split()[3:6] == ["0.500", "s", "-"]
+    assert lines[2].split()[3:7] == ["0.500", "s", "30.0", "min"]
     assert lines[-1] == (
-        "4 jobs left: about 6.0 h one after the other, 3.0 h with 4 CPUs and 1 GPU a trial, 2 at once"
+        "4 jobs left: about 6.5 h one after the other, 3.2 h with 4 CPUs and 1 GPU a trial, 2 at once"
     )
 
 
