@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ WATCH_SECONDS = 5.0
 EPILOG = """\
 examples:
   autoreid campaign plan cdnet_table1 --storage DIR         what it would run, and what is done already
+  autoreid campaign plan FILE --storage DIR --probe         what it will cost, by timing a few steps
   autoreid campaign run FILE --storage DIR                  run it; run the same line again to continue
   autoreid campaign run demo --storage DIR --set repeats=1  a value of the file, changed
   autoreid campaign rehearse FILE --storage DIR             every arm in small, and what it will cost
@@ -38,12 +40,20 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     _add_file(plan)
     plan.add_argument("--storage", metavar="DIR", help="look there for what is done already")
     plan.add_argument("--jobs", action="store_true", help="list every job")
+    plan.add_argument("--gpus", type=int, metavar="N", help="plan for a machine with N GPUs")
+    plan.add_argument("--probe", action="store_true", help="time a few steps of what was never run")
     plan.set_defaults(verb_run=_run_plan)
     run = children.add_parser("run", help="run or continue a campaign", description=_run_run.__doc__)
     _add_file(run)
     run.add_argument("--storage", metavar="DIR", required=True, help="folder of all results")
     run.add_argument("--max-parallel", type=int, metavar="N", help="at most N jobs at once")
     run.add_argument("--max-hours", type=float, metavar="H", help="checkpoint and stop after H hours")
+    run.add_argument(
+        "--max-gpu-hours",
+        type=float,
+        metavar="H",
+        help="the same after H hours of all GPUs together (of CPUs, where jobs get no GPU)",
+    )
     run.add_argument("--rehearse", action="store_true", help="rehearse every arm before anything is run")
     run.set_defaults(verb_run=_run_run)
     rehearse = children.add_parser(
@@ -129,14 +139,23 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_plan(options: argparse.Namespace) -> int:
-    """Show what a campaign would run. Nothing is started and nothing is written to the storage."""
+    """Show what a campaign would run, what is done already, and what is known of its cost.
+
+    Nothing is started, unless --probe, and nothing stays in the storage.
+    """
     from tune_runs.campaign import load_campaign
     from tune_runs.overview import plan_plain, plan_text, plan_without_running
+    from tune_runs.probing import probe
+    from tune_runs.resources import this_machine, with_gpus
 
     campaign = load_campaign(options.file, tuple(options.set))
     plan, missing = plan_without_running(campaign)
     storage = None if options.storage is None else _storage(options.storage)
-    plain = plan_plain(plan, storage, missing, with_jobs=options.jobs)
+    machine = None if options.gpus is None else with_gpus(this_machine(), campaign.placement, options.gpus)
+    found = None
+    if options.probe:
+        found = functools.partial(probe, plan, storage=storage, machine=machine)
+    plain = plan_plain(plan, storage, missing, with_jobs=options.jobs, machine=machine, probe=found)
     answer(plain, plan_text(plain), options.json)
     return DONE
 
@@ -151,12 +170,24 @@ def _run_run(options: argparse.Namespace) -> int:
     if options.max_parallel is not None:
         settings.append(f"execution.max_parallel={options.max_parallel}")
     campaign = load_campaign(options.file, tuple(settings))
-    hours = options.max_hours
-    if hours is not None and not 0 < hours < MOST_HOURS:
-        raise InputError(f"--max-hours: {hours:g} is not a time. Give a number of hours above 0.")
+    limits = {"--max-hours": options.max_hours, "--max-gpu-hours": options.max_gpu_hours}
+    problems = [
+        f"{name}: {hours:g} is not a time. Give a number of hours above 0."
+        for name, hours in limits.items()
+        if hours is not None and not 0 < hours < MOST_HOURS
+    ]
+    if problems:
+        raise InputError(*problems)
     storage = _storage(options.storage)
     before = rehearsed if options.rehearse else None
-    summary = launch(campaign, storage, quiet=options.quiet, max_hours=hours, before=before)
+    summary = launch(
+        campaign,
+        storage,
+        quiet=options.quiet,
+        max_hours=options.max_hours,
+        max_device_hours=options.max_gpu_hours,
+        before=before,
+    )
     if options.quiet:  # else the progress has said it
         for job, error in (summary.failed | summary.skipped).items():
             say(f"job {job}: {error}")
