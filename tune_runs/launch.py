@@ -13,6 +13,7 @@ from autoreid.data.index import ImageIndex
 from autoreid.data.source import default_cache
 from autoreid.errors import InputError, Problems
 from autoreid.storage import Storage
+from tune_runs.budget import check_budget, spending_limit
 from tune_runs.campaign import Campaign
 from tune_runs.context import Context, Engine
 from tune_runs.descriptions import description_problems
@@ -92,9 +93,14 @@ def launch(
     *,
     quiet: bool = False,
     max_hours: float | None = None,
+    max_device_hours: float | None = None,
     before: Before | None = None,
 ) -> Summary:
-    """Run the campaign's unfinished jobs on this machine; InputError before anything starts."""
+    """Run the campaign's unfinished jobs on this machine; InputError before anything starts.
+
+    `max_hours` are those of a clock; `max_device_hours` those of all GPUs together, or of all CPUs where jobs
+    get no GPU.
+    """
     write = silent if quiet else say
     storage.check()
     with interruptible(), time_limit(max_hours, write):
@@ -103,13 +109,15 @@ def launch(
         allotment, plan, index = check_launch(campaign, write)
         provide_weights(plan, storage.folder)
         provide_teachers(plan, storage.folder)
+        if max_device_hours is not None:
+            check_budget(plan, storage, allotment, max_device_hours, write)
         decode_data(plan, index, write)
         if before is not None:
             before(plan, storage, allotment, write)
         change = str(save_manifest(storage, plan))
         if change:
             write(f"{campaign.name}: {change}")
-        return run_plan(plan, storage, allotment, run_job, write)
+        return run_plan(plan, storage, allotment, run_job, write, max_device_hours)
 
 
 def check_launch(campaign: Campaign, write: Callable[[str], None]) -> tuple[Allotment, Plan, ImageIndex]:
@@ -146,8 +154,12 @@ def run_plan(
     allotment: Allotment,
     engine: Engine,
     write: Callable[[str], None] = say,
+    max_device_hours: float | None = None,
 ) -> Summary:
-    """Run the unfinished jobs of a plan; no Ray is started where there are none."""
+    """Run the unfinished jobs of a plan; no Ray is started where there are none.
+
+    It is stopped in order when its trials have held their devices for so many hours together.
+    """
     begin = time.monotonic()
     campaign = plan.campaign
     states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
@@ -165,7 +177,9 @@ def run_plan(
         write(f"{campaign.name}: {left} of {len(states)} jobs to run; {allotment}")
         cache = default_cache().absolute()
         context = Context(storage, plan.sources, allotment.execution, engine, cache, imported_packages())
-        tune_jobs(dispatch, context, allotment, stop, reuse_processes=campaign.placement.reuse_processes)
+        running = dispatch.releases.running
+        with spending_limit(max_device_hours, allotment, lambda: len(running), write):
+            tune_jobs(dispatch, context, allotment, stop, reuse_processes=campaign.placement.reuse_processes)
     reused = sum(state.status == "done" for state in states.values())
     return _summary(campaign.name, dispatch, reused, time.monotonic() - begin)
 
