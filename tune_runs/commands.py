@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
 from autoreid.errors import InputError
+from tune_runs.beginning import add_verbs
 
 if TYPE_CHECKING:
     from autoreid.storage import Storage
@@ -18,6 +19,7 @@ MOST_HOURS = 1e5
 WATCH_SECONDS = 5.0
 EPILOG = """\
 examples:
+  autoreid campaign init FILE                               a commented campaign to begin with
   autoreid campaign plan cdnet_table1 --storage DIR         what it would run, and what is done already
   autoreid campaign plan FILE --storage DIR --probe         what it will cost, by timing a few steps
   autoreid campaign run FILE --storage DIR                  run it; run the same line again to continue
@@ -36,6 +38,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     children = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    add_verbs(children)
     plan = children.add_parser("plan", help="what a campaign would run", description=_run_plan.__doc__)
     _add_file(plan)
     plan.add_argument("--storage", metavar="DIR", help="look there for what is done already")
