@@ -82,7 +82,7 @@ def _arms_of(
 ) -> Iterator[Arm]:
     """The arms that one entry of the file stands for: one for each point of the axes that it has."""
     path = ("arms", name)
-    kinds = _kinds(document, name, problems)
+    kinds = kinds_of(document, name, problems)
     _note_class_data(document, (*path, "pretrain"), problems)
     network = document.at((*path, "genotype"))
     genotype = read_genotype(document, (*path, "genotype"), folder, problems) if network is not None else None
@@ -92,7 +92,7 @@ def _arms_of(
     noted = len(problems.found)
     seen: list[Recipes] = []
     for point in itertools.product(*(axis.values for axis in mine)):
-        arm = _arm_at(document, name, kinds, list(zip(mine, point, strict=True)), genotype, problems)
+        arm = arm_at(document, name, kinds, list(zip(mine, point, strict=True)), genotype, problems)
         recipes = Recipes(arm.search, arm.train, arm.pretrain)
         if recipes in seen and len(problems.found) == noted:
             place = mine[-1].place
@@ -102,7 +102,7 @@ def _arms_of(
         yield arm
 
 
-def _arm_at(
+def arm_at(
     document: Document,
     name: str,
     kinds: Sequence[str],
@@ -162,7 +162,7 @@ def _random(
     return read_random(document, path, train, budget, problems)
 
 
-def _kinds(document: Document, name: str, problems: Problems) -> list[str]:
+def kinds_of(document: Document, name: str, problems: Problems) -> list[str]:
     """Which kinds of work an arm has."""
     path = ("arms", name)
     given = document.at(path)

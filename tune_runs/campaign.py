@@ -22,6 +22,7 @@ from tune_runs.arms import Arm, read_arms
 from tune_runs.protocol import Protocol, pretrains, read_protocol, selects
 from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form
+from tune_runs.sweeps import Sweep, read_sweep
 from tune_runs.teachers import read_teachers
 from tune_runs.weights import identify_weights
 from tune_runs.yaml_places import SETTING, Document, read_document, with_settings
@@ -55,6 +56,7 @@ class Campaign:
     placement: Placement = PLACEMENT
     classes: ClassSource | None = None
     weights: Mapping[str, Path] = field(default_factory=dict, compare=False)
+    sweep: Sweep | None = None
 
     @property
     def repeats(self) -> int:
@@ -104,6 +106,7 @@ def read_campaign(
     protocol = read_protocol(document, form, problems)
     arms, weights = identify_weights(read_arms(document, folder, problems), document, folder, problems)
     arms, teachers = read_teachers(arms, document, folder, problems)
+    sweep = read_sweep(document, arms, protocol, problems)
     classes = _classes(document, folder, problems)
     if arms and selects(document) and not any(arm.select for arm in arms):
         problems.add(document.place(("select",)), "no arm has a search. Remove it.")
@@ -126,6 +129,7 @@ def read_campaign(
         placement=placement,
         classes=classes,
         weights=weights | teachers,
+        sweep=sweep,
     )
 
 

@@ -5,6 +5,7 @@ Free of Ray.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -48,6 +49,35 @@ class Site(Protocol):
         ...
 
 
+class Supply(Protocol):
+    """Where more jobs come from when nothing is left to hand out. Calls but `over` may raise UNREADABLE."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no more will come, after what has become of the jobs so far."""
+        ...
+
+    def more(self, releases: Releases) -> Mapping[str, Iterable[str]]:
+        """New jobs with those that they need; none where it waits for jobs that run, or is over."""
+        ...
+
+    def reported(self, job: str, row: Mapping[str, Any]) -> None:
+        """A running job has done an epoch."""
+        ...
+
+
+class NoMore:
+    """Of a campaign whose jobs are all planned."""
+
+    over = True
+
+    def more(self, releases: Releases) -> Mapping[str, Iterable[str]]:
+        return {}
+
+    def reported(self, job: str, row: Mapping[str, Any]) -> None:
+        """Nothing follows from it."""
+
+
 def never() -> bool:
     """Nobody asks to stop."""
     return False
@@ -57,7 +87,8 @@ class Dispatch:
     """Hands out jobs, at most `slots` at a time, and takes what became of them.
 
     A job that ended is settled by its files, not by what Tune saw. One that can be tried again waits a while
-    first. `stopping` says whether the launch is to end; `clock` gives seconds.
+    first. `supply` gives more jobs when none is left; `stopping` says whether the launch is to end; `clock`
+    gives seconds.
     """
 
     def __init__(
@@ -68,11 +99,13 @@ class Dispatch:
         *,
         slots: int,
         retries: int = 0,
+        supply: Supply | None = None,
         stopping: Callable[[], bool] = never,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.releases, self.site, self.progress = releases, site, progress
         self.slots, self.retries = slots, Retries(retries)
+        self.supply: Supply = NoMore() if supply is None else supply
         self.stopping, self.clock = stopping, clock
         self.elsewhere: set[str] = set()
         self._cancelled: frozenset[str] = frozenset()
@@ -84,7 +117,9 @@ class Dispatch:
     @property
     def over(self) -> bool:
         """Whether no job runs and none will."""
-        return not self.releases.running and (self.stopping() or not self.releases.waits)
+        if self.releases.running:
+            return False
+        return self.stopping() or (not self.releases.waits and self.supply.over)
 
     def next(self) -> str | None:
         """The next job to run; None where there is none at this moment."""
@@ -93,13 +128,27 @@ class Dispatch:
             if self.clock() < self._closed_until:
                 return None
             job = self.releases.release(self.clock())
-            if job is None or self._begins(job):
+            if job is None and not self.grow():
+                return None
+            if job is not None and self._begins(job):
                 return job
         return None
+
+    def grow(self) -> bool:
+        """Take more jobs from the supply; whether there were any."""
+        try:
+            new = self.supply.more(self.releases)
+        except UNREADABLE as error:
+            self._close(error)
+            return False
+        self.releases.add(new)
+        return bool(new)
 
     def reported(self, job: str, row: Mapping[str, Any]) -> None:
         """A running job has done an epoch."""
         self.retries.progressed(job, row["epoch"])
+        with contextlib.suppress(*UNREADABLE):
+            self.supply.reported(job, row)
         if "loss" in row:
             self.progress.epoch(job, row)
 
@@ -176,11 +225,14 @@ class Dispatch:
         return False
 
     def _hold(self, job: str, error: Exception) -> None:
-        """The storage is away: nothing is handed out for a while, and no job is the worse for it."""
-        now = self.clock()
-        self._away = min(2 * self._away, LONGEST_DELAY_SECONDS) if self._away else FIRST_DELAY_SECONDS
-        self._closed_until = now + self._away
+        """The storage is away: no job is the worse for it."""
+        self._close(error)
         self.releases.put_back(job, self._closed_until)
+
+    def _close(self, error: Exception) -> None:
+        """Nothing is handed out for a while."""
+        self._away = min(2 * self._away, LONGEST_DELAY_SECONDS) if self._away else FIRST_DELAY_SECONDS
+        self._closed_until = self.clock() + self._away
         self.progress.held(str(error), self._away)
 
     def _done(self, job: str, *, here: bool) -> None:

@@ -12,17 +12,30 @@ from autoreid.errors import Problems
 from tune_runs.yaml_places import Document, Leaf
 
 KINDS = ("search", "pretrain", "train")
+# Fields that the papers have names for, and that take one value together.
+NAMED: dict[str, tuple[str, ...]] = {
+    "lambda": ("search.objective.lambda", "search.alpha_objective.lambda"),
+    "C": ("search.channels",),
+    "l": ("search.layers",),
+    "k": ("search.k",),
+    "T0": (
+        "search.objective.temperature.start",
+        "search.alpha_objective.temperature.start",
+        "train.objective.temperature.start",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
     """One axis: the fields that take each of its values together, such as `search.k`, and its label in names
-    of arms. `prefix` stands in front of a field in messages."""
+    of arms. `prefix` stands in front of a field in messages, and the label too where the axis is `named`."""
 
     fields: tuple[str, ...]
     label: str
     values: tuple[Any, ...]
     prefix: str
+    named: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -31,13 +44,14 @@ class Axis:
 
     @property
     def place(self) -> str:
-        return f"{self.prefix}{', '.join(self.fields)}"
+        return f"{self.prefix}{self.label if self.named else ', '.join(self.fields)}"
 
     def leaves(self, kind: str, value: Any) -> dict[str, Leaf]:
         """One of its values at the fields of a kind."""
         start = f"{kind}."
         names = [field.removeprefix(start) for field in self.fields if field.startswith(start)]
-        return {name: Leaf(name, value, f"{self.prefix}{start}") for name in names}
+        before = f"{self.place}: {start}" if self.named else f"{self.prefix}{start}"
+        return {name: Leaf(name, value, before) for name in names}
 
     def words(self, value: Any, recipes: Mapping[str, object]) -> str:
         """A value in the name of an arm, as the recipe holds it: `1e-3` and `0.001` read alike."""
@@ -57,18 +71,22 @@ class Axis:
 def read_axes(document: Document, problems: Problems) -> list[Axis]:
     """The axes in the order of the file; mistakes go into `problems`.
 
-    A key may name several fields, with commas: they take each value together.
+    A key may name several fields, with commas, or be one of `NAMED`: they take each value together.
     """
     axes: list[Axis] = []
     leaves = document.leaves(("grid",), problems)
-    keys = {key: tuple(field.strip() for field in key.split(",")) for key in leaves}
-    shorts = ["/".join(dict.fromkeys(field.rsplit(".", 1)[-1] for field in keys[key])) for key in keys]
+    keys = {key: NAMED.get(key) or tuple(field.strip() for field in key.split(",")) for key in leaves}
+    shorts = [
+        key if key in NAMED else "/".join(dict.fromkeys(field.rsplit(".", 1)[-1] for field in fields))
+        for key, fields in keys.items()
+    ]
     known: set[str] = set()
     for short, (key, fields) in zip(shorts, keys.items(), strict=True):
         leaf = leaves[key]
         wrong = [field for field in fields if field.split(".")[0] not in KINDS or "." not in field]
         if wrong:
-            problems.add(leaf.place, "an axis is a field of search, pretrain or train, such as search.k.")
+            message = "an axis is a field of search, pretrain or train, such as search.k, or one of "
+            problems.add(leaf.place, f"{message}{', '.join(NAMED)}.")
         elif any(field.startswith("pretrain.data") for field in fields):
             problems.add(leaf.place, "one data set serves all arms. Give it under 'pretrain:' at the top.")
         elif len(set(fields)) < len(fields) or known & set(fields):
@@ -79,7 +97,7 @@ def read_axes(document: Document, problems: Problems) -> list[Axis]:
             problems.add(leaf.place, "a value is listed twice. Remove one.")
         else:
             label = short if shorts.count(short) == 1 else "/".join(fields)
-            axes.append(Axis(fields, label, tuple(leaf.value), leaf.prefix))
+            axes.append(Axis(fields, label, tuple(leaf.value), leaf.prefix, named=key in NAMED))
         known.update(fields)
     return axes
 

@@ -9,7 +9,7 @@ from typing import Any
 from autoreid.storage import Storage
 from autoreid.version import STORAGE_VERSION
 from tune_runs.changes import ArmsChange, changes
-from tune_runs.planning import Plan
+from tune_runs.planning import Plan, arm_of
 from tune_runs.words import counted
 
 
@@ -63,7 +63,13 @@ def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
         "updated": updated,
         "entries": [entry.plain() for entry in plan.entries],
         "jobs": {job_id: job.plain() for job_id, job in plan.jobs.items()},
-    }
+    } | ({"points": points_of(plan)} if campaign.sweep else {})
+
+
+def points_of(plan: Plan) -> list[dict[str, Any]]:
+    """The points of a plan's sweep as JSON values, each with the name of its arm."""
+    names = {point.key: arm_of(plan.campaign, point).name for point in plan.points if point.is_planned}
+    return [point.plain() | {"name": names.get(point.key, point.arm)} for point in plan.points]
 
 
 def change_of(storage: Storage, plan: Plan) -> Change:

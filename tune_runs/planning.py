@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.source import ClassSource, DataSource
+from autoreid.distilling import distils
 from autoreid.errors import InputError, Problems
 from autoreid.jobs import Job, JobKind, pretrain_job, random_search_job, search_job, select_job, train_job
-from autoreid.recipes import SelectRecipe, distils
+from autoreid.published import SELECT_RECIPES
+from autoreid.recipes import SearchRecipe, SelectRecipe
 from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
 from tune_runs.checks import check_data
+from tune_runs.points import Point, best_of, is_over, of_study
 from tune_runs.teachers import check_teachers
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ class Plan:
     """A campaign's entries in launch order, and its jobs by id in the same order.
 
     Two arms that ask the same question share one job. `fingerprint` is that of the data, `classes` that of
-    what is pretrained on; `NO_DATA` stands for either.
+    what is pretrained on; `NO_DATA` stands for either. `points` are those that a sweep has asked for.
     """
 
     campaign: Campaign
@@ -68,6 +71,7 @@ class Plan:
     entries: tuple[Entry, ...]
     jobs: dict[str, Job]
     classes: str = NO_DATA
+    points: tuple[Point, ...] = ()
 
     @property
     def sources(self) -> dict[str, DataSource | ClassSource]:
@@ -80,32 +84,70 @@ class Plan:
         return sum(job.kind == kind for job in self.jobs.values())
 
 
-def make_plan(campaign: Campaign, fingerprint: str, classes: str = NO_DATA) -> Plan:
-    """The jobs of a campaign on data of these fingerprints.
+def make_plan(
+    campaign: Campaign, fingerprint: str, classes: str = NO_DATA, points: Sequence[Point] = ()
+) -> Plan:
+    """The jobs of a campaign on data of these fingerprints, those of the points of its sweep among them.
 
     Seed-major: repeat 0 of every arm comes first, so that a half-finished campaign is balanced. Repeats of an
     arm that ask the same question, as their seeds do not differ, are planned once.
     """
     entries: dict[tuple[str, str], Entry] = {}
     jobs: dict[str, Job] = {}
-    for arm, repeat, job_id, job in _Jobs(campaign, fingerprint, classes):
+
+    def enter(arm: Arm, repeat: int, job_id: str, job: Job) -> str:
         jobs.setdefault(job_id, job)
         drawn = arm.random is not None and arm.random.search is None
         seed = campaign.protocol.seeds_of(repeat).search if drawn else None
         entry = Entry(job_id, arm.name, repeat, job.kind, arm.network, seed)
         entries.setdefault((arm.name, job_id), entry)
-    return Plan(campaign, fingerprint, tuple(entries.values()), jobs, classes)
+        return job_id
+
+    planned = _Jobs(campaign, fingerprint, classes, points)
+    for row in planned:
+        enter(*row)
+    asked = []
+    for point in points:
+        if point.is_planned:
+            ids = (enter(*row) for row in planned.of_point(point))
+            point = replace(point, jobs=tuple(dict.fromkeys(ids)))
+        asked.append(point)
+    return Plan(campaign, fingerprint, tuple(entries.values()), jobs, classes, tuple(asked))
+
+
+def arm_of(campaign: Campaign, point: Point) -> Arm:
+    """The arm that a point of the campaign's sweep is; InputError where its recipes refuse its values."""
+    assert campaign.sweep is not None
+    swept = next(swept for swept in campaign.sweep.swept if swept.name == point.arm)
+    base = next(arm for arm in campaign.arms if arm.name == point.arm)
+    return replace(swept.at(point.values), teacher=base.teacher)
+
+
+def _of_sweep(campaign: Campaign, points: Sequence[Point]) -> Iterator[Arm]:
+    """The arms to be trained of studies that are over: the best one under the name of the arm; or, with
+    several aims, each that none surpasses."""
+    for study in campaign.sweep.studies if campaign.sweep else ():
+        mine = of_study(study, points)
+        if study.settings.train == "best" and is_over(study, mine):
+            for point in best_of(study, mine):
+                arm = arm_of(campaign, point)
+                yield replace(arm, name=point.arm) if study.aims == 1 else arm
 
 
 class _Jobs:
     """Every job of a campaign with its arm, repeat and id, in launch order: teachers, searches, trainings,
-    then what is selected."""
+    then what is selected. Those of the points of a sweep are asked for one by one."""
 
-    def __init__(self, campaign: Campaign, fingerprint: str, classes: str) -> None:
+    def __init__(
+        self, campaign: Campaign, fingerprint: str, classes: str, points: Sequence[Point] = ()
+    ) -> None:
         self.protocol, self.fingerprint, self.classes = campaign.protocol, fingerprint, classes
+        self.campaign = campaign
         named = {arm.teacher for arm in campaign.arms}
+        swept = campaign.sweep.arms if campaign.sweep else frozenset()
         self.teachers = [arm for arm in campaign.arms if arm.name in named]
-        self.arms = [arm for arm in campaign.arms if arm.name not in named]
+        self.arms = [arm for arm in campaign.arms if arm.name not in named | swept]
+        self.arms += _of_sweep(campaign, points)
         # The training of each arm that guides others, and the searches of each arm.
         self.guides: dict[str, str] = {}
         self.searches: dict[str, dict[str, None]] = {arm.name: {} for arm in self.arms}
@@ -122,7 +164,7 @@ class _Jobs:
         selected: dict[str, str] = {}
         for arm in self.arms:
             if arm.select is not None:
-                job = self._selection(arm, arm.select)
+                job = self._selection(arm, arm.select, tuple(self.searches[arm.name]))
                 selected[arm.name] = job.id
                 yield arm, 0, selected[arm.name], job
         for training in range(self.protocol.trainings if self.protocol.trained == "best" else 0):
@@ -138,7 +180,7 @@ class _Jobs:
         drawn = {"split_seed": seeds.split, "search_seed": seeds.search}
         given: Genotype | str | None = arm.genotype
         if arm.search is not None:
-            job = search_job(arm.search, self.fingerprint, **drawn, teacher=self._guide(arm, arm.search))
+            job = self._search(arm, arm.search, repeat)
             given = job.id
             self.searches[arm.name][given] = None
             yield arm, repeat, given, job
@@ -172,12 +214,31 @@ class _Jobs:
             )
             yield arm, repeat, job.id, job
 
-    def _selection(self, arm: Arm, recipe: SelectRecipe) -> Job:
+    def of_point(self, point: Point) -> Iterator[Row]:
+        """The searches of a point, and the selection that says what they are worth."""
+        assert self.campaign.sweep is not None
+        arm = arm_of(self.campaign, point)
+        assert arm.search is not None
+        searches: list[str] = []
+        for repeat in range(self.campaign.sweep.settings.repeats):
+            job = self._search(arm, arm.search, repeat)
+            searches.append(job.id)
+            yield arm, repeat, job.id, job
+        judge = arm.select or SELECT_RECIPES["supernet"]
+        job = self._selection(arm, judge, tuple(dict.fromkeys(searches)))
+        yield arm, 0, job.id, job
+
+    def _search(self, arm: Arm, recipe: SearchRecipe, repeat: int) -> Job:
+        seeds = self.protocol.seeds_of(repeat)
+        given = {"split_seed": seeds.split, "search_seed": seeds.search}
+        return search_job(recipe, self.fingerprint, **given, teacher=self._guide(arm, recipe))
+
+    def _selection(self, arm: Arm, recipe: SelectRecipe, searches: tuple[str, ...]) -> Job:
         seeds = self.protocol.seeds
         return select_job(
             recipe,
             self.fingerprint,
-            tuple(self.searches[arm.name]),
+            searches,
             split_seed=seeds.split,
             train_seed=seeds.train,
             teacher=self._guide(arm, recipe),
@@ -226,5 +287,5 @@ def plan_on(campaign: Campaign, index: ImageIndex, classes: Classes | None) -> P
     """The plan on opened data; InputError where it does not fit."""
     check_data(campaign, index, classes)
     plan = make_plan(campaign, fingerprint(index), classes.fingerprint if classes else NO_DATA)
-    check_teachers(plan)
+    check_teachers(plan, index)
     return plan

@@ -23,16 +23,20 @@ class Progress:
         write: Callable[[str], None] = say,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.total = len(plan.jobs)
         self.ended = done
         self.write = write
         self.clock = clock
+        self._last_line = -EPOCH_LINE_SECONDS
+        self._began: dict[str, float] = {}
+        self.follow(plan)
+
+    def follow(self, plan: Plan) -> None:
+        """The jobs are those of a plan: of the first one, or of one that has grown from it."""
+        self.total = len(plan.jobs)
         self.names: dict[str, str] = {}
         for entry in plan.entries:
             self.names.setdefault(entry.job, f"{entry.kind} {entry.arm} repeat {entry.repeat + 1}")
         self.epochs = {job_id: job.epochs for job_id, job in plan.jobs.items()}
-        self._last_line = -EPOCH_LINE_SECONDS
-        self._began: dict[str, float] = {}
 
     def started(self, job: str) -> None:
         self._began[job] = self.clock()

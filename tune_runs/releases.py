@@ -15,27 +15,44 @@ class Releases:
     """
 
     def __init__(self, needs: Mapping[str, Iterable[str]], done: Iterable[str] = ()) -> None:
-        self.needs = {job: tuple(dict.fromkeys(needed)) for job, needed in needs.items()}
+        self.needs: dict[str, tuple[str, ...]] = {}
         self.done = set(done)
-        self.waiting = {job for job in self.needs if job not in self.done}
+        self.waiting: set[str] = set()
         self.running: set[str] = set()
         self.failed: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
-        self._order = {job: place for place, job in enumerate(self.needs)}
+        self._order: dict[str, int] = {}
         self._dependants: dict[str, list[str]] = {}
         self._missing: dict[str, int] = {}
         self._ready: list[tuple[int, str]] = []
         self._held_back: list[tuple[float, int, str]] = []
-        for job, needed in self.needs.items():
+        self.add(needs)
+
+    def add(self, needs: Mapping[str, Iterable[str]]) -> None:
+        """More jobs, which come after those that are there."""
+        new = {job: tuple(dict.fromkeys(needed)) for job, needed in needs.items()}
+        self.needs |= new
+        self.waiting |= {job for job in new if job not in self.done}
+        for job, needed in new.items():
+            self._order[job] = len(self._order)
             for other in needed:
                 self._dependants.setdefault(other, []).append(job)
             self._missing[job] = sum(other not in self.done for other in needed)
             if job in self.waiting and not self._missing[job]:
-                self._ready.append((self._order[job], job))
-        for job in [job for job in self.needs if job in self.waiting]:
-            alien = [other for other in self.needs[job] if other not in self.needs and other not in self.done]
-            if alien and job in self.waiting:
-                self.skip(job, f"needs job {alien[0]}, which is not planned")
+                heapq.heappush(self._ready, (self._order[job], job))
+        for job in [job for job in new if job in self.waiting]:
+            reason = self._never(job)
+            if reason and job in self.waiting:
+                self.skip(job, reason)
+
+    def _never(self, job: str) -> str | None:
+        """Why a job that was added can never be released, if it cannot."""
+        for other in self.needs[job]:
+            if other not in self.needs and other not in self.done:
+                return f"needs job {other}, which is not planned"
+            if other in self.failed or other in self.skipped:
+                return f"needs job {other}, which {'failed' if other in self.failed else 'was skipped'}"
+        return None
 
     @property
     def unfinished(self) -> list[str]:

@@ -55,11 +55,12 @@ class ArmFile(BaseModel):
     genotype: Text = None
     random: Group = None
     teacher: Text = None
+    sweep: Any = None
 
 
 class CampaignFile(BaseModel):
     """A campaign file. `search`, `pretrain` and `train` hold the defaults of every arm; protocol.py reads
-    `seeds` to `trainings`."""
+    `seeds` to `trainings`, sweeps.py `sweep`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -83,6 +84,7 @@ class CampaignFile(BaseModel):
     teacher: Text = None
     arms: dict[str, ArmFile] = Field(min_length=1, description="Write at least one arm under 'arms:'.")
     grid: Group = None
+    sweep: Group = None
 
 
 @dataclass(frozen=True, slots=True)

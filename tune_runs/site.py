@@ -14,9 +14,10 @@ from tune_runs.processes import descendants
 from tune_runs.states import State, state_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StorageSite:
-    """The surroundings of a launch as they are: its storage, and the workers below this process."""
+    """The surroundings of a launch as they are: its storage, and the workers below this process. A sweep puts
+    another plan in the place of `plan`."""
 
     storage: Storage
     plan: Plan

@@ -104,7 +104,7 @@ def test_three_mistakes_are_reported_together_with_their_lines():
             "grid: {search.optimizer.learning_rate: [1e-3, 0.001]}" + ARM,
             "8: grid.search.optimizer.learning_rate: two points of the grid are the same.",
         ),
-        ("grid: {k: [1]}" + ARM, "8: grid.k: an axis is a field of search, pretrain or train"),
+        ("grid: {q: [1]}" + ARM, "8: grid.q: an axis is a field of search, pretrain or train"),
         ("grid: {search.k: 1}" + ARM, "8: grid.search.k: 1 is not a list of values."),
         ("grid: {search.k: [1, 1]}" + ARM, "8: grid.search.k: a value is listed twice."),
         ("grid: {search.q: [1]}" + ARM, "8: grid.search.q: no field 'q'."),

@@ -1,0 +1,214 @@
+"""A sweep while it runs: it asks for points when there is nothing else to do, and sees what became of them.
+
+All that it knows is in the manifest and in the results of jobs: one that is killed goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from autoreid.errors import InputError
+from autoreid.storage import Storage
+from search_spaces.genotype import Genotype
+from tune_runs.campaign import Campaign
+from tune_runs.manifest import save_manifest
+from tune_runs.planning import Plan, arm_of, make_plan
+from tune_runs.points import REFUSED, Point, asks, fitting, is_over, of_study
+from tune_runs.releases import Releases
+from tune_runs.states import states_of
+from tune_runs.studies import is_hopeless, next_point
+from tune_runs.sweeps import Study
+
+
+class Sweeping:
+    """The points of a plan. `grown` is told every plan that follows; `write` takes lines for people."""
+
+    def __init__(
+        self, plan: Plan, storage: Storage, grown: Callable[[Plan], None], write: Callable[[str], None]
+    ) -> None:
+        self.plan, self.storage, self.grown, self.write = plan, storage, grown, write
+        sweep = plan.campaign.sweep
+        self.studies: tuple[Study, ...] = () if sweep is None else sweep.studies
+        self.first_searches = {point.jobs[0]: point.key for point in plan.points if point.jobs}
+        self.curves: dict[tuple[str, int], dict[int, float]] = {}
+        # The points of a study after which it asked for one that runs: it is asked again when they change.
+        self._fruitless: dict[str, list[Point]] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether all points are asked and settled, and the plan holds what follows from them."""
+        return all(is_over(study, of_study(study, self.plan.points)) for study in self.studies)
+
+    def more(self, releases: Releases) -> dict[str, tuple[str, ...]]:
+        """New jobs with what they need, after all that can be handed out was: those of points that are asked
+        now, and those that train what a study found. None is no end: `over` says that."""
+        points = [self._settled(point, releases) for point in self.plan.points]
+        for study in self.studies:
+            mine = of_study(study, points)
+            if asks(study, mine) and mine != self._fruitless.get(study.name):
+                asked = self._asked(study, mine)
+                if asked is None:
+                    self._fruitless[study.name] = mine
+                else:
+                    points.append(asked)
+        if points == list(self.plan.points):
+            return {}
+        before = self.plan
+        plan = make_plan(before.campaign, before.fingerprint, before.classes, points)
+        save_manifest(self.storage, plan)
+        self.plan = plan
+        self.first_searches = {point.jobs[0]: point.key for point in plan.points if point.jobs}
+        self.grown(plan)
+        return {job_id: job.needs for job_id, job in plan.jobs.items() if job_id not in before.jobs}
+
+    def reported(self, job: str, row: Mapping[str, Any]) -> None:
+        """A running job has done an epoch: a point that this shows to be hopeless is given up."""
+        key, accuracy = self.first_searches.get(job), row.get("validation_accuracy")
+        point = next((point for point in self.plan.points if point.key == key), None)
+        study = next((study for study in self.studies if point and study.name == point.study), None)
+        if point is None or study is None or not study.settings.pruning or accuracy is None:
+            return
+        curve = self.curves.setdefault(point.key, dict(point.curve))
+        curve[int(row["epoch"])] = float(accuracy)
+        point = replace(point, curve=dict(curve))
+        mine = of_study(study, self.plan.points)
+        if point.state == "open" and is_hopeless(study, mine, point):
+            reason = f"pruned at epoch {row['epoch']}: validation accuracy {accuracy:.3f}, below the median"
+            self.storage.cancel(self.plan.campaign.name, self._own_jobs(point))
+            points = (
+                replace(point, state="pruned", reason=reason) if other.key == key else other
+                for other in self.plan.points
+            )
+            self.plan = replace(self.plan, points=tuple(points))
+            self.write(f"{_name(point)}: {reason}")
+
+    def _own_jobs(self, point: Point) -> frozenset[str]:
+        """The jobs that nothing but this point needs."""
+        name = arm_of(self.plan.campaign, point).name
+        return frozenset(point.jobs) - {entry.job for entry in self.plan.entries if entry.arm != name}
+
+    def _asked(self, study: Study, mine: Sequence[Point]) -> Point | None:
+        """The next point of a study, settled where it is known; None where it is one that runs."""
+        point = next_point(study, mine)
+        same = [other for other in mine if other.question == point.question and other.state != "known"]
+        if not same:
+            try:
+                arm_of(self.plan.campaign, point)
+            except InputError as error:
+                return replace(point, state="failed", reason=f"{REFUSED}{'; '.join(error.problems)}")
+            self.write(f"{_name(point)}: {_words(point.values)}")
+            return point
+        known = same[0]
+        if known.state == "open":
+            return None
+        return replace(point, state="known", scores=known.scores, reason=f"point {known.number + 1}")
+
+    def _settled(self, point: Point, releases: Releases) -> Point:
+        """The point, with its figures once its jobs are done, or why it has none."""
+        if point.key in self.curves:
+            point = replace(point, curve=dict(self.curves[point.key]))
+        ended = releases.failed | releases.skipped
+        found = settled(point, self.plan.campaign, releases.done, ended, self.storage)
+        if found.state == "done" and point.state != "done":
+            self.write(f"{_name(found)}: {_words(dict(zip(self._aims(found), found.scores, strict=True)))}")
+        return found
+
+    def _aims(self, point: Point) -> tuple[str, ...]:
+        return next(study.settings.aims for study in self.studies if study.name == point.study)
+
+
+def settled(
+    point: Point, campaign: Campaign, done: Container[str], ended: Mapping[str, str], storage: Storage
+) -> Point:
+    """The point by what became of its jobs: those that are done, and those that ended otherwise, with why."""
+    if point.state == "done" or not point.is_planned:
+        return point
+    if all(job in done for job in point.jobs):
+        scores = scores_of(campaign, point, storage)
+        if all(map(math.isfinite, scores)):
+            return replace(point, state="done", scores=scores, reason="")
+        return replace(point, state="failed", reason=f"a figure that is no number: {list(scores)}")
+    lost = [job for job in point.jobs if job in ended]
+    if lost and point.state == "open":
+        return replace(point, state="failed", reason=f"job {lost[0]}: {ended[lost[0]]}")
+    return point
+
+
+def continued(plan: Plan, storage: Storage) -> Plan:
+    """The plan with the points that its sweep has asked for in a storage, and what is known of them.
+
+    Points whose jobs are no longer the same, since a recipe or the data has changed, are left out.
+    """
+    campaign = plan.campaign
+    if campaign.sweep is None or campaign.name not in storage.campaigns():
+        return plan
+    given = storage.read_manifest(campaign.name).get("points", [])
+    before = fitting(campaign.sweep, given)
+    planned = make_plan(campaign, plan.fingerprint, plan.classes, before)
+    same = {
+        point.question for point, old in zip(planned.points, before, strict=True) if point.jobs == old.jobs
+    }
+    points = fitting(campaign.sweep, (point.plain() for point in before if point.question in same))
+    planned = make_plan(campaign, plan.fingerprint, plan.classes, points)
+    states = states_of(storage, {job_id: job.needs for job_id, job in planned.jobs.items()})
+    done = {job_id for job_id, state in states.items() if state.status == "done"}
+    found = [settled(point, campaign, done, {}, storage) for point in planned.points]
+    return make_plan(campaign, plan.fingerprint, plan.classes, found)
+
+
+def _name(point: Point) -> str:
+    return f"{point.arm}, point {point.number + 1}"
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    """
+    >>> _words({"k": 2, "mAP": 0.43219, "l": [1, 2]})
+    'k=2, mAP=0.4322, l=[1, 2]'
+    """
+    return ", ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in values.items()
+    )
+
+
+def scores_of(campaign: Campaign, point: Point, storage: Storage) -> tuple[float, ...]:
+    """The figures of a point whose jobs are done: means over its repeats, in the order of the aims."""
+    assert campaign.sweep is not None
+    finished = storage.job(point.jobs[-1]).finished()
+    assert finished is not None
+    found = finished[1].result["scores"]
+    aims = campaign.sweep.settings.aims
+    sizes = _sizes(campaign, point, storage) if {"multiply_adds", "parameters"} & set(aims) else {}
+    values = {name: _mean(score[name] for score in found) for name in ("mAP", "rank_1")} | sizes
+    return tuple(values[aim] for aim in aims)
+
+
+def _sizes(campaign: Campaign, point: Point, storage: Storage) -> dict[str, float]:
+    """Multiply-adds and parameters of the networks found, at the size at which they are trained: of what
+    inference needs."""
+    from autoreid.complexity import measure  # deferred: loads torch
+
+    train = arm_of(campaign, point).train
+    assert train is not None
+    counts = []
+    for job in point.jobs[:-1]:
+        finished = storage.job(job).finished()
+        assert finished is not None
+        genotype = Genotype.from_plain(finished[1].result["genotype"])
+        counts.append(
+            measure(
+                genotype, train.neck, identities=2, height=train.height, width=train.width, macro=train.macro
+            )
+        )
+    return {
+        "multiply_adds": _mean(count.multiply_adds.inference for count in counts),
+        "parameters": _mean(count.params.inference for count in counts),
+    }
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)

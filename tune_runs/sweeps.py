@@ -1,0 +1,256 @@
+"""The sweep of a campaign: which fields of which arms are chosen, by what, how often, and for what aim.
+
+A sweep asks for points: values of the domains of one arm. It never sees a test image: what a point is worth
+is a selection's figure, which comes from validation data.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from autoreid.errors import InputError, Problems, unknown
+from autoreid.values import bounded, canonical_json, override
+from tune_runs.arms import Arm, arm_at, kinds_of
+from tune_runs.domains import Domain, Range, read_domains
+from tune_runs.grid import KINDS
+from tune_runs.protocol import MOST_REPEATS, Protocol
+from tune_runs.yaml_places import Document, Leaf
+
+# What may be aimed at, and how: the first two are the selection's, the others those of the network trained.
+AIMS: dict[str, Literal["maximize", "minimize"]] = {
+    "mAP": "maximize",
+    "rank_1": "maximize",
+    "multiply_adds": "minimize",
+    "parameters": "minimize",
+}
+MOST_POINTS = 10_000
+# The sampler of a study that has one aim, and of one that has several.
+SAMPLERS = {1: "tpe", 2: "nsga2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a sweep goes about it.
+
+    `points` is how many each study asks for, `repeats` how often each is run: its figures are means over
+    these. `joint` makes one study that also chooses the arm; else every arm has a study of its own. With
+    `pruning` a point is given up whose first repeat is, from epoch `pruning_epoch` on, worse in validation
+    accuracy than the median of `pruning_points` or more finished ones. Of a study that is over, `train: best`
+    trains the point that was best, or those that no other point surpasses in all aims.
+    """
+
+    points: int = bounded(20, 1, MOST_POINTS)
+    repeats: int = bounded(4, 1, MOST_REPEATS)
+    aims: tuple[str, ...] = ("mAP",)
+    sampler: Literal["auto", "tpe", "nsga2", "random"] = "auto"
+    seed: int = bounded(0, 0)
+    joint: bool = False
+    pruning: bool = False
+    pruning_epoch: int = bounded(10, 1)
+    pruning_points: int = bounded(5, 2)
+    train: Literal["best", "none"] = "best"
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """An arm that is swept: its name, its domains in the order in which they are chosen, and the arm that it
+    is at given values of them (InputError where its recipes do not allow these)."""
+
+    name: str
+    domains: tuple[Domain, ...]
+    at: Callable[[Mapping[str, Any]], Arm] = field(compare=False)
+
+    def allows(self, values: Mapping[str, Any]) -> bool:
+        """Whether exactly the domains that apply have a value, each one of its own."""
+        wanted = [domain for domain in self.domains if domain.applies(values)]
+        return set(values) == {domain.name for domain in wanted} and all(
+            values[domain.name] in domain.values for domain in wanted
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Arms whose points are asked for together, and how."""
+
+    name: str
+    swept: tuple[Swept, ...]
+    settings: Settings
+
+    @property
+    def sampler(self) -> str:
+        """What chooses the points."""
+        return self.settings.sampler if self.settings.sampler != "auto" else SAMPLERS[min(self.aims, 2)]
+
+    @property
+    def aims(self) -> int:
+        """How many figures a point has."""
+        return len(self.settings.aims)
+
+    def arm(self, name: str) -> Swept | None:
+        """One of its arms by name."""
+        return next((swept for swept in self.swept if swept.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The sweep of a campaign."""
+
+    settings: Settings
+    swept: tuple[Swept, ...]
+
+    @property
+    def studies(self) -> tuple[Study, ...]:
+        """One for all arms together, or one for each."""
+        if self.settings.joint:
+            return (Study("joint", self.swept, self.settings),)
+        return tuple(Study(swept.name, (swept,), self.settings) for swept in self.swept)
+
+    @property
+    def arms(self) -> frozenset[str]:
+        """Names of the arms that are swept."""
+        return frozenset(swept.name for swept in self.swept)
+
+
+def read_sweep(
+    document: Document, arms: tuple[Arm, ...], protocol: Protocol, problems: Problems
+) -> Sweep | None:
+    """The sweep of a file, if it has one; mistakes go into `problems`."""
+    mine = [arm for arm in arms if document.at(("arms", arm.entry, "sweep")) is not None]
+    if document.at(("sweep",)) is None:
+        for arm in mine:
+            problems.add(
+                document.place(("arms", arm.entry, "sweep")), "there is no 'sweep:' at the top. Remove it."
+            )
+        return None
+    if document.at(("grid",)) is not None:
+        problems.add(
+            document.place(("grid",)),
+            "and a sweep. Give the values of the grid to the sweep, or split the file.",
+        )
+        return None
+    settings = _settings(document, protocol, problems)
+    noted = len(problems.found)
+    domains = read_domains(document, ("sweep", "over"), problems)
+    if len(problems.found) > noted:
+        return None
+    swept = [found for arm in arms if (found := _swept(document, arm, domains, problems)) is not None]
+    if not swept and len(problems.found) == noted:
+        problems.add(document.place(("sweep",)), "no arm has a search and a field of the sweep. Remove it.")
+    for domain in domains:
+        if swept and not any(domain.name == own.name for found in swept for own in found.domains):
+            problems.add(domain.axis.place, "no arm that is swept has it. Remove it.")
+    return Sweep(settings, tuple(swept))
+
+
+def _settings(document: Document, protocol: Protocol, problems: Problems) -> Settings:
+    """How the sweep goes about it; the repeats of a point are those of an arm unless it says otherwise."""
+    settings = Settings(repeats=protocol.repeats)
+    given = document.at(("sweep",))
+    for name in given if isinstance(given, Mapping) else ():
+        if name == "over":
+            continue
+        leaf = Leaf(name, given[name], f"{document.prefix(('sweep', name))}sweep.")
+        settings = override(settings, {name: leaf.value}, leaf.prefix, problems)
+    for name, message in _contradictions(settings):
+        problems.add(document.place(("sweep", name)), message)
+    return settings
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Settings that do not go together, as (field, message)."""
+    for aim in (aim for aim in settings.aims if aim not in AIMS):
+        yield "aims", unknown("aim", aim, AIMS)
+    if not settings.aims or len(set(settings.aims)) < len(settings.aims):
+        yield "aims", "each aim is named once, and at least one. Write for example [mAP, multiply_adds]."
+    if settings.pruning and any(AIMS.get(aim) == "minimize" for aim in settings.aims[:1]):
+        yield "pruning", f"a curve of accuracies says nothing of {settings.aims[0]}. Leave it out."
+    if settings.pruning and len(settings.aims) > 1:
+        yield (
+            "pruning",
+            "a point that is worse in one aim may be better in another. Leave it out, or have one aim.",
+        )
+    if settings.sampler == "nsga2" and len(settings.aims) == 1:
+        yield "sampler", "nsga2 trades several aims against each other, and there is one. Use tpe."
+
+
+def _swept(document: Document, arm: Arm, domains: tuple[Domain, ...], problems: Problems) -> Swept | None:
+    """How an arm is swept, if it is: by all domains whose fields it has, or by those that it names."""
+    path = ("arms", arm.entry, "sweep")
+    named = document.at(path)
+    if named is False or (arm.search is None and named is None):
+        return None
+    if arm.search is None:
+        problems.add(document.place(path), "has no search, by whose validation a point is judged. Remove it.")
+        return None
+    if named is not None and not (isinstance(named, list) and named):
+        problems.add(document.place(path), f"{named!r} is no list of domains. Write names, or false.")
+        return None
+    kinds = kinds_of(document, arm.entry, Problems())
+    known = {domain.name: domain for domain in domains}
+    wanted = [str(name) for name in named] if named is not None else list(known)
+    for name in (name for name in wanted if name not in known):
+        problems.add(document.place(path), unknown("domain", name, known))
+    chosen = [
+        fitted(domain, kinds)
+        for name, domain in known.items()
+        if name in wanted and (named is not None or any(kind in kinds for kind in domain.axis.kinds))
+    ]
+    fixed = {
+        f"{kind}.{name}": leaf for kind in KINDS for name, leaf in document.leaves((*path[:-1], kind)).items()
+    }
+    for name in (name for domain in chosen for name in domain.axis.fields if name in fixed):
+        problems.add(fixed[name].place, "is in the sweep too. Remove one of the two.")
+    own = tuple(_held_against(document, arm, kinds, domain, problems) for domain in chosen)
+    return Swept(arm.name, own, _builder(document, arm, kinds, own)) if own else None
+
+
+def fitted(domain: Domain, kinds: list[str]) -> Domain:
+    """The domain with those of its fields that an arm with work of these kinds has."""
+    fields = tuple(name for name in domain.axis.fields if name.partition(".")[0] in kinds)
+    return replace(domain, axis=replace(domain.axis, fields=fields or domain.axis.fields))
+
+
+def _held_against(
+    document: Document, arm: Arm, kinds: list[str], domain: Domain, problems: Problems
+) -> Domain:
+    """The domain with its numbers as whole ones where the field takes such; values that the arm's recipes
+    refuse are noted."""
+    for value in domain.values.ends():
+        found = Problems()
+        trial = arm_at(document, arm.entry, kinds, [(domain.axis, value)], arm.genotype, found)
+        problems.extend(found.found)
+        if not found.found and isinstance(domain.values, Range) and _is_whole(trial, domain):
+            whole = replace(domain.values, whole=True, step=domain.values.step or 1)
+            return replace(domain, values=whole)
+    return domain
+
+
+def _is_whole(arm: Arm, domain: Domain) -> bool:
+    """Whether the field of a domain holds whole numbers."""
+    kind, _, name = domain.axis.fields[0].partition(".")
+    value: Any = getattr(arm, kind)
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _builder(
+    document: Document, arm: Arm, kinds: list[str], domains: tuple[Domain, ...]
+) -> Callable[[Mapping[str, Any]], Arm]:
+    """What `Swept.at` is; an arm that was built once is remembered."""
+
+    @functools.lru_cache(maxsize=MOST_POINTS)
+    def built(text: str) -> Arm:
+        values = json.loads(text)
+        chosen = [(domain.axis, values[domain.name]) for domain in domains if domain.name in values]
+        problems = Problems()
+        found = arm_at(document, arm.entry, kinds, chosen, arm.genotype, problems)
+        if problems.found:
+            raise InputError(*dict.fromkeys(problems.found))
+        return found
+
+    return lambda values: built(canonical_json(dict(values)))
