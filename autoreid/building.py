@@ -24,6 +24,7 @@ from autoreid.recipes import (
 from autoreid.runs import Run
 from autoreid.searching import SearchRun
 from autoreid.selecting import build_selection, read_candidates
+from autoreid.short_trainings import ShortTrainings
 from autoreid.storage import Storage
 from autoreid.training import TrainRun
 from autoreid.weights import DIGEST, WeightFile, stored, stored_file
@@ -159,6 +160,13 @@ def builder(job: Job, storage: Storage, data: JobData, execution: Execution) -> 
         return build_run(job, genotype, sized, execution, given, teacher)
 
     return build
+
+
+def remark(run: Run) -> str | None:
+    """What the log of a run says of it before its first step, if there is anything."""
+    inner = run.run if isinstance(run, ShortTrainings) else run
+    teacher = inner.teacher if isinstance(inner, (SearchRun, TrainRun)) else None
+    return None if teacher is None else teacher.remark
 
 
 def _build_pretraining(

@@ -12,7 +12,7 @@ from torch import Tensor
 from autoreid.data import splits
 from autoreid.data.arrays import decode
 from autoreid.data.augment import augment, draw
-from autoreid.data.index import ImageIndex, fingerprint
+from autoreid.data.index import ImageIndex, fingerprint, identity_order
 from autoreid.data.sampler import IdentityBatches
 from autoreid.data.source import DataSource, open_index
 from autoreid.data.views import Images
@@ -41,8 +41,7 @@ class PreparedData:
     @property
     def identity_order(self) -> list[int]:
         """The training identities in the order of their classes."""
-        found: list[int] = np.unique(self.index.identities[self.train_rows]).tolist()
-        return found
+        return identity_order(self.index)
 
     @property
     def identities(self) -> int:

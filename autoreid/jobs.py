@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
+from autoreid.distilling import Recipe, check_teacher, effective
 from autoreid.errors import InputError
 from autoreid.inputs import needs_of
 from autoreid.pretrain_recipes import PretrainRecipe
@@ -16,13 +17,11 @@ from autoreid.recipes import (
     SearchRecipe,
     SelectRecipe,
     TrainRecipe,
-    distils,
 )
 from autoreid.values import canonical, digest, from_plain, plain
 from autoreid.version import ENGINE_REVISION, STORAGE_VERSION
 from search_spaces.genotype import Genotype
 
-Recipe = TypeVar("Recipe", SearchRecipe, SelectRecipe, RandomSearchRecipe, PretrainRecipe, TrainRecipe)
 JobKind = Literal["search", "random-search", "select", "pretrain", "train"]
 RECIPES: dict[str, type[AnyRecipe | PretrainRecipe]] = {
     "search": SearchRecipe,
@@ -166,23 +165,16 @@ class Job:
 
 @functools.lru_cache(maxsize=256)
 def _coerced(recipe: Recipe) -> Recipe:
-    """The recipe with every field of its declared type and within its bounds: `1` and `1.0` are one id."""
-    return from_plain(type(recipe), plain(recipe), "recipe")
-
-
-def _check_teacher(recipe: AnyRecipe, teacher: str | None) -> None:
-    """InputError where a recipe that distils has no teacher, or one that does not has one."""
-    if distils(recipe) and teacher is None:
-        raise InputError("teacher: missing, and the objective distils. Give one, or set distillation to 0.")
-    if teacher is not None and not distils(recipe):
-        raise InputError("teacher: nothing is distilled. Leave it out, or set objective.distillation.")
+    """The recipe with every field of its declared type and within its bounds, and nothing that has no
+    effect: `1` and `1.0` are one id."""
+    return effective(from_plain(type(recipe), plain(recipe), "recipe"))
 
 
 def search_job(
     recipe: SearchRecipe, data: str, *, split_seed: int, search_seed: int, teacher: str | None = None
 ) -> Job:
     """The teacher is that of a recipe that distils, in every job."""
-    _check_teacher(recipe, teacher)
+    check_teacher(recipe, teacher)
     seeds = (("search", search_seed), ("split", split_seed))
     return Job("search", _coerced(recipe), data, seeds, teacher=teacher)
 
@@ -191,7 +183,7 @@ def random_search_job(
     recipe: RandomSearchRecipe, data: str, *, split_seed: int, search_seed: int, teacher: str | None = None
 ) -> Job:
     """The seeds are those of the division of the training set; and of the samples and their trainings."""
-    _check_teacher(recipe, teacher)
+    check_teacher(recipe, teacher)
     seeds = (("search", search_seed), ("split", split_seed))
     return Job("random-search", _coerced(recipe), data, seeds, teacher=teacher)
 
@@ -212,7 +204,7 @@ def train_job(
     """
     if pretraining and recipe.weights:
         raise InputError(f"weights: {recipe.weights}, and a pretraining is given too. Leave one of them out.")
-    _check_teacher(recipe, teacher)
+    check_teacher(recipe, teacher)
     seeds = (("train", train_seed),)
     return Job("train", _coerced(recipe), data, seeds, genotype, pretraining=pretraining, teacher=teacher)
 
@@ -241,5 +233,5 @@ def select_job(
             f"searches: {len(searches)} ids, {len(set(searches))} different. Give each search once."
         )
     seeds = (("split", split_seed), ("train", train_seed)) if recipe.rule == "retrain" else ()
-    _check_teacher(recipe, teacher)
+    check_teacher(recipe, teacher)
     return Job("select", _coerced(recipe), data, seeds, searches=tuple(searches), teacher=teacher)

@@ -6,7 +6,7 @@ Free of torch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from autoreid.values import Spelling, bounded
@@ -15,8 +15,8 @@ from autoreid.values import Spelling, bounded
 @dataclass(frozen=True, slots=True)
 class Temperature:
     """The temperature of a distillation over the epochs: constant at `start`, or linear from `start` down to
-    `end`, which it reaches at epoch `until`, counted from 0 (KDAS-ReID, Eq. 8). At 0 the labels take the
-    teacher's place.
+    `end`, which it reaches at epoch `until`, counted from 0, and so at the last epoch or before (KDAS-ReID,
+    Eq. 8). At 0 the labels take the teacher's place.
 
     `gradient` scales what flows back: as `relative` by T / start, so that it stays bounded as T falls, as
     `literal` by 1 (as printed), and as `squared` by T^2 (Hinton et al.).
@@ -47,17 +47,32 @@ class Temperature:
             return 1.0
         return temperature / self.start if self.gradient == "relative" else temperature**2
 
+    @property
+    def falls(self) -> bool:
+        """Whether it differs from epoch to epoch."""
+        return self.name == "linear" and self.end < self.start
+
+    def effective(self) -> Temperature:
+        """The same temperature, with the default in each field that has no effect: a constant one has no end,
+        and T / start is 1."""
+        if self.falls:
+            return self
+        gradient: Literal["relative", "squared"] = "squared" if self.gradient == "squared" else "relative"
+        return Temperature("constant", self.start, gradient=gradient)
+
     def problems(self, epochs: int) -> Iterator[tuple[str, str]]:
         """Mistakes that no single field shows, as (field, message), for a run of so many epochs."""
-        if self.name == "constant":
-            return
-        if self.end > self.start:
+        if self.name == "linear" and self.end > self.start:
             message = (
                 f"{self.end:g}, but the temperature falls from {self.start:g}. Use at most {self.start:g}."
             )
             yield "end", message
-        if self.until > epochs:
-            yield "until", f"{self.until}, but there are {epochs} epochs. Use at most {epochs}."
+        last = epochs - 1
+        if self.falls and not last:
+            yield "name", "linear, but a single epoch has one temperature. Use constant, or 2 epochs or more."
+        elif self.falls and self.until > last:
+            counted = f"the last of {epochs} epochs, counted from 0, is {last}"
+            yield "until", f"{self.until}, but {counted}. Use at most {last}."
 
 
 FALLING = Temperature()
@@ -88,6 +103,10 @@ class Objective:
         if self.distillation:
             for field, message in self.temperature.problems(epochs):
                 yield f".temperature.{field}", message
+
+    def effective(self) -> Objective:
+        """The same objective, with the default in each field of the temperature that has no effect."""
+        return replace(self, temperature=self.temperature.effective() if self.distillation else FALLING)
 
     @classmethod
     def retrieval(cls, share: float = 0.5) -> Objective:

@@ -53,7 +53,7 @@ CDNET_TRAIN = TrainRecipe(
 
 def shortened(recipe: TrainRecipe) -> TrainRecipe:
     """The training in a tenth of its epochs, its milestones and its temperature brought forward alike; at
-    least one epoch.
+    least one epoch, in which no temperature can fall.
 
     >>> short = shortened(CDNET_TRAIN)
     >>> short.epochs, short.optimizer.schedule.milestones
@@ -62,11 +62,13 @@ def shortened(recipe: TrainRecipe) -> TrainRecipe:
     schedule = recipe.optimizer.schedule
     milestones = tuple(dict.fromkeys(max(epoch // 10, 1) for epoch in schedule.milestones))
     optimizer = replace(recipe.optimizer, schedule=replace(schedule, milestones=milestones))
-    objective = recipe.objective
+    epochs, objective = max(recipe.epochs // 10, 1), recipe.objective
     if objective.distillation:
-        until = max(objective.temperature.until // 10, 1)
-        objective = replace(objective, temperature=replace(objective.temperature, until=until))
-    return replace(recipe, epochs=max(recipe.epochs // 10, 1), optimizer=optimizer, objective=objective)
+        temperature = objective.temperature
+        until = max(min(temperature.until // 10, epochs - 1), 1)
+        name = temperature.name if epochs > 1 else "constant"
+        objective = replace(objective, temperature=replace(temperature, name=name, until=until))
+    return replace(recipe, epochs=epochs, optimizer=optimizer, objective=objective)
 
 
 # Auto-ReID, section 4.1 and Algorithm 1: search with the retrieval loss for weights and alphas.

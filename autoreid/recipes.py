@@ -235,16 +235,6 @@ class Execution:
     workers: int = bounded(0, 0, 512)
 
 
-def distils(recipe: object) -> bool:
-    """Whether a recipe, or the short trainings in it, needs a teacher."""
-    if isinstance(recipe, SelectRecipe) and recipe.rule == "supernet":
-        return False
-    if isinstance(recipe, (SelectRecipe, RandomSearchRecipe)):
-        return distils(recipe.train)
-    objectives = (getattr(recipe, name, None) for name in ("objective", "alpha_objective"))
-    return any(found.distillation > 0 for found in objectives if isinstance(found, Objective))
-
-
 AnyRecipe = SearchRecipe | SelectRecipe | RandomSearchRecipe | TrainRecipe
 
 
@@ -266,8 +256,15 @@ def recipe_problems(recipe: object) -> Iterator[tuple[str, str]]:
         return
     if recipe.relaxation == "softmax" and recipe.k not in (SearchRecipe().k, "all"):
         yield "k", f"{recipe.k} branches, but softmax weighs all of them. Leave k out, or use top-k."
+    alphas = recipe.alpha_objective
+    if recipe.early_stopping == "eigenvalue" and alphas.distillation and alphas.temperature.falls:
+        yield (
+            "early_stopping",
+            "eigenvalue, but the loss of the alphas changes as its temperature falls, and so do eigenvalues. "
+            "Use never, or alpha_objective.temperature.name: constant.",
+        )
     for name in ("cross_entropy", "distillation"):
-        if recipe.split.name == "by-identity" and getattr(recipe.alpha_objective, name):
+        if recipe.split.name == "by-identity" and getattr(alphas, name):
             yield (
                 f"alpha_objective.{name}",
                 "the classifier never sees the identities that 'split.name: by-identity' holds out. Use 0.",

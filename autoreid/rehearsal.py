@@ -18,6 +18,7 @@ import torch
 
 from autoreid.building import builder
 from autoreid.data.source import ClassSource, DataSource
+from autoreid.distilling import at_first_temperature
 from autoreid.epochs import Position
 from autoreid.errors import InterruptionError
 from autoreid.folders import read_json
@@ -36,17 +37,18 @@ LEAST_IDENTITIES = 64
 
 
 def in_small(job: Job, few: int = 1) -> Job:
-    """The job with `few` epochs; a random search with two samples of one epoch, and steps enough to be
-    interrupted."""
+    """The job with `few` epochs, at its first temperature; a random search with two samples of one epoch, and
+    steps enough to be interrupted."""
     if isinstance(job.recipe, RandomSearchRecipe):
         epochs = -(-STEPS * job.recipe.train.batch.size // job.recipe.budget.batch.size)
-        small = {"samples": 2, "train.epochs": 1, "budget.epochs": epochs}
-        return dataclasses.replace(job, recipe=override(job.recipe, small))
-    if not isinstance(job.recipe, SelectRecipe):
-        return dataclasses.replace(job, recipe=override(job.recipe, {"epochs": few}))
-    if job.recipe.rule == "supernet":
+        small: dict[str, int] = {"samples": 2, "train.epochs": 1, "budget.epochs": epochs}
+    elif not isinstance(job.recipe, SelectRecipe):
+        small = {"epochs": few}
+    elif job.recipe.rule == "supernet":
         return job
-    return dataclasses.replace(job, recipe=override(job.recipe, {"train.epochs": 1}))
+    else:
+        small = {"train.epochs": 1}
+    return dataclasses.replace(job, recipe=override(at_first_temperature(job.recipe), small))
 
 
 def enough(job: Job, storage: Storage) -> int:

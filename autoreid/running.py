@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreid.attempts import INTERRUPTED, STARTED, Attempt, Outcome, now
-from autoreid.building import JobData, builder
+from autoreid.building import JobData, builder, remark
 from autoreid.cli import say
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import (
@@ -93,6 +93,8 @@ def run_attempt(
         try:
             with memory_explained(recipe, execution):
                 run, saved = resume(build, attempt, earlier)
+                if said := remark(run):
+                    attempt.log(said)
                 attempt.flush_log()
                 result, files = yield from drive(run, Saver(run, attempt, execution, saved), keeper, stop)
         except (InterruptionError, GeneratorExit, KeyboardInterrupt) as error:

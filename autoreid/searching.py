@@ -23,7 +23,7 @@ from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_
 from autoreid.recipes import Augmentation, Execution, Neck, SearchRecipe
 from autoreid.sizes import check_search
 from autoreid.snapshots import to_bytes
-from autoreid.teaching import find_teacher, guidance, of_distillation
+from autoreid.teaching import find_teacher, guidance, look_ahead, of_distillation
 from autoreid.weights import WeightFile
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
@@ -51,14 +51,7 @@ class SearchRun:
         self.device = set_up(execution, recipe.precision)
         self._build_batches(split_seed, search_seed)
         self._build_model(search_seed)
-        self.teacher = find_teacher(
-            teacher,
-            (recipe.objective, recipe.alpha_objective),
-            data,
-            device=self.device,
-            precision=recipe.precision,
-            batch=execution.evaluation_batch,
-        )
+        self.teacher = find_teacher(teacher, recipe, data, self.device)
         self.genotype: Genotype | None = None
         self.last_row: dict[str, Any] = {}
         # Eigenvalues and genotypes of the last epochs, as long as early stopping looks back.
@@ -131,6 +124,8 @@ class SearchRun:
         alpha_rate = learning_rate(recipe.alpha_optimizer, at.epoch, at.epochs)
         set_learning_rate(self.optimizer, rate)
         set_learning_rate(self.alpha_optimizer, alpha_rate)
+        look_ahead(recipe.objective, self.teacher, at.epoch, self.train, at.pulse)
+        look_ahead(recipe.alpha_objective, self.teacher, at.epoch, self.held_out, at.pulse)
         self.model.train()
         means = at.finish_epoch(self._step, self._sound)
         # Before the next epoch begins: an interruption while measuring continues here.
@@ -282,7 +277,7 @@ class SearchRun:
             "milliseconds_per_image": 1000 * seconds / trained,
         }
         if self.teacher is not None:
-            result["teacher"] = self.teacher.facts
+            result["teacher"] = self.teacher.facts(held_out=True)
         supernet = {"model": self.model.state_dict(), "alphas": self.state()["alphas"]}
         return result, {"genotype.json": genotype.to_json().encode(), "supernet.pt": to_bytes(supernet)}
 

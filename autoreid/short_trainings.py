@@ -49,6 +49,8 @@ class ShortTrainings:
         self.run: TrainRun | None = self._next()
         assert self.run is not None
         self.device = self.run.device
+        guide = self.run.teacher
+        self.taught = {} if guide is None else {"teacher": guide.facts(held_out=True)}
         self.position = Position(len(genotypes) * recipe.epochs, self.run.position.steps)
 
     def _next(self) -> TrainRun | None:
@@ -112,4 +114,5 @@ class ShortTrainings:
 
     def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The result, and the chosen genotype as a file."""
-        return self.conclude(self.scores, self.position.seconds)
+        result, files = self.conclude(self.scores, self.position.seconds)
+        return result | self.taught, files

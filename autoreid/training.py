@@ -22,7 +22,7 @@ from autoreid.model_files import pack_model
 from autoreid.models.assembly import ReIDModel, build_network, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
 from autoreid.recipes import Execution, TrainRecipe
-from autoreid.teaching import find_teacher, guidance, of_distillation
+from autoreid.teaching import find_teacher, guidance, look_ahead, of_distillation
 from autoreid.weights import WeightFile, backbone_weights, load_weights
 from search_spaces.genotype import Genotype
 
@@ -73,14 +73,7 @@ class TrainRun:
             raise InputError(f"weights: {recipe.weights} is asked for, but no file is given. Give its file.")
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
-        self.teacher = find_teacher(
-            teacher,
-            (recipe.objective,),
-            data,
-            device=self.device,
-            precision=recipe.precision,
-            batch=execution.evaluation_batch,
-        )
+        self.teacher = find_teacher(teacher, recipe, data, self.device)
         self.untrained: dict[str, Any] | None = None
 
     def _step(self, step: int) -> Tensor:
@@ -107,6 +100,7 @@ class TrainRun:
             self.untrained = self.evaluate()
         rate = learning_rate(self.recipe.optimizer, at.epoch, at.epochs)
         set_learning_rate(self.optimizer, rate)
+        look_ahead(self.recipe.objective, self.teacher, at.epoch, self.batches, at.pulse)
         self.model.train()
         means = at.finish_epoch(self._step, self._sound)
         seconds = at.next_epoch()
@@ -171,7 +165,7 @@ class TrainRun:
             "evaluation_seconds": time.perf_counter() - begin,
         }
         if self.teacher is not None:
-            result["teacher"] = self.teacher.facts
+            result["teacher"] = self.teacher.facts(held_out=False)
         order, name = self.data.identity_order, self.data.fingerprint
         return result, {"model.pt": pack_model(self.model, self.recipe, self.genotype, order, name)}
 

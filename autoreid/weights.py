@@ -168,8 +168,8 @@ def provide(folder: Folder, weights: str, genotype: Genotype, path: Path | None 
     folder.write(name, file.content)
 
 
-def provide_file(folder: Folder, digest: str, path: Path | None) -> None:
-    """Put a file, by "sha256:" and its digest, into a storage; it is at `path`.
+def provide_teacher(folder: Folder, digest: str, path: Path | None) -> None:
+    """Put a teacher's model file, by "sha256:" and its digest, into a storage; it is at `path`.
 
     InputError where it is not, or is another one by now.
     """
@@ -177,11 +177,11 @@ def provide_file(folder: Folder, digest: str, path: Path | None) -> None:
     if name in folder.sizes("weights/"):
         return
     if path is None:
-        raise InputError(f"{digest} is not in {folder}. Give the file itself.")
-    content = read_file(path).content
-    if DIGEST + sha256(content) != digest:
-        raise InputError(f"{path}: was changed since the campaign was read. Run it again.")
-    folder.write(name, content)
+        raise InputError(f"teacher: {digest} is not in {folder}. Give the file itself.")
+    found, file = given_teacher(path)
+    if file is None or found != digest:
+        raise InputError(f"teacher: {path}: was changed since the campaign was read. Run it again.")
+    folder.write(name, file.content)
 
 
 def stored(folder: Folder, weights: str, genotype: Genotype) -> WeightFile | None:

@@ -11,14 +11,15 @@ from statistics import fmean, stdev
 from typing import Any
 
 from autoreid.attempts import INTERRUPTED, Attempt
+from autoreid.distilling import distils
 from autoreid.errors import InputError
 from autoreid.folders import read_json
 from autoreid.jobs import Job
-from autoreid.recipes import distils
 from autoreid.storage import JobFolder, Storage
 from autoreid.values import canonical, digest
 from search_spaces.genotype import Genotype
 from tune_runs.costs import Estimate
+from tune_runs.words import counted
 
 # Fields of a recipe that say nothing of what a step costs; epochs are counted apart.
 FREE = frozenset(
@@ -249,5 +250,5 @@ class Records:
 
 def _of_records(pasts: Sequence[Past], epochs: int | None, words: str, *, here: bool) -> Estimate:
     others = {past.device for past in pasts if past.device and not here}
-    where = [f" on {name} with {threads} threads" for name, threads in sorted(others)]
+    where = [f" on {name} with {counted(threads, 'thread')}" for name, threads in sorted(others)]
     return estimated([past.seconds(epochs) for past in pasts], f"{words}{' and'.join(where)}", pasts)

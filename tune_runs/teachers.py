@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoreid.data.index import ImageIndex, identity_order
+from autoreid.distilling import distils
 from autoreid.errors import InputError, Problems
 from autoreid.folders import Folder
-from autoreid.recipes import distils
 from tune_runs.arms import Arm
 from tune_runs.weights import Files
 from tune_runs.yaml_places import SETTING, Document
@@ -91,22 +92,22 @@ def _teacher(
     return name
 
 
-def check_teachers(plan: Plan) -> None:
-    """InputError where a file's network was trained on other data than the plan's."""
-    from autoreid.weights import read_file, read_model  # deferred: loads torch
+def check_teachers(plan: Plan, index: ImageIndex) -> None:
+    """InputError where a file's network does not know the identities of the data, as in a run."""
+    names = {arm.teacher for arm in plan.campaign.arms if arm.teacher in plan.campaign.weights}
+    if not names:
+        return
+    from autoreid.teaching import columns_of  # deferred: loads torch
+    from autoreid.weights import given_teacher
 
     problems = Problems()
-    for name in dict.fromkeys(
-        arm.teacher for arm in plan.campaign.arms if arm.teacher in plan.campaign.weights
-    ):
-        file = read_file(plan.campaign.weights[str(name)])
-        of = read_model(file.content, file.place).get("data")
-        if of != plan.fingerprint:
-            problems.add(
-                f"teacher: {file.place}",
-                f"trained on other data ({str(of)[:12]}) than this campaign's ({plan.fingerprint[:12]}). "
-                "Train a teacher on these images, or name an arm that does.",
-            )
+    for name in sorted(map(str, names)):
+        try:
+            _, file = given_teacher(plan.campaign.weights[name])
+            assert file is not None
+            columns_of(file, plan.fingerprint, identity_order(index))
+        except InputError as error:
+            problems.extend(error.problems)
     problems.raise_if_any()
 
 
@@ -115,7 +116,7 @@ def provide_teachers(plan: Plan, folder: Folder) -> None:
     wanted = {job.teacher for job in plan.jobs.values() if job.teacher is not None and ":" in job.teacher}
     if not wanted:
         return
-    from autoreid.weights import provide_file  # deferred: loads torch
+    from autoreid.weights import provide_teacher  # deferred: loads torch
 
     for name in sorted(wanted):
-        provide_file(folder, name, plan.campaign.weights.get(name))
+        provide_teacher(folder, name, plan.campaign.weights.get(name))

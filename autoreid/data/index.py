@@ -59,6 +59,12 @@ class ImageIndex:
         return np.flatnonzero(self.splits == split)
 
 
+def identity_order(index: ImageIndex) -> list[int]:
+    """The training identities in the order of their classes: sorted."""
+    found: list[int] = np.unique(index.identities[index.rows("train")]).tolist()
+    return found
+
+
 def fingerprint(index: ImageIndex, cache: Path | None = None) -> str:
     """64 hexadecimal digits that stand for the indexed images: SHA-256 over their names and bytes, and over
     what the index says of each (identity, camera, split).

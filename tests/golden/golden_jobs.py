@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from autoreid.distilling import distils
 from autoreid.jobs import Job, pretrain_job, random_search_job, search_job, select_job, train_job
 from autoreid.pretrain_recipes import CDNET_PRETRAIN, PRETRAIN_RECIPES
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
-from autoreid.recipes import RandomSearchRecipe, distils
+from autoreid.recipes import RandomSearchRecipe
 from autoreid.values import override
 from autoreid.version import ENGINE_REVISION
 from search_spaces.published import PUBLISHED

@@ -16,12 +16,12 @@ from disturbed import wait_until
 from test_selection_launch import autoreid
 
 from analysis.tables import read
+from autoreid.distilling import distils
 from autoreid.errors import InputError
 from autoreid.feed import PreparedData
 from autoreid.model_files import pack_model
 from autoreid.models.assembly import build_network
 from autoreid.published import CDNET_TRAIN
-from autoreid.recipes import distils
 from autoreid.storage import Storage
 from search_spaces.published import PUBLISHED
 from tune_runs.campaign import Campaign, load_campaign, read_campaign
