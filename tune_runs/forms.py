@@ -84,8 +84,8 @@ def of_type(kind: Any, low: float | None = None, high: float | None = None) -> S
 def about(kind: type[Any], name: str = "") -> str:
     """What the docstring of a class says of a field, or, without a name, of the class: its first sentence.
 
-    >>> about(Macro, "layers")
-    '`layers` the cells of each of its blocks.'
+    >>> about(Macro, "drop_path")
+    '`drop_path` is the probability that a cell network in training drops a connection.'
     """
     text = " ".join((inspect.getdoc(kind) or "").partition(">>>")[0].split())
     sentences = SENTENCE.split(text)

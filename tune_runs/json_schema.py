@@ -107,7 +107,7 @@ def _keys(model: type[BaseModel], forms: Mapping[str, Schema], words: Mapping[st
     types = model.model_json_schema()["properties"]
     properties = {}
     for name in model.model_fields:
-        form = forms.get(name) or {key: types[name][key] for key in types[name].keys() - {"title"}}
+        form = forms.get(name) or {key: value for key, value in types[name].items() if key != "title"}
         # Draft 7 reads nothing beside a reference.
         form = {"allOf": [form]} if "$ref" in form else form
         properties[name] = {**form, "description": words[name]}

@@ -10,7 +10,7 @@ from autoreid.attempts import Attempt
 from autoreid.folders import sha256
 from autoreid.inputs import needs_of
 from autoreid.storage import JobFolder, Storage
-from tune_runs.states import State, state_of
+from tune_runs.states import State, done, state_of
 
 # An epoch's time is the mean of the last few: a job may have moved to another machine.
 RECENT_EPOCHS = 5
@@ -41,18 +41,18 @@ WAITING = Standing(State("waiting"))
 def standing_of(folder: JobFolder) -> Standing:
     """How one job stands by its own files alone."""
     attempts = folder.attempts()
-    state = state_of(folder, attempts)
     if not attempts:
-        return Standing(state)
-    outcomes = [attempt.outcome() for attempt in attempts]
-    known = [outcome.facts for outcome in outcomes if outcome is not None]
+        return WAITING
+    attempt, outcome = folder.finished(attempts) or (None, None)
+    state = done(outcome, len(attempts)) if outcome is not None else state_of(folder, attempts)
+    # In an object store, to read an outcome once more is a request.
+    outcomes = [outcome if found is attempt else found.outcome() for found in attempts]
+    known = [found.facts for found in outcomes if found is not None]
     failed = sum(_number(found.facts) for found in outcomes if found is not None and found.status == "failed")
-    open_seconds = sum(
-        attempt.interrupted_seconds()
-        for attempt, outcome in zip(attempts, outcomes, strict=True)
-        if outcome is None
+    ended = zip(attempts, outcomes, strict=True)
+    seconds = sum(map(_number, known)) + sum(
+        found.interrupted_seconds() for found, its in ended if its is None
     )
-    seconds = sum(map(_number, known)) + open_seconds
     pace, loss = seconds / state.epochs if state.status == "done" and state.epochs else None, None
     if state.status in ("running", "started"):
         pace, loss = _recent(attempts[-1])

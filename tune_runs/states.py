@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autoreid.attempts import Attempt
+from autoreid.attempts import Attempt, Outcome
 from autoreid.storage import JobFolder, Storage
 
 STATES = ("done", "running", "started", "waiting", "failed", "skipped")
@@ -35,7 +35,7 @@ def state_of(folder: JobFolder, attempts: Sequence[Attempt] | None = None) -> St
         return State("waiting")
     finished = folder.finished(attempts)
     if finished is not None:
-        return State("done", int(finished[1].facts.get("epochs", 0)), len(attempts))
+        return done(finished[1], len(attempts))
     holder = folder.holder(attempts)
     if holder is not None:
         return State("running", _recorded(attempts[-1]), len(attempts), where=str(holder))
@@ -46,6 +46,11 @@ def state_of(folder: JobFolder, attempts: Sequence[Attempt] | None = None) -> St
     if outcome is not None and outcome.status == "done":
         return State("failed", 0, len(attempts), "files that the outcome vouches for are missing or damaged")
     return State("started", _recorded(attempts[-1]), len(attempts))
+
+
+def done(outcome: Outcome, attempts: int) -> State:
+    """The state of a job whose outcome counts."""
+    return State("done", int(outcome.facts.get("epochs", 0)), attempts)
 
 
 def _recorded(attempt: Attempt) -> int:
