@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
 from autoreid.errors import InputError
 from tune_runs.beginning import add_verbs
+from tune_runs.upkeep import add_upkeep
 
 if TYPE_CHECKING:
     from autoreid.storage import Storage
@@ -30,6 +31,7 @@ examples:
   autoreid campaign retry DIR                               what failed or was cancelled is run again
   autoreid campaign cancel DIR 3f2a                         job 3f2a... is not to be run
   autoreid campaign why DIR 3f2a                            what entered the id of job 3f2a...
+  autoreid campaign tensorboard DIR                         every epoch so far, for TensorBoard
   autoreid campaign gc DIR --dry-run                        which old checkpoints could be removed
 """
 
@@ -39,6 +41,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     children = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     add_verbs(children)
+    add_upkeep(children)
     plan = children.add_parser("plan", help="what a campaign would run", description=_run_plan.__doc__)
     _add_file(plan)
     plan.add_argument("--storage", metavar="DIR", help="look there for what is done already")
@@ -92,18 +95,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     why.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     why.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
     why.set_defaults(verb_run=_run_why)
-    tidy = children.add_parser("gc", help="remove old checkpoints", description=_run_gc.__doc__)
-    tidy.add_argument("storage", metavar="DIR", help="storage of the campaigns")
-    tidy.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
-    tidy.add_argument(
-        "--keep-campaign",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a campaign that is to be continued; repeatable (default: all of the storage)",
-    )
-    tidy.set_defaults(verb_run=_run_gc)
-    for child in (plan, run, rehearse, status, logs, retry, cancel, why, tidy):
+    for child in (plan, run, rehearse, status, logs, retry, cancel, why):
         add_json_flag(child)
 
 
@@ -260,18 +252,6 @@ def _run_why(options: argparse.Namespace) -> int:
 
     plain = why_plain(_storage(options.storage), options.job)
     answer(plain, why_text(plain), options.json)
-    return DONE
-
-
-def _run_gc(options: argparse.Namespace) -> int:
-    """Remove checkpoints that no campaign of the storage needs, and what killed launches left.
-
-    Results, records, genotypes, models and logs stay, and jobs that run are left alone.
-    """
-    from tune_runs.housekeeping import tidy, tidy_text
-
-    plain = tidy(_storage(options.storage), dry_run=options.dry_run, keep=options.keep_campaign)
-    answer(plain, tidy_text(plain), options.json)
     return DONE
 
 
