@@ -41,7 +41,6 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     children = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     add_verbs(children)
-    add_upkeep(children)
     plan = children.add_parser("plan", help="what a campaign would run", description=_run_plan.__doc__)
     _add_file(plan)
     plan.add_argument("--storage", metavar="DIR", help="look there for what is done already")
@@ -95,6 +94,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     why.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     why.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
     why.set_defaults(verb_run=_run_why)
+    add_upkeep(children)
     for child in (plan, run, rehearse, status, logs, retry, cancel, why):
         add_json_flag(child)
 
