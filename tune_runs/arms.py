@@ -80,13 +80,15 @@ def _arms_of(
     used: set[str],
     problems: Problems,
 ) -> Iterator[Arm]:
-    """The arms that one entry of the file stands for: one for each point of the axes that it has."""
+    """The arms that one entry of the file stands for: one for each point of the axes that it has, and one
+    alone where it is a teacher."""
     path = ("arms", name)
     kinds = kinds_of(document, name, problems)
     _note_class_data(document, (*path, "pretrain"), problems)
     network = document.at((*path, "genotype"))
     genotype = read_genotype(document, (*path, "genotype"), folder, problems) if network is not None else None
-    mine = [axis for axis in axes if set(axis.kinds) <= set(kinds)]
+    crossed = [] if name in _guides(document) else axes
+    mine = [axis for axis in crossed if set(axis.kinds) <= set(kinds)]
     used.update(axis.label for axis in mine)
     _note_fixed(document, path, mine, problems)
     noted = len(problems.found)
@@ -100,6 +102,13 @@ def _arms_of(
             continue
         seen.append(recipes)
         yield arm
+
+
+def _guides(document: Document) -> set[str]:
+    """What the file names as teachers: arms, which no axis splits, and files."""
+    arms = document.at(("arms",))
+    paths = [("teacher",), *(("arms", str(name), "teacher") for name in arms)]
+    return {str(document.at(path)) for path in paths}
 
 
 def arm_at(

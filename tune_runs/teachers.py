@@ -64,9 +64,7 @@ def _teacher(
     named = [arm for arm in arms if given in (arm.entry, arm.name)]
     if named:
         teacher = named[0]
-        if len(named) > 1:
-            problems.add(place, f"{given!r} is {len(named)} arms, by the grid. Name one: {named[0].name!r}.")
-        elif teacher.genotype is None or teacher.train is None:
+        if teacher.genotype is None or teacher.train is None:
             problems.add(place, f"{given!r} trains no genotype that is given. Name an arm that does.")
         elif learns(teacher):
             problems.add(place, f"{given!r} learns from a teacher itself. Name an arm that does not.")
