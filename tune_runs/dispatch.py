@@ -87,8 +87,8 @@ class Dispatch:
     """Hands out jobs, at most `slots` at a time, and takes what became of them.
 
     A job that ended is settled by its files, not by what Tune saw. One that can be tried again waits a while
-    first. `supply` gives more jobs when none is left; `stopping` says whether the launch is to end; `clock`
-    gives seconds.
+    first. `supply` gives more jobs when none is left, of which `reused` were done before; `stopping` says whether
+    the launch is to end; `clock` gives seconds.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class Dispatch:
         self.supply: Supply = NoMore() if supply is None else supply
         self.stopping, self.clock = stopping, clock
         self.elsewhere: set[str] = set()
+        self.reused = 0
         self._cancelled: frozenset[str] = frozenset()
         self._waits: set[str] = set()
         self._attempts: dict[str, int] = {}
@@ -141,6 +142,12 @@ class Dispatch:
         except UNREADABLE as error:
             self._close(error)
             return False
+        for job in new:
+            with contextlib.suppress(*UNREADABLE):  # else it is found out when its turn comes
+                if self.site.state(job).status == "done":
+                    self.releases.done.add(job)
+                    self.reused += 1
+                    self.progress.done_before()
         self.releases.add(new)
         return bool(new)
 

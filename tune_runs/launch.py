@@ -28,6 +28,7 @@ from tune_runs.resources import Allotment, allot, this_machine
 from tune_runs.signals import Stop, end_by_force, interruptible, time_limit
 from tune_runs.site import StorageSite
 from tune_runs.states import State, states_of
+from tune_runs.sweeping import Sweeping, continued
 from tune_runs.teachers import provide_teachers
 from tune_runs.weights import provide_weights
 
@@ -107,6 +108,7 @@ def launch(
         from autoreid.running import run_job  # deferred: loads torch
 
         allotment, plan, index = check_launch(campaign, write)
+        plan = continued(plan, storage)
         provide_weights(plan, storage.folder)
         provide_teachers(plan, storage.folder)
         if max_device_hours is not None:
@@ -170,17 +172,19 @@ def run_plan(
     provide_teachers(plan, storage.folder)
     stop = Stop(functools.partial(end_by_force, set(descendants())))
     dispatch = _dispatch(plan, storage, states, allotment.slots, stop, write)
+    if not dispatch.releases.unfinished:
+        dispatch.grow()
     left = len(dispatch.releases.unfinished)
     if left:
         from tune_runs.tuning import tune_jobs  # deferred: loads Ray
 
-        write(f"{campaign.name}: {left} of {len(states)} jobs to run; {allotment}")
+        write(f"{campaign.name}: {left} of {len(dispatch.releases.needs)} jobs to run; {allotment}")
         cache = default_cache().absolute()
         context = Context(storage, plan.sources, allotment.execution, engine, cache, imported_packages())
         running = dispatch.releases.running
         with spending_limit(max_device_hours, allotment, lambda: len(running), write):
             tune_jobs(dispatch, context, allotment, stop, reuse_processes=campaign.placement.reuse_processes)
-    reused = sum(state.status == "done" for state in states.values())
+    reused = sum(state.status == "done" for state in states.values()) + dispatch.reused
     return _summary(campaign.name, dispatch, reused, time.monotonic() - begin)
 
 
@@ -195,12 +199,19 @@ def _dispatch(
     """The dispatch of a plan, by what is known of its jobs before anything is run."""
     needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
     done = {job_id for job_id, state in states.items() if state.status == "done"}
+    site, progress = StorageSite(storage, plan), Progress(plan, done=len(done), write=write)
+
+    def grown(plan: Plan) -> None:
+        site.plan = plan
+        progress.follow(plan)
+
     dispatch = Dispatch(
         Releases(needs, done),
-        StorageSite(storage, plan),
-        Progress(plan, done=len(done), write=write),
+        site,
+        progress,
         slots=slots,
         retries=plan.campaign.placement.retries,
+        supply=Sweeping(plan, storage, grown, write) if plan.campaign.sweep else None,
         stopping=lambda: stop.asked > 0,
     )
     dispatch.take(states, storage.cancelled(plan.campaign.name))

@@ -57,6 +57,10 @@ class Progress:
         self.ended += 1
         self._say(job, f"done in {self.clock() - self._began[job]:.0f} s")
 
+    def done_before(self) -> None:
+        """A job that a sweep has added was done already."""
+        self.ended += 1
+
     def done_elsewhere(self, job: str) -> None:
         self.ended += 1
         self._say(job, "done by another launch")

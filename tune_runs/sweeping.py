@@ -5,7 +5,6 @@ All that it knows is in the manifest and in the results of jobs: one that is kil
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -127,10 +126,7 @@ def settled(
     if point.state == "done" or not point.is_planned:
         return point
     if all(job in done for job in point.jobs):
-        scores = scores_of(campaign, point, storage)
-        if all(map(math.isfinite, scores)):
-            return replace(point, state="done", scores=scores, reason="")
-        return replace(point, state="failed", reason=f"a figure that is no number: {list(scores)}")
+        return replace(point, state="done", scores=scores_of(campaign, point, storage), reason="")
     lost = [job for job in point.jobs if job in ended]
     if lost and point.state == "open":
         return replace(point, state="failed", reason=f"job {lost[0]}: {ended[lost[0]]}")

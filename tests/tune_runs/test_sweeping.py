@@ -1,0 +1,215 @@
+"""A sweep asks, learns, gives up, ends, is killed and extended, without networks and without Ray."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sweeps import SWEEP, Bench, by_rate, sweeping
+
+from autoreid.recipes import SearchRecipe
+from autoreid.storage import Storage
+from tune_runs.points import best_of, of_study
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path)
+
+
+def points_of(storage, state=None):
+    points = storage.read_manifest("small")["points"]
+    return [point for point in points if state in (None, point["state"])]
+
+
+def test_every_point_is_searched_twice_and_judged_and_the_best_is_trained(storage):
+    bench = Bench(storage)
+    bench.launch(sweeping())
+    points = points_of(storage)
+    assert [point["state"] for point in points] == ["done"] * 6
+    kinds = [[bench.plan.jobs[job].kind for job in point["jobs"]] for point in points]
+    assert kinds == [["search", "search", "select"]] * 6
+    for point in points:
+        recipe = bench.plan.jobs[point["jobs"][0]].recipe
+        assert (recipe.k, recipe.optimizer.learning_rate) == tuple(point["values"].values())
+        assert point["scores"] == [pytest.approx(by_rate(recipe))]
+    best = max(points, key=lambda point: point["scores"][0])
+    trained = [entry for entry in bench.plan.entries if entry.kind == "train" and entry.arm == "a"]
+    assert [bench.plan.jobs[entry.job].genotype for entry in trained] == best["jobs"][:2]
+    assert len([entry for entry in bench.plan.entries if entry.arm == "b"]) == 2
+    assert set(bench.ran) == set(bench.plan.jobs)
+
+
+def test_ordinary_arms_come_first(storage):
+    bench = Bench(storage)
+    bench.launch(sweeping(), stops_after=2)
+    assert [bench.plan.jobs[job].kind for job in bench.ran] == ["train", "train"]
+
+
+def test_a_launch_that_was_killed_goes_on_as_if_it_had_not_been(storage, tmp_path):
+    whole = Bench(Storage(tmp_path / "whole"))
+    whole.launch(sweeping())
+    cut = Bench(storage)
+    for _ in range(30):
+        cut.launch(sweeping(), stops_after=1)
+    assert points_of(storage) == points_of(whole.storage)
+    assert sorted(cut.ran) == sorted(whole.ran)
+    cut.launch(sweeping())
+    assert len(cut.ran) == len(whole.ran)  # nothing was run again
+
+
+def test_a_sweep_is_extended_and_keeps_what_it_knows(storage):
+    bench = Bench(storage)
+    bench.launch(sweeping())
+    before, ran = points_of(storage), len(bench.ran)
+    bench.launch(sweeping("sweep.points=9"))
+    after = points_of(storage)
+    assert after[:6] == before and len(after) == 9
+    new = bench.ran[ran:]
+    assert not set(new) & {job for point in before for job in point["jobs"]}
+
+
+def test_points_of_another_recipe_are_not_used(storage):
+    bench = Bench(storage)
+    bench.launch(sweeping())
+    ran = len(bench.ran)
+    bench.launch(sweeping("search.epochs=7"))
+    assert len(points_of(storage)) == 6
+    assert not set(bench.ran[ran:]) & set(bench.ran[:ran])
+
+
+def test_points_out_of_a_narrowed_domain_are_left_out(storage):
+    bench = Bench(storage)
+    bench.launch(sweeping())
+    kept = [point["values"] for point in points_of(storage) if point["values"]["k"] in (1, 2)]
+    bench.launch(sweeping("sweep.over.k=[1, 2]"))
+    points = points_of(storage)
+    assert len(points) == 6 and all(point["values"]["k"] in (1, 2) for point in points)
+    assert [point["values"] for point in points[: len(kept)]] == kept
+    assert [point["number"] for point in points] == list(range(6))
+
+
+def test_points_that_are_known_are_not_run_again_and_after_ten_in_a_row_there_are_no_more(storage):
+    text = SWEEP.replace("    search.optimizer.learning_rate: {low: 0.001, high: 0.1, log: true}\n", "")
+    bench = Bench(storage)
+    bench.launch(sweeping("sweep.points=50", text=text))
+    points = points_of(storage)
+    assert sorted(point["values"]["k"] for point in points_of(storage, "done")) == [1, 2, 3, 4]
+    assert [point["state"] for point in points[-10:]] == ["known"] * 10
+    scores = {point["values"]["k"]: point["scores"] for point in points_of(storage, "done")}
+    assert all(point["scores"] == scores[point["values"]["k"]] for point in points)
+    assert len(bench.ran) == len(set(bench.ran))
+
+
+def test_a_point_whose_search_fails_is_failed_and_the_study_goes_on(storage):
+    bench = Bench(storage, failing=lambda job: isinstance(job.recipe, SearchRecipe) and job.recipe.k == 2)
+    bench.launch(sweeping("sweep.points=12"))
+    failed = points_of(storage, "failed")
+    assert failed and all(point["values"]["k"] == 2 and "no" in point["reason"] for point in failed)
+    assert len(points_of(storage, "done")) + len(failed) == 12
+    assert len({point["number"] for point in points_of(storage)}) == len(points_of(storage))
+
+
+def test_what_is_all_failed_trains_nothing_and_ends(storage):
+    bench = Bench(storage, failing=lambda job: isinstance(job.recipe, SearchRecipe))
+    bench.launch(sweeping())
+    assert [point["state"] for point in points_of(storage)] == ["failed"] * 6
+    assert not [entry for entry in bench.plan.entries if entry.kind == "train" and entry.arm == "a"]
+
+
+def test_hopeless_points_are_given_up_in_their_first_repeat(storage):
+    bench = Bench(storage)
+    settings = ("sweep.points=16", "sweep.pruning=true", "sweep.pruning_epoch=2", "sweep.pruning_points=3")
+    bench.launch(sweeping(*settings))
+    pruned, done = points_of(storage, "pruned"), points_of(storage, "done")
+    assert pruned and len(pruned) + len(done) == 16
+    assert all("pruned at epoch 2" in point["reason"] for point in pruned)
+    for point in pruned:
+        assert not set(point["jobs"][1:]) & set(bench.ran)  # one search began, and no more
+        assert set(point["jobs"]) <= storage.cancelled("small")
+        assert max(map(int, point["curve"])) <= 6
+    worst_done = sorted(point["scores"][0] for point in done)[len(done) // 2]
+    assert max(list(point["curve"].values())[-1] for point in pruned) <= max(worst_done, 0.53)
+    again = Bench(storage)
+    again.launch(sweeping(*settings))
+    assert again.ran == []
+
+
+def test_several_aims_give_a_front_that_is_trained_whole(storage):
+    bench = Bench(storage)
+    bench.launch(sweeping("sweep.aims=[mAP, multiply_adds]", "sweep.points=8"))
+    (study,) = bench.plan.campaign.sweep.studies
+    assert study.sampler == "nsga2"
+    points = of_study(study, bench.plan.points)
+    front = best_of(study, points)
+    for point in (point for point in points if point.state == "done"):
+        better = [
+            other
+            for other in points
+            if other.state == "done"
+            and other.scores[0] >= point.scores[0]
+            and other.scores[1] <= point.scores[1]
+            and other.scores != point.scores
+        ]
+        assert (point not in front) == bool(better)
+    trained = {entry.arm for entry in bench.plan.entries if entry.kind == "train"} - {"b"}
+    names = {point["number"]: point["name"] for point in points_of(storage)}
+    assert trained == {names[point.number] for point in front}
+
+
+def test_a_joint_study_chooses_the_arm_too_and_each_arm_has_its_own_domains(storage):
+    text = SWEEP.replace("arms:\n", "  joint: true\narms:\n").replace(
+        "  b: {genotype: cdnet-top2}\n",
+        "  b: {search: {space: cds-v1, relaxation: softmax}, sweep: [search.optimizer.learning_rate]}\n",
+    )
+    bench = Bench(storage, worth=lambda recipe: 0.5 + (recipe.relaxation == "top-k") * 0.1)
+    bench.launch(sweeping("sweep.points=20", text=text))
+    points = points_of(storage)
+    assert {point["arm"] for point in points} == {"a", "b"}
+    assert all(
+        set(point["values"]) == {"search.optimizer.learning_rate"} for point in points if point["arm"] == "b"
+    )
+    assert all(len(point["values"]) == 2 for point in points if point["arm"] == "a")
+    assert sum(point["arm"] == "a" for point in points) > 10  # the better arm is asked for more often
+    assert {entry.arm for entry in bench.plan.entries if entry.kind == "train"} == {"a"}
+
+
+def test_arms_that_are_not_joint_have_a_study_each(storage):
+    text = SWEEP.replace("  b: {genotype: cdnet-top2}\n", "  b: {search: {space: cs-v1}}\n")
+    bench = Bench(storage)
+    bench.launch(sweeping(text=text))
+    assert [(point["arm"], point["number"]) for point in points_of(storage)].count(("b", 5)) == 1
+    assert len(points_of(storage)) == 12
+    assert {entry.arm for entry in bench.plan.entries if entry.kind == "train"} == {"a", "b"}
+
+
+def test_a_condition_leaves_a_domain_out(storage):
+    text = SWEEP.replace(
+        "    k: [1, 2, 3, 4]\n",
+        "    search.relaxation: [top-k, softmax]\n"
+        "    k: {values: [1, 3], when: {search.relaxation: top-k}}\n",
+    )
+    bench = Bench(storage, worth=lambda recipe: 0.1)
+    bench.launch(sweeping("sweep.points=12", text=text))
+    points = points_of(storage)
+    assert {point["values"]["search.relaxation"] for point in points} == {"top-k", "softmax"}
+    assert all(
+        ("k" in point["values"]) == (point["values"]["search.relaxation"] == "top-k") for point in points
+    )
+
+
+def test_several_slots_ask_for_several_points(storage):
+    bench = Bench(storage)
+    bench.launch(sweeping(), slots=5)
+    assert [point["state"] for point in points_of(storage)] == ["done"] * 6
+
+
+def test_the_manifest_is_plain_json_with_every_point(storage):
+    Bench(storage).launch(sweeping())
+    manifest = storage.read_manifest("small")
+    assert json.loads(json.dumps(manifest["points"])) == manifest["points"]
+    assert {"study", "number", "arm", "name", "values", "jobs", "state", "scores"} <= manifest["points"][
+        0
+    ].keys()
+    assert {job for point in manifest["points"] for job in point["jobs"]} <= manifest["jobs"].keys()
