@@ -11,9 +11,10 @@ import torch
 from autoreid.errors import OutOfMemoryError, RunError
 from autoreid.recipes import Execution, RandomSearchRecipe, SelectRecipe
 
-# Where others hold more of a GPU than this, they are the reason, and another attempt may find them gone.
-OTHERS_SHARE = 0.1
 GIB = 2**30
+# Where others hold more of a GPU than this, they are the reason, and another attempt may find them gone. CUDA
+# itself holds less, for each process.
+OTHERS_SHARE, OTHERS_BYTES = 0.1, GIB
 # How torch says that the system gave it no memory; it has no kind of error for that.
 NO_HOST_MEMORY = "can't allocate memory"
 # Fields of recipes, beside the batch, that memory grows with.
@@ -45,7 +46,7 @@ def _of_gpu(recipe: object, execution: Execution) -> RunError:
     own = torch.cuda.memory_reserved(device)
     others = max(0, total - free - own)
     has = f"out of memory on the GPU ({torch.cuda.get_device_name(device)}, {total / GIB:.1f} GiB)"
-    if others > OTHERS_SHARE * total:
+    if others > max(OTHERS_SHARE * total, OTHERS_BYTES):
         return RunError(
             f"{has}: other processes hold {others / GIB:.1f} GiB of it, this one {own / GIB:.1f} GiB. Give "
             f"every job a whole GPU (execution.resources.gpus: 1), or wait. {remedies(recipe, execution)}"

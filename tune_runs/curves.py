@@ -15,7 +15,7 @@ from typing import Any
 
 from autoreid.attempts import STARTED, Attempt
 from autoreid.errors import InputError, Problems, RunError
-from autoreid.folders import LocalFolder
+from autoreid.folders import LocalFolder, sha256
 from autoreid.records import EPOCH_COLUMNS
 from autoreid.storage import JobFolder, Storage
 from tune_runs.event_files import Step, event_bytes
@@ -80,15 +80,15 @@ def _planned(storage: Storage, campaigns: Sequence[str]) -> list[tuple[str, dict
 def run_name(campaign: str, entry: Mapping[str, Any]) -> str:
     """The folder of a manifest's entry, which TensorBoard shows as the run's name.
 
-    >>> run_name("small", {"arm": "cnet, k=1", "kind": "search", "repeat": 0, "job": "3f2a"})
+    >>> run_name("small", {"arm": "cnet, k=1", "kind": "search", "repeat": 0})
     'small/cnet, k=1/search 1'
-    >>> run_name("small", {"arm": "a/b", "kind": "train", "repeat": 1, "job": "3f2a"})
-    'small/a_b 3f2a/train 2'
+    >>> run_name("small", {"arm": "a/b", "kind": "train", "repeat": 1})
+    'small/a_b c14cddc0/train 2'
     """
     arm = str(entry["arm"])
     plain = UNFIT.sub("_", arm).strip(". ") or "_"
     if plain != arm:  # two arms must not meet
-        plain += f" {str(entry['job'])[:8]}"
+        plain += f" {sha256(arm.encode())[:8]}"
     return f"{campaign}/{plain}/{entry['kind']} {int(entry['repeat']) + 1}"
 
 

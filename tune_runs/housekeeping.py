@@ -51,16 +51,11 @@ class Running:
     job: str
 
 
-def planned_jobs(storage: Storage, campaigns: Sequence[str] = ()) -> frozenset[str]:
-    """The jobs of the campaigns that are named, or of all in the storage.
-
-    InputError with every one that cannot be read: nothing is known then of what is needed.
-    """
+def planned_jobs(storage: Storage, campaigns: Iterable[str]) -> frozenset[str]:
+    """The jobs of campaigns. InputError with every one that cannot be read: nothing is known then of what is
+    needed."""
     problems, jobs = Problems(), set[str]()
-    names = list(dict.fromkeys(campaigns)) or storage.campaigns()
-    if not names:
-        raise InputError(f"{storage.folder}: no campaign in this folder. Give the --storage of a launch.")
-    for name in names:
+    for name in dict.fromkeys(campaigns):
         try:
             jobs |= storage.read_manifest(name)["jobs"].keys()
         except InputError as error:
@@ -70,14 +65,14 @@ def planned_jobs(storage: Storage, campaigns: Sequence[str] = ()) -> frozenset[s
 
 
 def leftovers(
-    storage: Storage, planned: Container[str], now: float | None = None
+    storage: Storage, files: Mapping[str, File], planned: Container[str]
 ) -> Iterator[Leftover | Running]:
-    """What nobody needs, where only `planned` jobs are to be continued; and the jobs that are left alone.
+    """What nobody needs among the files of a storage, where only `planned` jobs are to be continued; and the
+    jobs that are left alone.
 
     A job is looked at when it is its turn, so that one which began meanwhile is seen to run.
     """
-    files = storage.folder.files()
-    quiet_since = (time.time() if now is None else now) - QUIET_SECONDS
+    quiet_since = time.time() - QUIET_SECONDS
     for job in _candidates(files):
         yield from _of_job(storage, job, planned)
     yield from _rehearsals(files, quiet_since)
@@ -146,10 +141,14 @@ def tidy(storage: Storage, *, dry_run: bool = False, keep: Sequence[str] = ()) -
     `keep` names the campaigns that are to be continued; all of them, unless given. InputError, before
     anything is removed, where the folder is no storage or a manifest cannot be read.
     """
-    planned = planned_jobs(storage, keep)
+    if not storage.campaigns():
+        raise InputError(f"{storage.folder}: no campaign in this folder. Give the --storage of a launch.")
+    # In this order: a job is in a manifest before it has files.
+    files = storage.folder.files()
+    planned = planned_jobs(storage, keep or storage.campaigns())
     found: list[Leftover] = []
     running: list[str] = []
-    for item in leftovers(storage, planned):
+    for item in leftovers(storage, files, planned):
         if isinstance(item, Running):
             running.append(item.job)
             continue

@@ -9,8 +9,10 @@ import torch
 
 from autoreid.building import build_run
 from autoreid.data.source import DataSource
+from autoreid.errors import OutOfMemoryError
 from autoreid.feed import PreparedData
 from autoreid.jobs import search_job, train_job
+from autoreid.memory import free_memory, memory_explained
 from autoreid.models.assembly import build_supernet
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
 from autoreid.recipes import Execution
@@ -72,3 +74,18 @@ def test_a_genotype_scores_in_its_supernet_as_on_the_cpu(small_data: PreparedDat
         for device in ("cpu", "cuda")
     ]
     assert found[1] == pytest.approx(found[0], abs=0.01)
+
+
+def test_memory_that_does_not_suffice_is_told_and_is_given_back() -> None:
+    device = torch.device("cuda")
+    free_memory()
+    before = torch.cuda.memory_reserved(device)
+    held = torch.empty(64 << 20, dtype=torch.uint8, device=device)
+    assert torch.cuda.memory_reserved(device) > before
+    total = torch.cuda.get_device_properties(device).total_memory
+    recipe, words = override(CDNET_TRAIN, SIZE), r"out of memory on the GPU \(.*this process holds"
+    with pytest.raises(OutOfMemoryError, match=words), memory_explained(recipe, CUDA):
+        torch.empty(2 * total, dtype=torch.uint8, device=device)
+    del held
+    free_memory()
+    assert torch.cuda.memory_reserved(device) <= before

@@ -146,7 +146,7 @@ def test_a_shared_job_is_a_run_of_each_arm_and_campaign(storage, job):
     save_manifest(storage, make_plan(small("repeats=1", text=text), FINGERPRINT))
     attempt(storage, job, ROWS)
     assert write_curves(storage)["runs"] == 2
-    other = path_of(storage, f"other/a_b {job[:8]}/search 1")
+    other = path_of(storage, "other/a_b c14cddc0/search 1")
     assert other.read_bytes() == path_of(storage).read_bytes()
     assert write_curves(storage, campaigns=["other"])["runs"] == 1
 

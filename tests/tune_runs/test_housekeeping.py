@@ -148,6 +148,24 @@ def test_a_job_that_begins_while_others_are_tidied_up_is_left_alone(storage, mon
     assert len(late.folder.sizes("checkpoints/")) == 4
 
 
+def test_a_job_that_is_planned_while_files_are_listed_keeps_its_checkpoints(tmp_path, monkeypatch):
+    storage = Storage(tmp_path)
+    save_manifest(storage, make_plan(small("repeats=1"), FINGERPRINT))
+    late = jobs_of(OTHER)[0]
+    intact = LocalFolder.files
+
+    def files(folder, below=""):
+        if folder.root == tmp_path:
+            save_manifest(storage, make_plan(small("repeats=1", text=OTHER), FINGERPRINT))
+            attempt(storage, late)
+        return intact(folder, below)
+
+    monkeypatch.setattr(LocalFolder, "files", files)
+    assert tidy(storage)["files"] == []
+    monkeypatch.undo()
+    assert len(tidy(storage, keep=["small"])["files"]) == 4
+
+
 def test_rehearsals_and_writes_that_broke_off_go_once_nothing_changes_there(tmp_path):
     storage = Storage(tmp_path)
     save_manifest(storage, make_plan(small("repeats=1"), FINGERPRINT))
