@@ -76,18 +76,21 @@ def _planned(storage: Storage, job_id: str) -> Job:
 
 
 class Rehearsed:
-    """A run of few steps that takes the times of its parts: `start` seconds of building it, the steps, what
-    an epoch does beside its steps, what is done between two epochs, and the end with its evaluation.
+    """A run of few steps that takes the times of its parts: the steps, what an epoch does beside its steps,
+    what is done between two epochs, and the end with its evaluation.
 
-    The first step is counted with the start: what is done once, such as choosing kernels, is done there.
+    `starts` takes the seconds from `begin`, when it began to be built, to its first step, which is not
+    counted with the others. Of the runs of one process the first start counts: what a process does once, such
+    as choosing kernels, is done there.
     """
 
-    def __init__(self, run: Run, data: SampledData, start: float) -> None:
+    def __init__(self, run: Run, data: SampledData, begin: float, starts: list[float]) -> None:
         self.run, self.data = run, data
         self.position, self.device = run.position, run.device
         if isinstance(data.job.recipe, (SearchRecipe, TrainRecipe, PretrainRecipe)):
             self.position.steps = min(data.steps, self.position.steps)
-        self.start, self.first = start, 0.0
+        self.begin, self.built, self.starts = begin, time.perf_counter(), starts
+        self.first: float | None = None
         self.steps: list[float] = []
         self.rests: list[float] = []
         self.pauses: list[float] = []
@@ -103,14 +106,15 @@ class Rehearsed:
         begin = before = self._now()
         if self._left is not None:
             self.pauses.append(begin - self._left)
-        at, pulse, steps = self.position, self.position.pulse, []
+        at, pulse, stepping = self.position, self.position.pulse, 0.0
         seen = at.step
 
         def timed() -> None:
-            nonlocal before, seen
+            nonlocal before, seen, stepping
             now = self._now()
             if at.step > seen:  # else a batch of an evaluation
-                steps.append(now - before)
+                stepping += now - before
+                self._stepped(now, now - before)
             before, seen = now, at.step
             pulse()
 
@@ -118,11 +122,15 @@ class Rehearsed:
         row = self.run.advance()
         at.pulse = pulse
         self._left = self._now()
-        self.rests.append(self._left - begin - sum(steps))
-        if steps and not self.first:
-            self.first = steps.pop(0)
-        self.steps += steps
+        self.rests.append(self._left - begin - stepping)
         return row
+
+    def _stepped(self, now: float, seconds: float) -> None:
+        if self.first is None:
+            self.first = seconds
+            self.starts.append(now - self.begin)
+        else:
+            self.steps.append(seconds)
 
     def check(self) -> None:
         self.run.check()
@@ -139,8 +147,8 @@ class Rehearsed:
         begin = self._now()
         result, files = self.run.finish()
         took: dict[str, Any] = {
-            "start_seconds": self.start + self.first,
-            "steps_seconds": self.steps or [self.first],
+            "start_seconds": self.starts[0] if self.starts else self.built - self.begin,
+            "steps_seconds": self.steps or [self.first or 0.0],
             "rests_seconds": self.rests,
             "pauses_seconds": self.pauses or [0.0],
             "evaluation_seconds": self._now() - begin,
@@ -180,12 +188,13 @@ def rehearse_job(
     data = SampledData(job, source, cache, enough(job, storage), steps)
     small = builder(in_small(job, epochs), storage, data, execution)
     position: list[Position] = []
+    starts: list[float] = []
 
     def build() -> Run:
         begin = time.perf_counter()
         run = small()
         position[:] = [run.position]
-        return Rehearsed(run, data, time.perf_counter() - begin)
+        return Rehearsed(run, data, begin, starts)
 
     def half_way() -> bool:
         return stop() or (bool(position) and position[0].step >= STEPS_BEFORE)

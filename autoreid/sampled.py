@@ -103,8 +103,9 @@ def extent(job: Job, whole: PreparedData, part: PreparedData, few: int) -> dict[
         ranked, here = (
             sum(len(data.index.rows(split)) for split in ("query", "gallery")) for data in (whole, part)
         )
-        # The untrained network is evaluated as well.
-        return _extent(recipe.epochs, _steps(len(whole.train_rows), recipe), evaluations=2 * ranked / here)
+        # The untrained network is evaluated as well; once, on the sample, that is a part of the start.
+        steps = _steps(len(whole.train_rows), recipe)
+        return _extent(recipe.epochs, steps, evaluations=2 * ranked / here - 1)
     if isinstance(recipe, RandomSearchRecipe):
         steps = recipe.steps(weight_images(recipe, whole.labels, seeds["split"]))
         return _extent(job.epochs, steps, rests=ratio * recipe.samples)

@@ -190,4 +190,8 @@ def test_a_rehearsal_goes_through_all_of_it_in_small(
     assert [row["epoch"] for row in rows] == [1, 2]  # of two samples, after an interruption within the first
     found = result(job, storage)
     assert (len(found["scores"]), found["rehearsal"]["step_seconds"] > 0) == (2, True)
+    # Eight trainings of nine epochs, and as many evaluations, on all of the data: the sample holds it.
+    assert (found["rehearsal"]["epochs"], found["rehearsal"]["rests"]) == (72, 8)
+    trained = len(small_data.train_rows) - 2 * small_data.identities  # of each two are held out
+    assert found["rehearsal"]["steps"] == batch.steps(trained)
     assert len(storage.job(job.id).attempts()) == 2
