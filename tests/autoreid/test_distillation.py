@@ -10,11 +10,19 @@ import pytest
 import torch
 
 from autoreid import losses
+from autoreid.jobs import search_job, select_job
 from autoreid.losses import Guidance
 from autoreid.models.necks import Branch
 from autoreid.objectives import Objective, Temperature
-from autoreid.published import AUTO_REID_SEARCH, KDAS_SEARCH, KDAS_TEACHER, KDAS_TRAIN, shortened
-from autoreid.recipes import recipe_problems
+from autoreid.published import (
+    AUTO_REID_SEARCH,
+    KDAS_SEARCH,
+    KDAS_TEACHER,
+    KDAS_TRAIN,
+    SELECT_RECIPES,
+    shortened,
+)
+from autoreid.recipes import SearchRecipe, TrainRecipe, recipe_problems
 from autoreid.values import override
 
 IDENTITIES = torch.tensor([0, 0, 2, 2, 1, 1])
@@ -124,7 +132,13 @@ def test_every_branch_is_guided_and_the_weights_are_free() -> None:
     ("changes", "problem"),
     [
         ({"end": 3}, ("objective.temperature.end", "3, but the temperature falls from 2. Use at most 2.")),
-        ({"until": 241}, ("objective.temperature.until", "241, but there are 200 epochs. Use at most 200.")),
+        (
+            {"until": 200},
+            (
+                "objective.temperature.until",
+                "200, but the last of 200 epochs, counted from 0, is 199. Use at most 199.",
+            ),
+        ),
     ],
 )
 def test_mistakes_of_a_temperature(changes: dict[str, float], problem: tuple[str, str]) -> None:
@@ -158,3 +172,66 @@ def test_the_recipes_are_those_of_section_4() -> None:
     assert (KDAS_TEACHER.objective.cross_entropy, KDAS_TEACHER.objective.distillation) == (1, 0)
     short = shortened(KDAS_TRAIN)
     assert (short.epochs, short.objective.temperature.until) == (20, 19)
+
+
+def test_a_falling_temperature_reaches_its_end_within_the_epochs() -> None:
+    last = override(KDAS_TRAIN, {"epochs": 2, "objective.temperature.until": 1})
+    assert not list(recipe_problems(last))
+    assert [last.objective.temperature.at(epoch) for epoch in range(2)] == [2, 0]
+    one = override(last, {"epochs": 1})
+    message = "linear, but a single epoch has one temperature. Use constant, or 2 epochs or more."
+    assert list(recipe_problems(one)) == [("objective.temperature.name", message)]
+    flat = {"objective.temperature.end": 2, "objective.temperature.until": 500}
+    assert not list(recipe_problems(override(one, flat)))  # it does not fall
+
+
+@pytest.mark.parametrize(("epochs", "until"), [(200, 199), (30, 29), (29, 28), (20, 19), (19, 1), (2, 1)])
+def test_what_is_shortened_is_valid(epochs: int, until: int) -> None:
+    recipe = override(KDAS_TRAIN, {"epochs": epochs, "objective.temperature.until": until})
+    assert not list(recipe_problems(recipe))
+    short = shortened(recipe)
+    assert not list(recipe_problems(short))
+    assert short.objective.temperature.at(0) == 2
+    assert short.objective.temperature.at(short.epochs - 1) == (0 if short.epochs > 1 else 2)
+
+
+def test_early_stopping_compares_eigenvalues_of_one_loss() -> None:
+    recipe = override(KDAS_SEARCH, {"early_stopping": "eigenvalue"})
+    ((field, message),) = recipe_problems(recipe)
+    assert field == "early_stopping" and "the loss of the alphas changes as its temperature falls" in message
+    for change in ({"temperature.name": "constant"}, {"distillation": 0}):
+        other = override(recipe, {f"alpha_objective.{name}": value for name, value in change.items()})
+        assert not list(recipe_problems(other))
+
+
+def test_fields_of_a_temperature_that_have_no_effect_make_no_other_job() -> None:
+    def ids(recipe: TrainRecipe | SearchRecipe, **changes: object) -> str:
+        objective = override(recipe.objective, {name.replace("__", "."): v for name, v in changes.items()})
+        teacher = "t" * 32
+        if isinstance(recipe, SearchRecipe):
+            other = replace(recipe, objective=objective, alpha_objective=objective)
+            guide = teacher if objective.distillation else None
+            return search_job(other, "d" * 64, split_seed=0, search_seed=0, teacher=guide).id
+        short = override(SELECT_RECIPES["retrain"], {})
+        short = replace(short, train=replace(short.train, objective=objective))
+        return select_job(short, "d" * 64, ["a"], teacher=teacher if objective.distillation else None).id
+
+    for recipe in (KDAS_SEARCH, KDAS_TRAIN):
+        none = {"distillation": 0, "cross_entropy": 1}
+        temperature = {"temperature__start": 8, "temperature__end": 1, "temperature__until": 5}
+        assert ids(recipe, **none) == ids(recipe, **none, **temperature, temperature__gradient="squared")
+        constant = {"temperature__name": "constant"}
+        fixed = ids(recipe, **constant)
+        assert ids(recipe, **constant, temperature__end=1, temperature__until=7) == fixed
+        assert ids(recipe, **constant, temperature__gradient="literal") == fixed
+        assert ids(recipe, temperature__end=2, temperature__until=7) == fixed
+        others = {
+            fixed,
+            ids(recipe),
+            ids(recipe, **constant, temperature__gradient="squared"),
+            ids(recipe, **constant, temperature__start=4),
+            ids(recipe, temperature__gradient="literal"),
+            ids(recipe, temperature__end=1),
+            ids(recipe, temperature__until=5),
+        }
+        assert len(others) == 7

@@ -49,7 +49,7 @@ def wander(run: SearchRun, step: int) -> torch.Tensor:
     with torch.no_grad():
         for alpha in run.alphas.values():
             alpha += torch.randn(alpha.shape, generator=generator)
-    return torch.ones(7)
+    return torch.ones(8)
 
 
 @pytest.fixture

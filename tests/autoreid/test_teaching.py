@@ -12,17 +12,29 @@ from killed_runs import EXECUTION, SEARCH, TRAIN
 from states import equal, same_job
 from test_interruption import stop_at
 
+import autoreid.teaching
 from autoreid import losses
-from autoreid.building import build_run
+from autoreid.building import build_run, remark
 from autoreid.calls import search, train
 from autoreid.data.source import DataSource
+from autoreid.distilling import distils
 from autoreid.errors import InputError, InterruptionError
 from autoreid.feed import Batches, PreparedData, prepare
-from autoreid.jobs import Job, random_search_job, search_job, select_job, train_job
+from autoreid.jobs import RECIPES, Job, random_search_job, search_job, select_job, train_job
 from autoreid.objectives import IDENTITY_AND_TRIPLET, Objective, Temperature
-from autoreid.published import SELECT_RECIPES
+from autoreid.published import KDAS_SEARCH, KDAS_TRAIN, SELECT_RECIPES
 from autoreid.random_search import build_random_search
-from autoreid.recipes import Augmentation, Budget, RandomSearchRecipe, SearchRecipe, TrainRecipe
+from autoreid.recipes import (
+    AnyRecipe,
+    Augmentation,
+    Budget,
+    RandomSearchRecipe,
+    SearchRecipe,
+    SelectRecipe,
+    TrainRecipe,
+    recipe_problems,
+)
+from autoreid.rehearsal import in_small
 from autoreid.running import run_job
 from autoreid.searching import SearchRun
 from autoreid.snapshots import from_bytes, to_bytes
@@ -35,6 +47,7 @@ from search_spaces.published import PUBLISHED
 from search_spaces.registry import SPACES
 
 CPU = replace(EXECUTION, checkpoint_minutes=0)
+PLAIN = Augmentation(flip=0, pad=0, erasing=0)
 CNET = PUBLISHED["cnet-top1"]
 KDAS = Objective.distilled(Temperature(start=2, until=2))
 STUDENT: TrainRecipe = replace(TRAIN, objective=KDAS, epochs=4)
@@ -61,7 +74,7 @@ def file(taught: tuple[Storage, Job]) -> WeightFile:
 
 
 def teacher_of(file: WeightFile, data: PreparedData) -> Teacher:
-    return Teacher(file, data, device=torch.device("cpu"), precision="fp32", batch=5)
+    return Teacher(file, data, device=torch.device("cpu"), precision="fp32")
 
 
 def changed(file: WeightFile, **changes: object) -> WeightFile:
@@ -107,7 +120,8 @@ def test_the_temperature_falls_in_the_records_and_a_stop_within_changes_nothing(
         same_job(broken, whole, job)
         finished = whole.job(job.id).finished()
         assert finished is not None
-        assert finished[1].result["teacher"] == {"network": str(CNET), "saw_held_out_images": True}
+        held_out = {"saw_held_out_images": True} if job.kind == "search" else {}
+        assert finished[1].result["teacher"] == {"network": str(CNET), "height": 64, "width": 32} | held_out
     assert len(broken.job(taught[1].id).attempts()) == 1
 
 
@@ -169,8 +183,9 @@ def test_the_order_of_the_identities_is_the_files(file: WeightFile, small_data: 
 def test_images_that_stay_as_they_are_are_looked_at_once(
     file: WeightFile, small_data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Augmentation(flip=0, pad=0, erasing=0)
-    for augmentation, looks in ((plain, -(-len(small_data.train_rows) // 5)), (TRAIN.augmentation, 3)):
+    monkeypatch.setattr(autoreid.teaching, "AT_ONCE", 5)
+    for augmentation, looks in ((PLAIN, -(-len(small_data.train_rows) // 5)), (TRAIN.augmentation, 3)):
+        pulses = itertools.count()
         teacher = teacher_of(file, small_data)
         batches = Batches(
             small_data,
@@ -182,12 +197,70 @@ def test_images_that_stay_as_they_are_are_looked_at_once(
         )
         intact, count = teacher.logits, itertools.count()
         monkeypatch.setattr(teacher, "logits", lambda images, i=intact, c=count: (next(c), i(images))[1])
+        for _ in range(2):
+            teacher.look_ahead(batches, lambda p=pulses: next(p))
+        assert next(pulses) == (looks if augmentation == PLAIN else 0)
         for step in range(3):
             images, _ = batches.batch(step)
             torch.testing.assert_close(
                 teacher.of_batch(batches, step, images), intact(images), rtol=1e-4, atol=1e-5
             )
         assert next(count) == looks
+
+
+def test_how_a_machine_evaluates_changes_nothing_that_is_learned(
+    file: WeightFile, small_data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    intact = Teacher.logits
+    monkeypatch.setattr(
+        Teacher, "logits", lambda self, images: (sizes.append(len(images)), intact(self, images))[1]
+    )
+    recipe = replace(SEARCHED, augmentation=PLAIN)
+    found = []
+    for evaluation_batch, eigenvalue_epochs in ((3, 0), (128, 1)):
+        execution = replace(CPU, evaluation_batch=evaluation_batch, eigenvalue_epochs=eigenvalue_epochs)
+        run = SearchRun(recipe, small_data, split_seed=0, search_seed=0, execution=execution, teacher=file)
+        sizes.clear()
+        run.advance()
+        found.append((sizes[:], run.state()["model"]))
+    halves = [len(run.train.rows), len(run.held_out.rows)]
+    assert [seen for seen, _ in found] == [halves, [*halves, recipe.batch.size]]
+    assert equal(found[0][1], found[1][1])
+
+
+def test_a_stop_while_a_teacher_looks_ahead_is_between_two_steps(
+    file: WeightFile, small_data: PreparedData
+) -> None:
+    recipe = replace(SEARCHED, augmentation=PLAIN)
+    whole, broken, resumed = (
+        SearchRun(recipe, small_data, split_seed=0, search_seed=0, execution=CPU, teacher=file)
+        for _ in range(3)
+    )
+    whole.advance()
+    pulses = itertools.count()
+
+    def stop() -> None:
+        if next(pulses) == 1:  # before the second half is looked at
+            raise InterruptionError("stopped")
+
+    broken.position.pulse = stop
+    with pytest.raises(InterruptionError):
+        broken.advance()
+    assert broken.position.step == 0
+    resumed.load(from_bytes(to_bytes(broken.state()), "state"))
+    resumed.advance()
+    assert equal(whole.state()["model"], resumed.state()["model"])
+
+
+def test_images_of_another_size_are_told(
+    file: WeightFile, small_data: PreparedData, small_source: DataSource, cache: Path
+) -> None:
+    assert teacher_of(file, small_data).remark is None
+    taller = prepare(small_source, 96, 32, cache)
+    job = train_job(replace(STUDENT, height=96), small_data.fingerprint, CNET, train_seed=0, teacher="t" * 32)
+    said = remark(build_run(job, CNET, taller, CPU, teacher=file))
+    assert said is not None and "images of 64 x 32" in said and "of 96 x 32" in said
 
 
 @pytest.mark.parametrize(
@@ -219,7 +292,7 @@ def test_a_teacher_is_where_it_is_needed_and_nowhere_else(
         lambda teacher: train_job(STUDENT, data, CNET, train_seed=0, teacher=teacher),
         lambda teacher: select_job(short, data, ["a" * 32], teacher=teacher),
     ):
-        with pytest.raises(InputError, match="teacher: missing"):
+        with pytest.raises(InputError, match=r"objective.distillation: needs a teacher. Give its model"):
             make(None)
         job = make("sha256:" + "0" * 64)
         assert job.needs == job.searches and Job.from_plain(job.plain()) == job
@@ -254,18 +327,25 @@ def test_a_single_run_with_a_file(
     file: WeightFile, small_source: DataSource, tmp_path: Path, cache: Path
 ) -> None:
     (tmp_path / "model.pt").write_bytes(file.content)
-    small = replace(STUDENT, epochs=2)
+    taller = replace(STUDENT, epochs=3, height=96)
     done = train(
-        small, CNET, small_source, tmp_path / "out", teacher=tmp_path / "model.pt", execution=CPU, cache=cache
+        taller,
+        CNET,
+        small_source,
+        tmp_path / "out",
+        teacher=tmp_path / "model.pt",
+        execution=CPU,
+        cache=cache,
     )
-    assert [row["temperature"] for row in done.rows] == [2.0, 1.0]
+    assert [row["temperature"] for row in done.rows] == [2.0, 1.0, 0.0]
+    assert "learned from images of 64 x 32" in (tmp_path / "out" / "log.txt").read_text()
     assert done.result["teacher"]["network"] == str(CNET)
 
 
 def test_a_random_search_under_a_teacher(
     taught: tuple[Storage, Job], file: WeightFile, small_data: PreparedData
 ) -> None:
-    short = override(STUDENT, {"epochs": 1, "objective.temperature.until": 1, "batch.identities": 4})
+    short = override(STUDENT, {"epochs": 1, "objective.temperature.name": "constant", "batch.identities": 4})
     budget = Budget(epochs=4, batch=SEARCH.batch, split=SEARCH.split)
     recipe = RandomSearchRecipe("cs-v1", samples=2, fraction=0.25, budget=budget, train=short)
     job = random_search_job(recipe, small_data.fingerprint, split_seed=0, search_seed=0, teacher=taught[1].id)
@@ -274,6 +354,19 @@ def test_a_random_search_under_a_teacher(
     # The classifier of the short training lacks the identities that were left out.
     assert len(run.run.teacher.columns) == run.run.data.identities < small_data.identities
     assert run.advance()["distillation"] > 0
+    run.scores.append(run.scores[0])
+    result, _ = run.finish()
+    assert result["teacher"]["saw_held_out_images"]
+
+
+@pytest.mark.parametrize("recipe", [KDAS_SEARCH, KDAS_TRAIN, SELECT_RECIPES["retrain"], RandomSearchRecipe()])
+def test_a_rehearsal_of_few_epochs_is_under_the_first_temperature(recipe: AnyRecipe) -> None:
+    if isinstance(recipe, (SelectRecipe, RandomSearchRecipe)):
+        recipe = replace(recipe, train=replace(recipe.train, objective=KDAS))
+    kind = next(kind for kind, known in RECIPES.items() if known is type(recipe))
+    job = Job(kind, recipe, "d" * 64, (), searches=("a" * 32,), teacher="t" * 32)  # type: ignore[arg-type]
+    small = in_small(job).recipe
+    assert not list(recipe_problems(small)) and distils(small)
 
 
 def test_a_run_is_built_with_its_teacher(file: WeightFile, small_data: PreparedData) -> None:

@@ -22,7 +22,9 @@ REMEDY = (
 )
 
 TEACHER = f"sha256:{OTHER_DATA}"
-TEMPERATURE = {"name": "constant", "start": 4.0, "end": 0.5, "until": 5, "gradient": "squared"}
+# A constant temperature has neither an end nor an epoch at which it is reached.
+TEMPERATURE = {"name": "constant", "start": 4.0, "gradient": "squared"}
+FALLING = {"name": "linear", "start": 4.0, "end": 0.5, "until": 5, "gradient": "literal"}
 # Another value than the published one for every field that both kinds of recipe have.
 BOTH = {
     "height": 128,
@@ -113,6 +115,31 @@ def of(recipe: object) -> str | None:
     return FOUND_BY[0] if distils(recipe) else None
 
 
+def every_field_jobs() -> Iterator[tuple[str, Job]]:
+    """Jobs of every kind that distils, each field another than the published one: at a temperature that is
+    constant, and at one that falls."""
+    network = PUBLISHED["cdnet-top2"]
+    every_search = override(CDNET_SEARCH, ALL_OF_SEARCH)
+    every_train = override(CDNET_TRAIN, ALL_OF_TRAIN)
+    every_select = override(SELECT_RECIPES["retrain"], {"fraction": 0.3, "train": ALL_OF_TRAIN})
+    seeds = {"split_seed": 0, "search_seed": 0, "teacher": TEACHER}
+    yield "search, every field", search_job(every_search, DATA, **seeds)
+    yield "train, every field", train_job(every_train, DATA, network, train_seed=0, teacher=TEACHER)
+    yield "select, every field", select_job(every_select, DATA, FOUND_BY, teacher=TEACHER)
+    random_search = RandomSearchRecipe(train=TRAIN_RECIPES["auto-reid"])
+    every_random = override(random_search, ALL_OF_RANDOM_SEARCH)
+    yield "random-search, every field", random_search_job(every_random, DATA, **seeds)
+    falls = {"objective.temperature": FALLING}
+    short_falls = {f"train.{name}": value for name, value in falls.items()}
+    search_falls = {**falls, "alpha_objective.temperature": FALLING, "early_stopping": "never"}
+    falling_search, falling_train = override(every_search, search_falls), override(every_train, falls)
+    falling_select, falling_random = (override(it, short_falls) for it in (every_select, every_random))
+    yield "search, falling", search_job(falling_search, DATA, **seeds)
+    yield "train, falling", train_job(falling_train, DATA, network, train_seed=0, teacher=TEACHER)
+    yield "select, falling", select_job(falling_select, DATA, FOUND_BY, teacher=TEACHER)
+    yield "random-search, falling", random_search_job(falling_random, DATA, **seeds)
+
+
 def golden_jobs() -> Iterator[tuple[str, Job]]:
     """Names and jobs; a recipe that is published later joins by itself."""
     for name, recipe in SEARCH_RECIPES.items():
@@ -122,17 +149,9 @@ def golden_jobs() -> Iterator[tuple[str, Job]]:
         yield f"train {name}", train_job(recipe, DATA, network, train_seed=0, teacher=guide)
     for name, recipe in SELECT_RECIPES.items():
         yield f"select {name}", select_job(recipe, DATA, FOUND_BY, split_seed=5, train_seed=6)
-    every_search = override(CDNET_SEARCH, ALL_OF_SEARCH)
-    every_train = override(CDNET_TRAIN, ALL_OF_TRAIN)
-    every_select = override(SELECT_RECIPES["retrain"], {"fraction": 0.3, "train": ALL_OF_TRAIN})
-    seeds = {"split_seed": 0, "search_seed": 0, "teacher": TEACHER}
-    yield "search, every field", search_job(every_search, DATA, **seeds)
-    yield "train, every field", train_job(every_train, DATA, network, train_seed=0, teacher=TEACHER)
-    yield "select, every field", select_job(every_select, DATA, FOUND_BY, teacher=TEACHER)
     random_search = RandomSearchRecipe(train=TRAIN_RECIPES["auto-reid"])
     yield "random-search", random_search_job(random_search, DATA, split_seed=1, search_seed=2)
-    every_random = override(random_search, ALL_OF_RANDOM_SEARCH)
-    yield "random-search, every field", random_search_job(every_random, DATA, **seeds)
+    yield from every_field_jobs()
     for name, recipe in PRETRAIN_RECIPES.items():
         yield f"pretrain {name}", pretrain_job(recipe, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
     every_pretrain = override(CDNET_PRETRAIN, ALL_OF_PRETRAIN)

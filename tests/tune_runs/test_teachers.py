@@ -100,9 +100,12 @@ def test_every_kind_of_job_that_distils_has_its_teacher() -> None:
         ),
         (
             ("{search: {}}", "{search: {epochs: 100}}"),
-            "9: arms.kdas.search.objective.temperature.until: 190, but there are 100 epochs.",
+            "9: arms.kdas.search.objective.temperature.until: 190, but the last of 100 epochs, counted",
         ),
-        (("repeats: 2", "repeats: 2\ngrid: {train.channels: [32, 64]}"), "7: teacher: 'T' is 2 arms, by the"),
+        (
+            ("repeats: 2", "repeats: 2\ngrid: {pretrain.epochs: [32, 64]}"),
+            "4: grid.pretrain.epochs: no arm has a pretrain. Remove the axis.",
+        ),
     ],
 )
 def test_mistakes_name_their_place_and_remedy(change: tuple[str, str], problem: str) -> None:
@@ -113,6 +116,29 @@ def test_mistakes_name_their_place_and_remedy(change: tuple[str, str], problem: 
     )
 
 
+def test_the_grid_is_over_students() -> None:
+    grid = "grid: {train.height: [256, 384]}\n"
+    campaign = read_text(TEXT + grid)
+    assert [(arm.name, arm.teacher) for arm in campaign.arms] == [
+        ("T", None),
+        *((f"kdas, height={height}", "T") for height in (256, 384)),
+        *((f"plain, height={height}", None) for height in (256, 384)),
+    ]
+    assert campaign.arms[0].train is not None and campaign.arms[0].train.height == 384
+    plan = make_plan(campaign, FINGERPRINT)
+    assert plan.jobs[plan.entries[0].job].recipe == campaign.arms[0].train
+    own = TEXT.replace("teacher: T\n", "").replace("{search: {}}", "{search: {}, teacher: T}") + grid
+    assert [arm.name for arm in read_text(own).arms] == [arm.name for arm in campaign.arms]
+
+
+def test_an_axis_that_teachers_alone_have_is_refused() -> None:
+    text = TEXT.replace("train: {recipe: kdas}\n", "train: false\n").replace(
+        "train: {recipe: cdnet}", "search: {}"
+    )
+    with pytest.raises(InputError, match=r"grid\.train\.height: no arm has a train\. Remove the axis\."):
+        read_text(text.replace("{genotype: cnet-top1, ", "{") + "grid: {train.height: [256, 384]}\n")
+
+
 def test_a_file_can_teach(tmp_path: Path, small_data: PreparedData) -> None:
     network = PUBLISHED["cnet-top1"]
     model = build_network(network, CDNET_TRAIN.neck, 8, CDNET_TRAIN.macro)
@@ -120,18 +146,37 @@ def test_a_file_can_teach(tmp_path: Path, small_data: PreparedData) -> None:
     (tmp_path / "model.pt").write_bytes(content)
     campaign = read_text(TEXT.replace("teacher: T\n", "teacher: model.pt\n"), folder=tmp_path)
     plan = make_plan(campaign, small_data.fingerprint)
-    check_teachers(plan)
+    check_teachers(plan, small_data.index)
     taught = [job for job in plan.jobs.values() if job.teacher]
     assert {job.teacher for job in taught} == set(campaign.weights) and taught[0].needs == ()
     storage = Storage(tmp_path / "storage")
     provide_teachers(plan, storage.folder)
     (name,) = storage.folder.sizes("weights/")
     assert storage.folder.read(name) == content
-    with pytest.raises(InputError, match="trained on other data"):
-        check_teachers(make_plan(campaign, FINGERPRINT))
+    with pytest.raises(InputError, match=r"model\.pt: the teacher was trained on other data"):
+        check_teachers(make_plan(campaign, FINGERPRINT), small_data.index)
+    (tmp_path / "model.pt").unlink()
+    for check in (
+        lambda: check_teachers(plan, small_data.index),
+        lambda: provide_teachers(plan, Storage(tmp_path / "other").folder),
+    ):
+        with pytest.raises(InputError, match=r"^teacher: .*model\.pt: cannot be read .* the model\.pt of a"):
+            check()
     (tmp_path / "model.pt").write_bytes(b"another")
     with pytest.raises(InputError, match=r"small\.yaml:6: teacher: .*model\.pt"):
         read_text(TEXT.replace("teacher: T\n", "teacher: model.pt\n"), folder=tmp_path)
+
+
+def test_a_file_that_knows_fewer_identities_is_refused_when_it_is_planned(
+    tmp_path: Path, small_data: PreparedData
+) -> None:
+    network, order = PUBLISHED["cnet-top1"], small_data.identity_order
+    model = build_network(network, CDNET_TRAIN.neck, len(order) - 1, CDNET_TRAIN.macro)
+    content = pack_model(model, CDNET_TRAIN, network, order[1:], small_data.fingerprint)
+    (tmp_path / "model.pt").write_bytes(content)
+    campaign = read_text(TEXT.replace("teacher: T\n", "teacher: model.pt\n"), folder=tmp_path)
+    with pytest.raises(InputError, match=rf"does not know 1 of 8 identities \({order[0]}\)"):
+        check_teachers(make_plan(campaign, small_data.fingerprint), small_data.index)
 
 
 def test_the_campaign_in_the_documentation_is_valid() -> None:
