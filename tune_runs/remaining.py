@@ -17,20 +17,26 @@ class Remaining:
     """Work that is left: jobs that failed or are skipped are not counted.
 
     `seconds` is the time of all jobs one after the other, as far as it is known; of `unknown` jobs no epoch
-    was measured, neither in their arm nor in another one. `wall_seconds` is the time with as many jobs at
-    once as run now, and no less than the longest chain of jobs that need each other; None where nothing runs.
+    was measured, neither in their arm nor in another one. `wall_seconds` is the time with `at_once` jobs at
+    once, and no less than the longest chain of jobs that need each other; None where nothing runs.
     """
 
     seconds: float
     unknown: int
+    at_once: int
     wall_seconds: float | None
 
     def plain(self) -> dict[str, float | None]:
-        return {"seconds": self.seconds, "unknown_jobs": self.unknown, "wall_seconds": self.wall_seconds}
+        return {
+            "seconds": self.seconds,
+            "unknown_jobs": self.unknown,
+            "at_once": self.at_once,
+            "wall_seconds": self.wall_seconds,
+        }
 
 
-def remaining(planned: Planned, standings: Mapping[str, Standing]) -> Remaining:
-    """What is left of a campaign."""
+def remaining(planned: Planned, standings: Mapping[str, Standing], at_once: int) -> Remaining:
+    """What is left of a campaign of which so many jobs run at once."""
     pace = paces(planned, standings)
     left: dict[str, float | None] = {}
     for job_id, task in planned.tasks.items():
@@ -44,9 +50,8 @@ def remaining(planned: Planned, standings: Mapping[str, Standing]) -> Remaining:
         return (left.get(job_id) or 0.0) + max(map(chain, planned.needs.get(job_id, ())), default=0.0)
 
     seconds = sum(value or 0.0 for value in left.values())
-    running = sum(standings[job_id].state.status == "running" for job_id in left)
-    wall = max(seconds / running, *map(chain, left)) if running else None
-    return Remaining(seconds, sum(value is None for value in left.values()), wall)
+    wall = max([seconds / at_once, *map(chain, left)]) if at_once else None
+    return Remaining(seconds, sum(value is None for value in left.values()), at_once, wall)
 
 
 def paces(planned: Planned, standings: Mapping[str, Standing]) -> dict[tuple[str, str], float]:

@@ -209,8 +209,7 @@ def _body(plain: Plain, width: int, lines: int) -> Iterator[RenderableType]:
     if not wide:
         yield from _stacked([running, failures, arms], lines)
         return
-    # Where nothing stands beside them, arms have the whole width.
-    columns = [[arms], [running, failures]] if running.rows or failures.rows else [[arms]]
+    columns = [[arms], [running, failures]]
     grid = Table.grid(expand=True, padding=(0, GAP, 0, 0), pad_edge=False)
     for _ in columns:
         grid.add_column(ratio=1)

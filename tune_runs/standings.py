@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from tune_runs.states import State, done, state_of
 
 # An epoch's time is the mean of the last few: a job may have moved to another machine.
 RECENT_EPOCHS = 5
+# The start of a process takes less.
+RECENT_SECONDS = 60.0
 LOG_LINES = 5
 
 
@@ -129,13 +132,15 @@ class Memory:
     """Looks at a storage again and again, without reading anew what does not change: jobs that are done, and
     manifests whose bytes are the same.
 
-    Damage that comes to the files of a finished job between two looks is not seen.
+    It also remembers how many jobs ran at once: one that has ended and the next one, whose process starts,
+    share a place. Damage that comes to the files of a finished job between two looks is not seen.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
+    def __init__(self, storage: Storage, clock: Callable[[], float] = time.monotonic) -> None:
+        self.storage, self.clock = storage, clock
         self._done: dict[str, Standing] = {}
         self._planned: dict[str, tuple[str, Planned]] = {}
+        self._running: dict[str, list[tuple[float, int]]] = {}
 
     def planned(self, name: str) -> Planned:
         """What a campaign plans now; errors as of `Storage.read_manifest` and `planned_of`."""
@@ -148,6 +153,13 @@ class Memory:
         """How jobs stand now, each by its own files alone."""
         begun = set(self.storage.jobs())
         return {job_id: self._standing(job_id) if job_id in begun else WAITING for job_id in jobs}
+
+    def at_once(self, name: str, running: int) -> int:
+        """How many jobs of a campaign run at once, where so many run now: the most of the last looks."""
+        now = self.clock()
+        seen = [(when, count) for when, count in self._running.get(name, ()) if now - when < RECENT_SECONDS]
+        self._running[name] = [*seen, (now, running)]
+        return max(count for _, count in self._running[name])
 
     def _standing(self, job_id: str) -> Standing:
         if job_id in self._done:

@@ -52,13 +52,14 @@ def _campaign_status(storage: Storage, memory: Memory, name: str) -> Plain:
     states = related(own, planned.needs, storage.cancelled(name))
     # What was cancelled or lost its input is no longer waited for.
     standings = {job_id: _with_state(standings[job_id], states[job_id]) for job_id in states}
+    counts = _counts(standings.values())
     return {
         "campaign": name,
-        "jobs": _counts(standings.values()),
+        "jobs": counts,
         "epochs_done": sum(standing.state.epochs for standing in standings.values()),
         "epochs": sum(_epochs(planned, job_id, standing) for job_id, standing in standings.items()),
         "epochs_per_hour": epochs_per_hour(planned.tasks, standings),
-        "left": remaining(planned, standings).plain(),
+        "left": remaining(planned, standings, memory.at_once(name, counts["running"])).plain(),
         "cost": _cost(standings.values()),
         "arms": [
             {
@@ -173,7 +174,7 @@ def rate_text(epochs_per_hour: float) -> str:
 
 def left_text(campaign: Plain) -> str:
     """How long a campaign still takes; empty where nothing is left to run."""
-    left, counts = campaign["left"], campaign["jobs"]
+    left = campaign["left"]
     if not is_open(campaign):
         return ""
     unknown = left["unknown_jobs"]
@@ -182,7 +183,7 @@ def left_text(campaign: Plain) -> str:
     how = "more than" if unknown else "about"
     if left["wall_seconds"] is None:
         return f"{how} {lasting(left['seconds'])} of computing left, and nothing runs"
-    return f"{how} {lasting(left['wall_seconds'])} left with {counted(counts['running'], 'job')} at once"
+    return f"{how} {lasting(left['wall_seconds'])} left with {counted(left['at_once'], 'job')} at once"
 
 
 def cost_text(cost: Plain) -> str:

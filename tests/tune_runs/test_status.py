@@ -53,6 +53,7 @@ def test_a_hundred_jobs_are_counted_with_their_epochs_time_left_and_cost(hundred
     assert campaign["left"] == {
         "seconds": campaign["left"]["seconds"],
         "unknown_jobs": 0,
+        "at_once": 8,
         "wall_seconds": pytest.approx(left * EPOCH_SECONDS / 8),
     }
     assert campaign["epochs_per_hour"] == pytest.approx(8 * 3600 / EPOCH_SECONDS)
@@ -132,11 +133,28 @@ def test_time_left_says_what_it_cannot_know(storage: Storage, plan: Plan) -> Non
     begin(storage, search_a, 1)
     (campaign,) = status_plain(storage)["campaigns"]
     # The other search goes by this one's pace; of trainings nothing is known.
-    assert campaign["left"] == {"seconds": 3 * EPOCH_SECONDS, "unknown_jobs": 2, "wall_seconds": None}
+    left = {"seconds": 3 * EPOCH_SECONDS, "unknown_jobs": 2, "at_once": 0, "wall_seconds": None}
+    assert campaign["left"] == left
     assert "more than 36 s of computing left, and nothing runs" in progress_text(campaign)
     for job, count in ((search_a, 2), (train_a, 3)):
         finish(storage, job, count)
     assert status_plain(storage)["campaigns"][0]["left"]["unknown_jobs"] == 0
+
+
+def test_between_two_jobs_a_place_is_not_given_up(storage: Storage, plan: Plan) -> None:
+    """A job that has ended and one whose process starts: for a moment fewer run."""
+    now = [0.0]
+    memory = Memory(storage, lambda: now[0])
+    searches = [job_id for job_id, job in plan.jobs.items() if job.kind == "search"]
+    for job in searches:
+        Lease.of_this_process().write(begin(storage, job, 1).folder)
+    assert status_plain(storage, memory)["campaigns"][0]["left"]["at_once"] == 2
+    storage.job(searches[0]).attempts()[0].folder.remove(LEASE)
+    finish(storage, searches[0], 2)
+    now[0] = 59.0
+    assert status_plain(storage, memory)["campaigns"][0]["left"]["at_once"] == 2
+    now[0] = 61.0
+    assert status_plain(storage, memory)["campaigns"][0]["left"]["at_once"] == 1
 
 
 class Counting(LocalFolder):
