@@ -90,12 +90,17 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     cancel.set_defaults(verb_run=_run_cancel)
     for child in (retry, cancel):
         _add_jobs(child)
+    sweep = children.add_parser("sweep", help="the points of a sweep", description=_run_sweep.__doc__)
+    sweep.add_argument("storage", metavar="DIR", help="storage of the campaigns")
+    sweep.add_argument("--campaign", metavar="NAME", help="the campaign that is meant")
+    sweep.add_argument("--export", metavar="FILE", help="write a journal file for optuna-dashboard")
+    sweep.set_defaults(verb_run=_run_sweep)
     why = children.add_parser("why", help="what entered a job's id", description=_run_why.__doc__)
     why.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     why.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
     why.set_defaults(verb_run=_run_why)
     add_upkeep(children)
-    for child in (plan, run, rehearse, status, logs, retry, cancel, why):
+    for child in (plan, run, rehearse, status, logs, retry, cancel, why, sweep):
         add_json_flag(child)
 
 
@@ -243,6 +248,23 @@ def _run_cancel(options: argparse.Namespace) -> int:
 
     plain = cancel(_storage(options.storage), options.jobs, options.campaign)
     answer(plain, cancel_text(plain), options.json)
+    return DONE
+
+
+def _run_sweep(options: argparse.Namespace) -> int:
+    """Show the points of every sweep in a storage, the best first; or write them as a file of Optuna."""
+    from pathlib import Path
+
+    from tune_runs.sweep_overview import export_sweeps, sweeps_plain, sweeps_text
+
+    storage = _storage(options.storage)
+    if options.export is not None:
+        count = export_sweeps(storage, options.campaign, Path(options.export))
+        text = f"{options.export}: {count} written. Open it by 'optuna-dashboard {options.export}'."
+        answer({"file": options.export, "studies": count}, text, options.json)
+        return DONE
+    found = sweeps_plain(storage, options.campaign)
+    answer(found, sweeps_text(found), options.json)
     return DONE
 
 

@@ -87,8 +87,8 @@ class Dispatch:
     """Hands out jobs, at most `slots` at a time, and takes what became of them.
 
     A job that ended is settled by its files, not by what Tune saw. One that can be tried again waits a while
-    first. `supply` gives more jobs when none is left, of which `reused` were done before; `stopping` says whether
-    the launch is to end; `clock` gives seconds.
+    first. `supply` gives more jobs when none is left, of which `reused` were done before; `stopping` says
+    whether the launch is to end; `clock` gives seconds.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreid.errors import InputError, Problems, unknown
-from autoreid.values import canonical_json, override
+from autoreid.values import canonical_json, fields_of, override, plain
 from tune_runs.grid import KINDS, NAMED, Axis
 from tune_runs.yaml_places import Document
 
@@ -114,6 +114,24 @@ class Domain:
     def applies(self, chosen: Mapping[str, Any]) -> bool:
         """Whether there is a choice, after those that were made."""
         return all(name in chosen and chosen[name] in Choice(values) for name, values in self.when)
+
+    def plain(self) -> dict[str, Any]:
+        """The domain as JSON values."""
+        values = self.values
+        found = {"values": list(values.values)} if isinstance(values, Choice) else plain(values)
+        when = {name: list(allowed) for name, allowed in self.when}
+        return {"name": self.name, "fields": list(self.axis.fields), "when": when, **found}
+
+    @classmethod
+    def from_plain(cls, given: Mapping[str, Any]) -> Domain:
+        """Read what `plain` wrote."""
+        listed = given.get("values")
+        known = {name: given[name] for name in fields_of(Range) if name in given}
+        return cls(
+            Axis(tuple(given["fields"]), given["name"], (), ""),
+            override(Range(), known) if listed is None else Choice(tuple(listed)),
+            tuple((name, tuple(allowed)) for name, allowed in given["when"].items()),
+        )
 
     def __str__(self) -> str:
         conditions = (f"{name} = {Choice(values)}" for name, values in self.when)

@@ -63,7 +63,7 @@ def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
         "updated": updated,
         "entries": [entry.plain() for entry in plan.entries],
         "jobs": {job_id: job.plain() for job_id, job in plan.jobs.items()},
-    } | ({"points": points_of(plan)} if campaign.sweep else {})
+    } | ({"sweep": campaign.sweep.plain(), "points": points_of(plan)} if campaign.sweep else {})
 
 
 def points_of(plan: Plan) -> list[dict[str, Any]]:

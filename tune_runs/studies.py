@@ -65,7 +65,7 @@ def is_hopeless(study: Study, points: Sequence[Point], point: Point) -> bool:
         return bool(pruner.prune(built, built.trials[-1]))
 
 
-def export_study(study: Study, points: Sequence[Point], file: Path) -> None:
+def export_study(study: Study, points: Sequence[Point], file: Path, *, name: str) -> None:
     """Write a study as a journal file, which optuna-dashboard opens; one that is there gets another study."""
     import optuna  # deferred: slow to load
     from optuna.storages import JournalStorage
@@ -74,7 +74,7 @@ def export_study(study: Study, points: Sequence[Point], file: Path) -> None:
     with _quiet():
         directions = [AIMS[aim] for aim in study.settings.aims]
         made = optuna.create_study(
-            study_name=study.name,
+            study_name=name,
             directions=directions,
             storage=JournalStorage(JournalFileBackend(str(file))),
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from autoreid.errors import InputError, Problems, unknown
-from autoreid.values import bounded, canonical_json, override
+from autoreid.values import bounded, canonical_json, from_plain, override, plain
 from tune_runs.arms import Arm, arm_at, kinds_of
 from tune_runs.domains import Domain, Range, read_domains
 from tune_runs.grid import KINDS
@@ -109,10 +109,29 @@ class Sweep:
             return (Study("joint", self.swept, self.settings),)
         return tuple(Study(swept.name, (swept,), self.settings) for swept in self.swept)
 
+    def plain(self) -> dict[str, Any]:
+        """The sweep as JSON values."""
+        swept = {swept.name: [domain.plain() for domain in swept.domains] for swept in self.swept}
+        return {"settings": plain(self.settings), "arms": swept}
+
+    @classmethod
+    def from_plain(cls, given: Mapping[str, Any]) -> Sweep:
+        """Read what `plain` wrote; its arms cannot be built. KeyError, TypeError or InputError where it is
+        something else."""
+        swept = (
+            Swept(name, tuple(map(Domain.from_plain, domains)), _unknown_recipes)
+            for name, domains in given["arms"].items()
+        )
+        return cls(from_plain(Settings, given["settings"], "settings"), tuple(swept))
+
     @property
     def arms(self) -> frozenset[str]:
         """Names of the arms that are swept."""
         return frozenset(swept.name for swept in self.swept)
+
+
+def _unknown_recipes(values: Mapping[str, Any]) -> Arm:
+    raise InputError("a sweep that was read from a manifest does not know the recipes of its arms.")
 
 
 def read_sweep(
