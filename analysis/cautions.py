@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -27,8 +28,8 @@ RANDOM_SEARCH = (
 )
 
 SEEN = (
-    "the teacher was trained on the whole training set, and has seen the images that the searches held out. "
-    "Their accuracies and validation scores are not comparable with those of searches without a teacher."
+    "the teacher was trained on the whole training set, and has seen the images that searches and selections "
+    "held out. Their accuracies and validation scores are not comparable with those without a teacher."
 )
 
 PAIRED = (
@@ -42,6 +43,7 @@ SEARCH_AND_TRAINING = (
 ONE_SEARCH = "a repeat is a training of what one search found; its spread covers training only."
 GIVEN = "a repeat is a training of a given network; its spread covers training only."
 ONE_PRETRAINING = "all trainings begin with one pretraining; its spread does not cover the pretraining."
+ONE_TEACHER = "one teacher, trained once, guides all repeats; their spread does not cover the teacher."
 DIFFERENT_SPREADS = "The two spreads are not the same quantity."
 
 SELECTED = (
@@ -119,6 +121,10 @@ def spreads(records: Records) -> list[str]:
     once = [arm for arm in records.arms_with("train") if counts.get(arm) == 1]
     if once:
         points.append(f"{'; '.join(once)}: {ONE_PRETRAINING}")
+    teachers = records.trials.dropna(subset="teacher").groupby("arm")["teacher"].nunique()
+    guided = [arm for arm in records.arms_with("train") if teachers.get(arm) == 1]
+    if guided:
+        points.append(f"{'; '.join(guided)}: {ONE_TEACHER}")
     if SEARCH_AND_TRAINING in arms and len(arms) > 1:
         points.append("These spreads are not the same quantity." if len(arms) > 2 else DIFFERENT_SPREADS)
     return [" ".join(points)] if points else []
@@ -158,12 +164,11 @@ def selected(records: Records) -> list[str]:
 
 
 def taught(records: Records) -> list[str]:
-    """That the teacher of a search knows the images by which its alphas and its selection are judged."""
-    searches = records.trials[records.trials["kind"] == "search"]
-    under = searches[searches["inputs"].fillna("").str.contains('"teacher"')]["arm"]
-    if under.empty:
-        return []
-    return [f"{'; '.join(dict.fromkeys(under))}: {SEEN}"]
+    """That a teacher knows the images by which alphas, samples and selections are judged."""
+    judging = records.trials[records.trials["kind"].isin(("search", "random-search", "select"))]
+    given = zip(judging["arm"], judging["inputs"].fillna("{}").map(json.loads), strict=True)
+    under = dict.fromkeys(arm for arm, inputs in given if "teacher" in inputs)
+    return [f"{'; '.join(under)}: {SEEN}"] if under else []
 
 
 def _paired(records: Records) -> bool:

@@ -20,6 +20,7 @@ from analysis.jobs import Seen, look, part
 from analysis.rows import ROWS, Choice, Entry, Row, checked, compact
 from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, Where, file_of, output_folder, schema
 from analysis.tables import campaigns as with_tables
+from analysis.words import SHORT
 from autoreid.errors import InputError
 from autoreid.folders import Folder, LocalFolder
 from autoreid.records import TABLES
@@ -107,6 +108,16 @@ class Campaign:
                 found[str(given.get("arm"))] = Choice.read(job_id, self.see(job_id).result)
         return found
 
+    def teacher(self, job: Mapping[str, Any]) -> str | None:
+        """What guides a job: the arm that trains it, the beginning of a file's digest, else a job's id."""
+        given = part(job, "inputs").get("teacher")
+        if not isinstance(given, str):
+            return None
+        if ":" in given:
+            return given[: given.index(":") + 1 + SHORT]
+        planned = (entry for entry in self.planned if isinstance(entry, Mapping))
+        return str(next((entry.get("arm") for entry in planned if entry.get("job") == given), given))
+
     def entries(self) -> Iterable[Entry]:
         choices = self.choices()
         for number, given in enumerate(self.planned):
@@ -122,7 +133,8 @@ class Campaign:
                 search = self.describe(source) if source else {}
                 seen = self.see(keys["job"])
                 keys["data_set"] = part(self.manifest, data).get("set")
-                yield Entry(keys, job, seen, search, source, choice, given.get("sampled"))
+                teacher = self.teacher(job)
+                yield Entry(keys, job, seen, search, source, choice, given.get("sampled"), teacher)
             except (KeyError, TypeError) as error:
                 self.warnings.append(f"{self.name}: manifest.json: entry {number} is damaged ({error!r}).")
 

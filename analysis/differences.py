@@ -1,4 +1,4 @@
-"""What differs between the recipes of a campaign's arms, field by field."""
+"""What differs between the arms of a campaign: the fields of their recipes, and their teachers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,17 @@ def fields(recipe: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, st
 
 
 def _by_arm(trials: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """For every arm, the values of its recipes' fields; several recipes in one arm give several values."""
+    """For every arm, the values of its recipes' fields, and its teacher; several recipes in one arm give
+    several values."""
     found: dict[str, dict[str, str]] = {}
-    for key, recipes in trials.groupby("arm", sort=False)["recipe_json"]:
+    for key, rows in trials.groupby("arm", sort=False):
         several: dict[str, dict[str, None]] = {}
-        for text in recipes.dropna().unique():
+        for text in rows["recipe_json"].dropna().unique():
             for path, value in fields(json.loads(text)):
                 several.setdefault(path, {})[value] = None
+        several |= (
+            {"teacher": dict.fromkeys(given)} if len(given := rows["teacher"].dropna().unique()) else {}
+        )
         if several:
             found[str(key)] = {path: " or ".join(values) for path, values in several.items()}
     return found

@@ -51,7 +51,7 @@ class Entry:
 
     `search` describes the search whose genotype a training takes, and `search_job` is its id; `choice` is the
     selection of the arm, if it has one; `sampled` is the seed from which the architecture of a training was
-    drawn, if it was.
+    drawn, if it was; `teacher` is what guides the job, in words.
     """
 
     keys: Row
@@ -61,6 +61,7 @@ class Entry:
     search_job: str | None = None
     choice: Choice | None = None
     sampled: int | None = None
+    teacher: str | None = None
 
     @property
     def found_by(self) -> str | None:
@@ -135,6 +136,7 @@ def trial_rows(entry: Entry) -> list[Row]:
             "engine_revision": job.get("engine_revision") or 0,
             "inputs": compact(part(job, "inputs")),
             "found_by": entry.found_by,
+            "teacher": entry.teacher,
             "attempts": seen.attempts,
             "epochs": seen.epoch_count,
             "wall_seconds": seen.facts.get("wall_seconds") if seen.done else None,
@@ -166,6 +168,7 @@ def genotype_rows(entry: Entry) -> list[Row]:
         "space": genotype.get("space"),
         "choices": compact(part(genotype, "choices")),
         "found_by": entry.found_by,
+        "teacher": entry.teacher if searched else None,
     }
     if entry.keys["kind"] == "search":
         found["validation_mAP"] = entry.choice.scores.get(entry.keys["job"]) if entry.choice else None
@@ -190,6 +193,7 @@ def retrain_rows(entry: Entry) -> list[Row]:
             "feature_dim": complexity.get("feature_dim"),
             "search_job": entry.search_job,
             "pretraining": part(entry.job, "inputs").get("pretraining"),
+            "teacher": entry.teacher,
             "seed_search": part(entry.search, "seeds").get("search", entry.sampled),
             "selected": entry.selected(entry.search_job) if entry.search_job else None,
         }

@@ -39,6 +39,13 @@ FOUND_BY = Column(
     "found_by", "string", "", "how the genotype is found: search, random-search, random-sampling or given"
 )
 
+TEACHER = Column(
+    "teacher",
+    "string",
+    "",
+    "what guided it: the arm that trained it, or the first digits of a model file; empty without a teacher",
+)
+
 TRIAL_COLUMNS = (
     Column("status", "string", "", "done, failed, started, waiting or skipped", nullable=False),
     *SEEDS,
@@ -53,6 +60,7 @@ TRIAL_COLUMNS = (
     ),
     Column("inputs", "string", "", "what the job starts from, as JSON: job ids or a genotype"),
     FOUND_BY,
+    TEACHER,
     Column("attempts", "int64", "", "attempts so far, failed ones included", nullable=False, measured=True),
     Column("epochs", "int64", "", "epochs done"),
     Column("wall_seconds", "float64", "s", "wall time of the attempt that counts", measured=True),
@@ -82,6 +90,7 @@ GENOTYPE_COLUMNS = (
     Column("genotype", "string", "", "12-digit digest of the genotype", nullable=False),
     Column("choices", "string", "", "the choices as JSON: place to option", nullable=False),
     FOUND_BY,
+    TEACHER,
     Column("alpha_entropy", "float64", "nats", "mean entropy of softmax(alpha) at the end"),
     Column("validation_loss", "float64", "", "held-out loss of the last epoch"),
     Column("validation_accuracy", "float64", "fraction", "held-out accuracy of the last epoch"),
@@ -126,6 +135,7 @@ RETRAIN_COLUMNS = (
     Column("search_job", "string", "", "id of the search whose genotype was trained, if one was"),
     Column("seed_search", "int64", "", "seed of that search"),
     Column("pretraining", "string", "", "id of the pretraining whose weights it began with, if there is one"),
+    TEACHER,
     Column(
         "selected", "bool", "", "whether that search was selected among its arm's; empty without a selection"
     ),
