@@ -82,7 +82,7 @@ def plan_plain(
         "repeats": campaign.repeats,
         "protocol": plain_value(campaign.protocol),
         "baseline": campaign.baseline,
-        "arms": [_arm(arm) for arm in campaign.arms],
+        "arms": [_arm(arm, campaign) for arm in campaign.arms],
         "entries": len(plan.entries),
         "jobs": {kind: plan.count(kind) for kind in KINDS},
         "done": {kind: done.count(kind) for kind in KINDS} if states else None,
@@ -149,7 +149,8 @@ def _held_against(storage: Storage, plan: Plan) -> tuple[Plain, dict[str, State]
     return change, states
 
 
-def _arm(arm: Arm) -> Plain:
+def _arm(arm: Arm, campaign: Campaign) -> Plain:
+    file = campaign.weights.get(arm.teacher) if arm.teacher else None
     return {
         "arm": arm.name,
         "search": None if arm.search is None else _search_words(arm.search),
@@ -158,7 +159,7 @@ def _arm(arm: Arm) -> Plain:
         "select": None if arm.select is None else _select_words(arm.select),
         "pretrain": None if arm.pretrain is None else _pretrain_words(arm.pretrain),
         "train": None if arm.train is None else _train_words(arm.train),
-        "teacher": arm.teacher,
+        "teacher": str(file) if file else arm.teacher,
     }
 
 
@@ -253,7 +254,8 @@ def plan_text(plain: Plain) -> str:
         lines += [f"pretrained ({words}): {', '.join(arms)}"]
     for teacher in dict.fromkeys(arm["teacher"] for arm in plain["arms"] if arm["teacher"]):
         arms = [arm["arm"] for arm in plain["arms"] if arm["teacher"] == teacher]
-        lines += [f"taught by {teacher}, which is trained once: {', '.join(arms)}"]
+        trained = ", which is trained once" if teacher in (arm["arm"] for arm in plain["arms"]) else ""
+        lines += [f"taught by {teacher}{trained}: {', '.join(arms)}"]
     jobs, done = plain["jobs"], plain["done"]
     shared = plain["entries"] - sum(jobs.values())
     note = f" ({shared} more {'is' if shared == 1 else 'are'} shared between arms)" if shared else ""

@@ -147,6 +147,7 @@ def test_a_file_can_teach(tmp_path: Path, small_data: PreparedData) -> None:
     campaign = read_text(TEXT.replace("teacher: T\n", "teacher: model.pt\n"), folder=tmp_path)
     plan = make_plan(campaign, small_data.fingerprint)
     check_teachers(plan, small_data.index)
+    assert f"\ntaught by {tmp_path / 'model.pt'}: kdas\n" in plan_text(plan_plain(plan, None, None))
     taught = [job for job in plan.jobs.values() if job.teacher]
     assert {job.teacher for job in taught} == set(campaign.weights) and taught[0].needs == ()
     storage = Storage(tmp_path / "storage")
