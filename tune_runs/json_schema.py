@@ -19,11 +19,13 @@ from autoreid.published import SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import Execution, RandomSearchRecipe
 from autoreid.values import fields_of
 from tune_runs.arms import LONGEST_NAME
+from tune_runs.domains import Range
 from tune_runs.forms import Examples, Schema, group, leaf
-from tune_runs.grid import KINDS
+from tune_runs.grid import KINDS, NAMED
 from tune_runs.protocol import Protocol, Seeds
 from tune_runs.resources import DEVICES
 from tune_runs.schema import ArmFile, CampaignFile, Placement
+from tune_runs.sweeps import AIMS, Settings
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 RECIPES: dict[str, Examples] = {
@@ -59,7 +61,7 @@ ARM_KEYS = {
     "genotype": "This arm is a given network: a published one by name, or a JSON file beside the campaign.",
     "random": "This arm draws its networks from a space: its name, or a group.",
     "teacher": KEYS["teacher"],
-    "sweep": "Its own part of the sweep.",
+    "sweep": "The domains of the sweep that this arm has; false: it is not swept.",
 }
 
 
@@ -69,6 +71,7 @@ def campaign_schema() -> Schema:
     definitions["data"] = _data()
     definitions["select"] = _definition("select", SELECT_RECIPES)
     definitions["random"] = _random()
+    definitions["domain"] = _domain()
     definitions["arm"] = _keys(ArmFile, _arm_forms(), ARM_KEYS)
     arms = {"additionalProperties": _ref("arm"), "propertyNames": {"maxLength": LONGEST_NAME}}
     forms = {
@@ -84,6 +87,7 @@ def campaign_schema() -> Schema:
         "teacher": {"type": "string"},
         "arms": {"type": "object", "minProperties": 1, **arms},
         "grid": _grid(definitions),
+        "sweep": _sweep(definitions),
     }
     top = _keys(CampaignFile, forms, KEYS)
     return {"$schema": DRAFT, "title": "A campaign of autoreid", **top, "definitions": definitions}
@@ -166,6 +170,7 @@ def _arm_forms() -> dict[str, Schema]:
         "genotype": {"type": "string", "examples": sorted(PUBLISHED)},
         "random": {"anyOf": [{"enum": _spaces()}, _ref("random")]},
         "teacher": {"type": "string"},
+        "sweep": {"anyOf": [{"const": False}, {"type": "array", "items": {"type": "string"}}]},
     }
 
 
@@ -176,17 +181,53 @@ def _execution() -> Schema:
     return form
 
 
+def _axes(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The fields of the recipes by what a grid and a sweep call them, each with its form."""
+    fields = {
+        f"{kind}.{name}": _ref(f"{kind}/properties/{name}")
+        for kind in KINDS
+        for name, form in definitions[kind]["properties"].items()
+        if "properties" not in form and name.partition(".")[0] != "data"
+    }
+    return {name: fields[known[0]] for name, known in NAMED.items()} | fields
+
+
 def _grid(definitions: Mapping[str, Schema]) -> Schema:
     """Lists of values for fields of the recipes; a key may name several fields, with commas."""
     lists: Schema = {"type": "array", "minItems": 1, "uniqueItems": True}
-    axes = {}
-    for kind in KINDS:
-        for name, form in definitions[kind]["properties"].items():
-            if "properties" not in form and name.partition(".")[0] != "data":
-                axes[f"{kind}.{name}"] = lists | {"items": _ref(f"{kind}/properties/{name}")}
+    axes = {name: lists | {"items": form} for name, form in _axes(definitions).items()}
     return {
         "type": ["object", "null"],
         "properties": axes | {kind: {"type": "object"} for kind in KINDS},
         "patternProperties": {",": lists},
         "additionalProperties": False,
     }
+
+
+def _domain() -> Schema:
+    """What a sweep chooses from: a list, a range, or nothing where a name has its own."""
+    values: Schema = {"type": "array", "minItems": 1, "uniqueItems": True}
+    when = {"type": "object", "description": "Only where the domains of these names took one of the values."}
+    form = group(Range, {}, "#/definitions/domain")
+    own = {name: form["properties"][name] for name in ("low", "high", "step", "log")}
+    # No number stands for one that was not given.
+    own |= {name: {key: own[name][key] for key in own[name] if key != "default"} for name in ("low", "high")}
+    return {"anyOf": [values, form | {"properties": own | {"values": values, "when": when}}]}
+
+
+def _sweep(definitions: Mapping[str, Schema]) -> Schema:
+    form = group(Settings, {}, "#/properties/sweep")
+    form["properties"]["aims"]["items"] = {"enum": list(AIMS)}
+    axes = dict.fromkeys(_axes(definitions), _ref("domain"))
+    domains = {
+        "type": "object",
+        "properties": axes,
+        "patternProperties": {",": _ref("domain")},
+        "additionalProperties": False,
+    }
+    names = {"type": "array", "minItems": 1, "items": {"type": "string"}}
+    over = {
+        "anyOf": [names, domains],
+        "description": "The domains: names or fields, and what is chosen from.",
+    }
+    return form | {"properties": form["properties"] | {"over": over}, "required": ["over"]}

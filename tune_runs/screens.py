@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tune_runs.states import STATES
-from tune_runs.status import cost_text, counts_text, is_open, left_text, rate_text
+from tune_runs.status import cost_text, counts_text, is_open, left_text, points_text, rate_text
 from tune_runs.words import clock, counted, lasting
 
 Plain = dict[str, Any]
@@ -184,7 +184,8 @@ def _head(campaign: Plain, width: int) -> Iterator[RenderableType]:
         if campaign["jobs"][status]
     ]
     rate = campaign["epochs_per_hour"]
-    words = [rate_text(rate) if rate else "", left_text(campaign), cost_text(campaign["cost"])]
+    words = [points_text(campaign["points"]) if campaign["points"] else "", rate_text(rate) if rate else ""]
+    words += [left_text(campaign), cost_text(campaign["cost"])]
     yield from _packed([*parts, *(Text(word) for word in words if word)], width)
 
 

@@ -94,13 +94,25 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Points:
+    """The points of a sweep: how many are settled and asked so far, and how many its studies want. Once it is
+    over no more jobs follow."""
+
+    settled: int
+    asked: int
+    wanted: int
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """The jobs of a campaign by id, in launch order; what each one needs; and the jobs of every arm and kind.
-    A job that several arms share stands under each of them."""
+    A job that several arms share stands under each of them. `points` are its sweep's, if it has one."""
 
     tasks: Mapping[str, Task]
     needs: Mapping[str, Sequence[str]]
     arms: Mapping[tuple[str, str], Sequence[str]]
+    points: Points | None = None
 
 
 def planned_of(manifest: Mapping[str, Any]) -> Planned:
@@ -114,7 +126,23 @@ def planned_of(manifest: Mapping[str, Any]) -> Planned:
         tasks.setdefault(job_id, task)
         arms.setdefault((entry["arm"], entry["kind"]), []).append(job_id)
     needs = {job_id: needs_of(manifest["jobs"][job_id]["inputs"]) for job_id in tasks}
-    return Planned(tasks, needs, arms)
+    return Planned(tasks, needs, arms, _points(manifest) if "sweep" in manifest else None)
+
+
+def _points(manifest: Mapping[str, Any]) -> Points:
+    from tune_runs.points import Point, is_over, of_study  # deferred: most campaigns have no sweep
+    from tune_runs.sweeps import Sweep
+
+    studies = Sweep.from_plain(manifest["sweep"]).studies
+    # A point that was known before costs nothing, and is not counted by its study either.
+    points = [Point.from_plain(plain) for plain in manifest["points"]]
+    asked = [point for point in points if point.state != "known"]
+    return Points(
+        settled=sum(point.state != "open" for point in asked),
+        asked=len(asked),
+        wanted=sum(study.settings.points for study in studies),
+        over=all(is_over(study, of_study(study, points)) for study in studies),
+    )
 
 
 def _epochs(job: Mapping[str, Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from autoreid.errors import InputError
@@ -58,6 +58,7 @@ def _campaign_status(storage: Storage, memory: Memory, name: str) -> Plain:
         "jobs": counts,
         "epochs_done": sum(standing.state.epochs for standing in standings.values()),
         "epochs": sum(_epochs(planned, job_id, standing) for job_id, standing in standings.items()),
+        "points": None if planned.points is None else asdict(planned.points),
         "epochs_per_hour": epochs_per_hour(planned.tasks, standings),
         "left": remaining(planned, standings, memory.at_once(name, counts["running"])).plain(),
         "cost": _cost(standings.values()),
@@ -139,7 +140,11 @@ def _counts(standings: Iterable[Standing]) -> dict[str, int]:
 
 
 def is_open(campaign: Plain) -> bool:
-    """Whether jobs run, or wait for their turn."""
+    """Whether jobs run, or wait for their turn, or a sweep will ask for more."""
+    return _is_waiting(campaign) or bool(campaign["points"] and not campaign["points"]["over"])
+
+
+def _is_waiting(campaign: Plain) -> bool:
     return any(campaign["jobs"][status] for status in OPEN)
 
 
@@ -157,9 +162,18 @@ def progress_text(campaign: Plain) -> str:
     """Epochs, rate, time left and cost of a campaign in one line."""
     done, total, rate = campaign["epochs_done"], campaign["epochs"], campaign["epochs_per_hour"]
     parts = [f"{done}/{total} epochs ({done / max(total, 1):.0%})"]
+    parts += [points_text(campaign["points"])] if campaign["points"] else []
     parts += [rate_text(rate)] if rate else []
     parts += [left] if (left := left_text(campaign)) else []
     return ", ".join([*parts, cost_text(campaign["cost"])])
+
+
+def points_text(points: Plain) -> str:
+    """
+    >>> points_text({"settled": 3, "asked": 5, "wanted": 20, "over": False})
+    '3/20 points settled'
+    """
+    return f"{points['settled']}/{points['asked'] if points['over'] else points['wanted']} points settled"
 
 
 def rate_text(epochs_per_hour: float) -> str:
@@ -173,14 +187,14 @@ def rate_text(epochs_per_hour: float) -> str:
 
 
 def left_text(campaign: Plain) -> str:
-    """How long a campaign still takes; empty where nothing is left to run."""
-    left = campaign["left"]
-    if not is_open(campaign):
+    """How long the jobs that are planned still take; empty where none is left to run."""
+    left, points = campaign["left"], campaign["points"]
+    if not _is_waiting(campaign):
         return ""
     unknown = left["unknown_jobs"]
     if not left["seconds"] and unknown:
         return "time left is known after a first epoch"
-    how = "more than" if unknown else "about"
+    how = "more than" if unknown or (points and not points["over"]) else "about"
     if left["wall_seconds"] is None:
         return f"{how} {lasting(left['seconds'])} of computing left, and nothing runs"
     return f"{how} {lasting(left['wall_seconds'])} left with {counted(left['at_once'], 'job')} at once"

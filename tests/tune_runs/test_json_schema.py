@@ -79,7 +79,18 @@ VALID = {
     "repeats: 1": "select: {rule: retrain, train: {epochs: 2}}",
     "baseline: a": "execution: {max_parallel: auto, resources: {gpus: 0.5}, checkpoint_minutes: 0.5}",
     "seed: 1": "seeds: {split: 1}",
-    "grid:": "grid: {search.k: [1, all], 'search.epochs, train.epochs': [1, 2]}",
+    "grid:": "grid: {search.k: [1, all], 'search.epochs, train.epochs': [1, 2], l: [[1, 1, 1, 1]]}",
+    "grid:\n": "sweep: {over: [lambda, k], points: 8, aims: [mAP, multiply_adds]}\n",
+    "random: reid-v1}}\ngrid:": """random: reid-v1, sweep: false}, d: {search: {}, sweep: [k]}}
+sweep:
+  over:
+    k: {values: [1, 2]}
+    T0:
+    lambda: {low: 0, high: 1, step: 0.25, when: {k: [1]}}
+    search.alpha_optimizer.learning_rate: {low: 1e-4, high: 1e-2, log: true}
+    search.epochs, train.epochs: [10, 20]
+  joint: true
+""",
 }
 FORM = """\
 name: one
@@ -113,6 +124,8 @@ INVALID = {
     "random: reid-v1": ("random: {samples: 4}", "arms.c.random"),
     "arms: {": ("arms: {d: {serach: {}}, ", "arms.d"),
     "grid:": ("grid: {search.k: 2}", "grid.search.k"),
+    "grid:\n": ("sweep: {over: {search.kk: [1]}}\n", "sweep.over"),
+    "false}, c: {random: reid-v1}}\ngrid:": ("false}}\nsweep: {over: [k], aims: [loss]}", "sweep.aims.0"),
 }
 
 

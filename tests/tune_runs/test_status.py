@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from campaigns import FINGERPRINT, small
 from many_jobs import EPOCH_SECONDS, HUNDRED, begin, fail, finish, hundred_jobs
+from sweeps import Bench, sweeping
 
 from autoreid.attempts import INTERRUPTED, Outcome
 from autoreid.cli import main
@@ -17,7 +18,7 @@ from autoreid.storage import Storage
 from tune_runs.manifest import save_manifest
 from tune_runs.planning import Plan, make_plan
 from tune_runs.standings import Memory, standing_of
-from tune_runs.status import progress_text, status_plain, status_text
+from tune_runs.status import is_open, progress_text, status_plain, status_text
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +201,27 @@ def test_what_changes_between_two_looks_is_seen(storage: Storage, plan: Plan) ->
     assert status_plain(storage, memory)["campaigns"][0]["jobs"]["skipped"] == 1
     storage.folder.write("campaigns/small/manifest.json", b"{}")
     assert "manifest.json" in status_plain(storage, memory)["problems"][0]
+
+
+def test_a_sweep_is_open_until_its_points_are_settled(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    # Two trainings of the other arm, then the two searches and the selection of the first point.
+    Bench(storage).launch(sweeping(), stops_after=5)
+    (campaign,) = status_plain(storage)["campaigns"]
+    assert campaign["jobs"]["done"] == 5 and is_open(campaign)
+    assert campaign["points"]["wanted"] == 6 and not campaign["points"]["over"]
+    Bench(storage).launch(sweeping())
+    (campaign,) = status_plain(storage)["campaigns"]
+    assert campaign["points"] == {"settled": 6, "asked": 6, "wanted": 6, "over": True}
+    assert campaign["jobs"]["done"] == sum(campaign["jobs"].values()) and not is_open(campaign)
+    assert "6/6 points settled" in status_text(status_plain(storage))
+
+
+def test_damaged_points_are_said(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    Bench(storage).launch(sweeping(), stops_after=1)
+    storage.write_manifest("small", storage.read_manifest("small") | {"points": [{}]})
+    assert "manifest.json: damaged" in status_plain(storage)["problems"][0]
 
 
 @pytest.mark.parametrize("records", [b"{broken", b"[]\n", b'{"wall_seconds": "x"}\n'])

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -200,9 +201,9 @@ def test_watching_needs_a_campaign(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def read_until(terminal: int, word: bytes) -> bytes:
-    """What a process has written to its terminal, up to a word or its end."""
+    """What a process has written to its terminal, up to a word or its end, or for half a minute."""
     seen = b""
-    while word not in seen:
+    while word not in seen and select.select([terminal], [], [], 30)[0]:
         try:
             seen += os.read(terminal, 65536)
         except OSError:  # nobody holds the other side any more
