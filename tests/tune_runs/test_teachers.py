@@ -197,9 +197,16 @@ def test_the_campaign_in_the_documentation_is_valid() -> None:
 def test_the_shipped_campaigns() -> None:
     table, grid = (make_plan(load_campaign(name), FINGERPRINT) for name in ("kdas_table1", "kdas_t0"))
     counts = [[plan.count(kind) for kind in ("search", "random-search", "train")] for plan in (table, grid)]
-    assert counts == [[16, 4, 53], [24, 0, 25]]
+    assert counts == [[16, 4, 73], [24, 0, 25]]
     for plan in (table, grid):
         assert len({job.teacher for job in plan.jobs.values() if job.teacher}) == 1
+    arms = {arm.name: arm for arm in table.campaign.arms}
+    given = [name for name, arm in arms.items() if arm.genotype and arm.teacher]
+    assert len(given) == 5
+    for name in given:
+        own = arms[f"{name}, own"]
+        assert (own.genotype, own.teacher) == (arms[name].genotype, None)
+        assert own.train is not None and own.train.objective.cross_entropy == 1
 
 
 @pytest.mark.ray
