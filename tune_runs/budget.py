@@ -26,13 +26,14 @@ def check_budget(
 ) -> None:
     """InputError where the jobs that are left are known to take more hours of computing than `most`.
 
-    Known is the lower end of the interval, of the jobs of which there are records. Where what is expected is
-    more, that is said.
+    Known is the lower end of the interval, of the jobs of which this device has records. Where what is
+    expected is more, that is said.
     """
     states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
     left = left_of(plan, states, storage.cancelled(plan.campaign.name))
     estimates = recorded(plan, left, storage, states, device_of(allotment, this_machine()))
-    costs = costs_plain(left, estimates, allotment)
+    known = {job_id: estimate for job_id, estimate in estimates.items() if estimate.here}
+    costs = costs_plain(left, known, allotment)
     hours = costs["total"]["hours"]
     if hours is None:
         write(f"{plan.campaign.name}: cost not known; it is stopped at {most:g} {unit(allotment)}")

@@ -18,7 +18,7 @@ BOUNDS = ("low", "expected", "high")
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What one job takes: seconds with an interval, and what says so.
+    """What one job takes: seconds with an interval, and what says so; `here` unless on another device.
 
     Bytes are those of its memory at most, of the files that stay, and of its checkpoints while it runs; None
     where they are not known.
@@ -31,6 +31,7 @@ class Estimate:
     peak_memory_bytes: int | None = None
     kept_bytes: int | None = None
     checkpoint_bytes: int | None = None
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -251,4 +252,5 @@ class Records:
 def _of_records(pasts: Sequence[Past], epochs: int | None, words: str, *, here: bool) -> Estimate:
     others = {past.device for past in pasts if past.device and not here}
     where = [f" on {name} with {counted(threads, 'thread')}" for name, threads in sorted(others)]
-    return estimated([past.seconds(epochs) for past in pasts], f"{words}{' and'.join(where)}", pasts)
+    found = estimated([past.seconds(epochs) for past in pasts], f"{words}{' and'.join(where)}", pasts)
+    return dataclasses.replace(found, here=here)

@@ -116,7 +116,7 @@ def _costs(
     estimates = {}
     if storage is not None:
         estimates = recorded(plan, left, storage, states, device_of(allotment, this_machine()))
-    unknown = left.keys() - estimates.keys()
+    unknown = [job_id for job_id in left if job_id not in estimates or not estimates[job_id].here]
     if probe is not None and unknown:
         estimates |= probe(unknown)
     return costs_plain(left, estimates, allotment)

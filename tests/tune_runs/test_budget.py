@@ -50,12 +50,12 @@ def test_a_launch_that_stays_below_its_limit_is_not_interrupted():
     assert lines == []
 
 
-def recorded_storage(tmp_path, plan, hours):
+def recorded_storage(tmp_path, plan, hours, **device):
     """A storage in which the jobs of repeat 1 took so many hours each."""
     storage = Storage(tmp_path / "storage")
     for entry in plan.entries:
         if entry.repeat == 0:
-            facts = {"wall_seconds": 3600 * hours}
+            facts = {"wall_seconds": 3600 * hours, **device}
             storage.job(entry.job).new_attempt().finish(Outcome("done", facts=facts))
     return storage
 
@@ -80,7 +80,9 @@ def test_a_plan_that_is_known_to_take_more_is_refused_before_it_begins(tmp_path)
 def test_what_is_not_known_is_no_reason_to_refuse(tmp_path):
     plan, lines = make_plan(small(), FINGERPRINT), []
     check_budget(plan, Storage(tmp_path), ONE_CPU, 0.1, lines.append)
-    assert lines == ["small: cost not known; it is stopped at 0.1 CPU-hours"]
+    storage = recorded_storage(tmp_path, plan, 1.0, device="another", threads=64)
+    check_budget(plan, storage, ONE_CPU, 0.1, lines.append)
+    assert lines == 2 * ["small: cost not known; it is stopped at 0.1 CPU-hours"]
 
 
 def test_the_command_refuses_and_hands_on_the_limit(tmp_path, capsys, monkeypatch):

@@ -10,6 +10,7 @@ from campaigns import FITTING, small
 from autoreid.attempts import Outcome
 from autoreid.cli import main
 from autoreid.errors import InputError
+from autoreid.facts import processor_name
 from autoreid.recipes import Execution
 from autoreid.storage import Storage
 from tune_runs import probing
@@ -162,6 +163,25 @@ def test_the_plan_tells_costs_and_the_repeats_of_a_comparison(file, tmp_path, ca
     text = capsys.readouterr().out
     assert "2 trainings  2 (" in text and "cost not known of 6 searches" in text
     assert "to tell an arm from a (mAP;" in text
+
+
+def test_a_probe_measures_what_no_record_of_this_device_tells(file, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "storage"
+    jobs = [job["job"] for job in planned(capsys, file, "--jobs")["job_list"] if job["kind"] == "search"]
+    for job_id, device in zip(jobs[:2], ("another", processor_name()), strict=True):
+        facts = {"wall_seconds": 60.0, "device": device, "threads": 1}
+        Storage(folder).job(job_id).new_attempt().finish(Outcome("done", facts=facts, job=job_id))
+    asked = []
+
+    def measured(plan, jobs, **given):
+        asked.extend(jobs)
+        return dict.fromkeys(jobs, hours(1, 2, 3, "a probe"))
+
+    monkeypatch.setattr(probing, "probe", measured)
+    plain = planned(capsys, file, "--storage", str(folder), "--probe")
+    assert jobs[2] in asked and jobs[3] not in asked and len(asked) == 5
+    assert plain["costs"]["total"]["unknown"] == 0
+    assert plain["costs"]["sources"] == ["a probe", "jobs with other seeds"]
 
 
 def test_a_plan_for_gpus_that_are_not_here(file, capsys):

@@ -104,9 +104,10 @@ def test_records_of_this_machine_come_before_those_of_others_which_are_named(tmp
     (only,) = {found.source for found in estimates(storage, plan).values()}
     assert only == "jobs with other seeds on a GPU with 4 threads"
     assert {found.source for found in estimates(storage, plan, None).values()} == {only}
+    assert {found.here for found in estimates(storage, plan).values()} == {False}
     does(storage, plan, job_of(plan, "a", "search", 1), 200.0)
     found = estimates(storage, plan)[job_of(plan, "a", "search", 3)]
-    assert (found.expected, found.source) == (200.0, "jobs with other seeds")
+    assert (found.expected, found.source, found.here) == (200.0, "jobs with other seeds", True)
 
 
 def test_what_is_cancelled_or_done_is_not_left(tmp_path):
