@@ -129,8 +129,10 @@ def is_part(name: str) -> bool:
 
 
 def _walk(place: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    """The names of all files below a place, and what is known of each. In texts: paths as objects take several
-    times as long, which counts where thousands of jobs are looked at."""
+    """The names of all files below a place, and what is known of each.
+
+    In texts: paths as objects take several times as long, which counts where thousands of jobs are looked at.
+    """
     try:
         entries = list(os.scandir(place))
     except (FileNotFoundError, NotADirectoryError):
