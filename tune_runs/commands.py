@@ -144,17 +144,21 @@ def _run_plan(options: argparse.Namespace) -> int:
     Nothing is started, unless --probe, and nothing stays in the storage.
     """
     from tune_runs.campaign import load_campaign
+    from tune_runs.foresight import foreseen
     from tune_runs.overview import plan_plain, plan_text, plan_without_running
     from tune_runs.probing import probe
     from tune_runs.resources import this_machine, with_gpus
+    from tune_runs.sweeping import continued
 
     campaign = load_campaign(options.file, tuple(options.set))
     plan, missing = plan_without_running(campaign)
     storage = None if options.storage is None else _storage(options.storage)
+    if storage is not None and not missing:
+        plan = continued(plan, storage)
     machine = None if options.gpus is None else with_gpus(this_machine(), campaign.placement, options.gpus)
     found = None
     if options.probe:
-        found = functools.partial(probe, plan, storage=storage, machine=machine)
+        found = functools.partial(probe, foreseen(plan), storage=storage, machine=machine)
     plain = plan_plain(plan, storage, missing, with_jobs=options.jobs, machine=machine, probe=found)
     answer(plain, plan_text(plain), options.json)
     return DONE

@@ -87,7 +87,11 @@ class Choice:
         return canonical_json(value) in map(canonical_json, self.values)
 
     def __str__(self) -> str:
-        return " or ".join(canonical_json(value).strip('"') for value in self.values)
+        """
+        >>> print(Choice((1, [2, 2], "all")))
+        1, [2,2], all
+        """
+        return ", ".join(canonical_json(value).strip('"') for value in self.values)
 
     def ends(self) -> tuple[Any, ...]:
         """What is held against a recipe: all of it."""
@@ -136,7 +140,7 @@ class Domain:
     def __str__(self) -> str:
         conditions = (f"{name} = {Choice(values)}" for name, values in self.when)
         where = f" where {' and '.join(conditions)}" if self.when else ""
-        return f"{self.name} from {self.values}{where}"
+        return f"{self.name} {'from' if isinstance(self.values, Range) else 'of'} {self.values}{where}"
 
 
 # What a name alone stands for; the papers' own values, and what lies around them.

@@ -18,6 +18,7 @@ from tune_runs.campaign import Campaign
 from tune_runs.context import Context, Engine
 from tune_runs.descriptions import description_problems
 from tune_runs.dispatch import Dispatch
+from tune_runs.foresight import foreseen
 from tune_runs.manifest import save_manifest
 from tune_runs.packages import imported_packages
 from tune_runs.planning import Plan, read_data
@@ -112,7 +113,7 @@ def launch(
         provide_weights(plan, storage.folder)
         provide_teachers(plan, storage.folder)
         if max_device_hours is not None:
-            check_budget(plan, storage, allotment, max_device_hours, write)
+            check_budget(foreseen(plan), storage, allotment, max_device_hours, write)
         decode_data(plan, index, write)
         if before is not None:
             before(plan, storage, allotment, write)

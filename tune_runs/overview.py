@@ -18,6 +18,7 @@ from tune_runs.checks import check_data
 from tune_runs.costs import costs_lines, costs_plain
 from tune_runs.descriptions import description_problems
 from tune_runs.estimates import Probe, device_of, left_of, recorded
+from tune_runs.foresight import foreseen
 from tune_runs.manifest import change_of
 from tune_runs.planning import NO_DATA, Plan, make_plan, open_data, plan_on
 from tune_runs.power import comparison_lines, comparison_plain
@@ -25,6 +26,7 @@ from tune_runs.protocol import VARIED
 from tune_runs.random_arms import RandomArm
 from tune_runs.resources import Allotment, Machine, allot, this_machine
 from tune_runs.states import State, states_of
+from tune_runs.sweep_overview import sweep_lines
 from tune_runs.words import counted, table
 
 Plain = dict[str, Any]
@@ -63,7 +65,7 @@ def plan_plain(
 ) -> Plain:
     """What a plan says, as JSON values: on `machine`, by default this one; `probe` measures what jobs cost of
     which nothing is recorded."""
-    campaign = plan.campaign
+    campaign, whole = plan.campaign, foreseen(plan)
     change, states = (None, {}) if storage is None or missing else _held_against(storage, plan)
     done = [plan.jobs[job_id].kind for job_id, state in states.items() if state.status == "done"]
     allotment = impossible = None
@@ -82,14 +84,15 @@ def plan_plain(
         "repeats": campaign.repeats,
         "protocol": plain_value(campaign.protocol),
         "baseline": campaign.baseline,
+        "sweep": sweep_lines(campaign.sweep, plan.points) if campaign.sweep else [],
         "arms": [_arm(arm, campaign) for arm in campaign.arms],
-        "entries": len(plan.entries),
-        "jobs": {kind: plan.count(kind) for kind in KINDS},
+        "entries": len(whole.entries),
+        "jobs": {kind: whole.count(kind) for kind in KINDS},
         "done": {kind: done.count(kind) for kind in KINDS} if states else None,
         "change": change,
         "resources": None if allotment is None else str(allotment),
         "resources_problem": impossible,
-        "costs": None if missing or allotment is None else _costs(plan, storage, states, allotment, probe),
+        "costs": None if missing or allotment is None else _costs(whole, storage, states, allotment, probe),
         "comparison": _comparison(plan, storage, states),
     }
     if with_jobs:
@@ -249,6 +252,7 @@ def plan_text(plain: Plain) -> str:
         for arm in plain["arms"]
     ]
     lines += table(("arm", "search or genotype", "training"), rows)
+    lines += plain["sweep"]
     for words in dict.fromkeys(arm["pretrain"] for arm in plain["arms"] if arm["pretrain"]):
         arms = [arm["arm"] for arm in plain["arms"] if arm["pretrain"] == words]
         lines += [f"pretrained ({words}): {', '.join(arms)}"]

@@ -14,6 +14,7 @@ from autoreid.errors import InterruptionError, RunError
 from autoreid.storage import Storage
 from tune_runs.campaign import Campaign
 from tune_runs.context import Engine
+from tune_runs.foresight import unswept
 from tune_runs.launch import check_launch, decode_data, run_plan
 from tune_runs.planning import Plan
 from tune_runs.progress import silent
@@ -66,6 +67,7 @@ def rehearse(
     """
     from autoreid.rehearsal import rehearse_job  # deferred: loads torch
 
+    plan = unswept(plan)
     states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
     settled = {job_id for job_id, state in states.items() if state.status == "done"}
     settled |= storage.cancelled(plan.campaign.name)
@@ -82,6 +84,7 @@ def rehearse_campaign(
     storage.check()
     with interruptible():
         allotment, plan, index = check_launch(campaign, write)
+        plan = unswept(plan)
         decode_data(plan, index, write)
         return rehearse(plan, storage, allotment, write), allotment
 

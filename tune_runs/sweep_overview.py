@@ -98,6 +98,25 @@ def _study_plain(campaign: str, study: Study, points: Sequence[Point]) -> Plain:
     }
 
 
+def sweep_lines(sweep: Sweep, points: Sequence[Point]) -> list[str]:
+    """What a sweep will ask for, in a plan for people."""
+    lines = []
+    for study in sweep.studies:
+        settings = study.settings
+        asked = sum(point.state != "known" for point in of_study(study, points))
+        known = f", {asked} of them asked already" if asked else ""
+        how = f"by {study.sampler}, for {' and '.join(settings.aims)}"
+        head = f"sweep of {study.name}: {counted(settings.points, 'point')}{known}, {how}"
+        searches = counted(settings.repeats, "search", "searches")
+        front = "; the front is trained, which counts here as one point"
+        best = "; the best is trained" if study.aims == 1 else front
+        ends = best if settings.train == "best" else ""
+        lines += [f"{head}; a point is {searches} and a selection{ends}"]
+        for swept in study.swept:
+            lines += [f"  {swept.name}: {'; '.join(map(str, swept.domains))}"]
+    return lines
+
+
 def sweeps_text(plain: Sequence[Plain]) -> str:
     """Studies for people."""
     lines: list[str] = []

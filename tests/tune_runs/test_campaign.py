@@ -230,14 +230,9 @@ def test_shipped_campaigns_are_found_by_name_and_are_valid(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()
     auto_reid = [f"auto_reid_{name}" for name in ("lambda", "rendered", "table1", "table2")]
-    assert shipped_campaigns() == [
-        *auto_reid,
-        "cdnet_table1",
-        "demo",
-        "kdas_rendered",
-        "kdas_t0",
-        "kdas_table1",
-    ]
+    kdas = [f"kdas_{name}" for name in ("rendered", "t0", "table1")]
+    sweeps = [f"sweep_{name}" for name in ("channels_layers", "joint", "lambda", "t0", "topk")]
+    assert shipped_campaigns() == [*auto_reid, "cdnet_table1", "demo", *kdas, *sweeps]
     demo, table = (load_campaign(name) for name in ("demo", "cdnet_table1"))
     assert (len(demo.arms), demo.repeats, demo.source.set) == (1, 4, "rendered")
     assert [arm.search.k for arm in table.arms if arm.search] == [1, 2, 3, 4, "all"] * 2
