@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autoreid import losses
-from autoreid.jobs import search_job, select_job
+from autoreid.jobs import Job, search_job, select_job, train_job
 from autoreid.losses import Guidance
 from autoreid.models.necks import Branch
 from autoreid.objectives import Objective, Temperature
@@ -24,6 +24,7 @@ from autoreid.published import (
 )
 from autoreid.recipes import SearchRecipe, TrainRecipe, recipe_problems
 from autoreid.values import override
+from search_spaces.published import PUBLISHED
 
 IDENTITIES = torch.tensor([0, 0, 2, 2, 1, 1])
 ONLY = Objective(cross_entropy=0.0, triplet=0.0, distillation=1.0)
@@ -235,3 +236,8 @@ def test_fields_of_a_temperature_that_have_no_effect_make_no_other_job() -> None
             ids(recipe, temperature__until=5),
         }
         assert len(others) == 7
+    unused = override(KDAS_TEACHER, {"objective.temperature.start": 8})
+    job = train_job(unused, "d" * 64, PUBLISHED["cdnet-top2"], train_seed=0)
+    assert job.recipe == KDAS_TEACHER
+    written = replace(job, recipe=unused)  # as it was, before such fields were taken out
+    assert written.id != job.id and Job.from_plain(written.plain()) == written

@@ -222,10 +222,13 @@ def test_table_1_in_small_from_the_teacher_to_the_report(tmp_path: Path) -> None
             epochs[(epochs["arm"] == arm) & (epochs["kind"] == "search")]["temperature"].tolist()
             == temperatures
         )
-    assert epochs[epochs["arm"] == "Teacher"]["temperature"].isna().all()
+    for name in ("temperature", "alpha_temperature"):
+        assert epochs[epochs["arm"] == "Teacher"][name].isna().all()
+    scores = read(tmp_path / "storage", "retrains").set_index("arm")["teacher"]
+    assert scores["Dynamic Temperature"] == "Teacher" and scores[["Teacher", "Baseline"]].isna().all()
     report = (tmp_path / "storage/report/report.md").read_text()
     assert "| Teacher | 1 of 1 |" in report and "Top-2 under a teacher" in report
-    assert "has seen the images that the searches held out" in report
+    assert "has seen the images that searches and selections held out" in report
     assert autoreid(tmp_path, *run)["reused"] == 12
 
 
