@@ -91,6 +91,7 @@ class Rehearsed:
             self.position.steps = min(data.steps, self.position.steps)
         self.begin, self.built, self.starts = begin, time.perf_counter(), starts
         self.first: float | None = None
+        self.saved = 0
         self.steps: list[float] = []
         self.rests: list[float] = []
         self.pauses: list[float] = []
@@ -139,11 +140,13 @@ class Rehearsed:
         return self.run.state()
 
     def load(self, state: dict[str, Any]) -> None:
+        self.saved = len(to_bytes(state))
         self.run.load(state)
 
     def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The run's own result, and beside it what the real job will take."""
-        saved = len(to_bytes(self.run.state()))
+        # At its end a run of several trainings holds none; where it was interrupted, it held one.
+        saved = max(self.saved, len(to_bytes(self.run.state())))
         begin = self._now()
         result, files = self.run.finish()
         took: dict[str, Any] = {

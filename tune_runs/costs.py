@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autoreid.jobs import JobKind
+from autoreid.jobs import RECIPES, JobKind
 from tune_runs.resources import Allotment
 from tune_runs.words import counted, lasting, table
 
@@ -95,7 +95,7 @@ def costs_plain(jobs: Mapping[str, Left], estimates: Mapping[str, Estimate], all
     Ends of intervals are added: a slow machine is slow for all jobs.
     """
     known = {job_id: estimates[job_id] for job_id in jobs if job_id in estimates}
-    kinds = list(dict.fromkeys(job.kind for job in jobs.values()))
+    kinds = [kind for kind in RECIPES if any(job.kind == kind for job in jobs.values())]
 
     def wall(bound: str) -> float:
         seconds = {job_id: jobs[job_id].share * getattr(found, bound) for job_id, found in known.items()}

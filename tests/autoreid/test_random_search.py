@@ -194,4 +194,5 @@ def test_a_rehearsal_goes_through_all_of_it_in_small(
     assert (found["rehearsal"]["epochs"], found["rehearsal"]["rests"]) == (72, 8)
     trained = len(small_data.train_rows) - 2 * small_data.identities  # of each two are held out
     assert found["rehearsal"]["steps"] == batch.steps(trained)
+    assert found["rehearsal"]["checkpoint_bytes"] > 100_000  # with a network in it, though none is left
     assert len(storage.job(job.id).attempts()) == 2

@@ -50,6 +50,8 @@ def test_hours_are_those_of_devices_by_kind_and_in_total():
     assert (plain["total"]["kept_bytes"], plain["total"]["checkpoint_bytes"]) == (330, 14)
     # Two at once: searches end at 4, 4 and 8, trainings at 5, 5 and 9.
     assert plain["wall_seconds"]["expected"] == 3600 * 9
+    backwards = dict(reversed(jobs.items()))
+    assert [kind["kind"] for kind in costs_plain(backwards, {}, GPUS)["kinds"]] == ["search", "train"]
 
 
 def test_a_job_that_was_begun_costs_what_is_left_of_it():
