@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+from campaigns import FINGERPRINT, small
 
+from autoreid.attempts import Outcome
+from autoreid.recipes import Execution
 from autoreid.storage import Storage
+from tune_runs import probing
+from tune_runs.planning import make_plan
+from tune_runs.progress import silent
+from tune_runs.resources import Allotment
 
 # The demo, small: as many jobs as it has, at a tenth of the work.
 SMALL_DEMO = [
@@ -18,6 +26,49 @@ SMALL_DEMO = [
     "--set=train.epochs=8",
     "--set=train.optimizer.schedule.milestones=[6]",
 ]
+
+
+REHEARSAL = {
+    "epochs": 10,
+    "steps": 100,
+    "rests": 10,
+    "evaluations": 1.0,
+    "start_seconds": 0.0,
+    "rests_seconds": [0.0],
+    "pauses_seconds": [0.0],
+    "evaluation_seconds": 0.0,
+    "checkpoint_bytes": 50,
+}
+
+
+def test_every_arm_and_kind_takes_the_time_of_its_own_probes(tmp_path, monkeypatch):
+    plan, ran = make_plan(small("repeats=4"), FINGERPRINT), []
+
+    @contextlib.contextmanager
+    def in_small(part, storage, allotment, engine, write):
+        ran.extend((entry.arm, entry.kind, entry.repeat) for entry in part.entries)
+        for entry in part.entries:
+            step = {"a": 0.25, "b": 0.5}[entry.arm] * {"search": 1, "train": 8}[entry.kind]
+            attempt = storage.job(entry.job).new_attempt()
+            attempt.write("model.pt", bytes(1000))
+            found = {"rehearsal": REHEARSAL | {"steps_seconds": [step, step]}}
+            attempt.finish(Outcome("done", result=found, facts={"peak_memory_bytes": 2**30}))
+        yield storage
+
+    monkeypatch.setattr(probing, "run_in_small", in_small)
+    wanted = {entry.job for entry in plan.entries if (entry.arm, entry.kind) != ("b", "search")}
+    allotment = Allotment(4, 1, 3, Execution(device="cuda"))
+    found = probing._probed(plan, wanted, Storage(tmp_path), allotment, silent)
+    # Two arms fill three places with two jobs each; searches of b are there as its trainings need them.
+    assert set(ran) == {(arm, kind, n) for arm in "ab" for kind in ("search", "train") for n in (0, 1)}
+    assert found.keys() == wanted
+    expected = {
+        (entry.arm, entry.kind): found[entry.job].expected for entry in plan.entries if entry.job in found
+    }
+    assert expected == {("a", "search"): 250.0, ("a", "train"): 2000.0, ("b", "train"): 4000.0}
+    one = next(iter(found.values()))
+    assert (one.peak_memory_bytes, one.kept_bytes, one.checkpoint_bytes) == (2**30, 1000, 100)
+    assert one.high == pytest.approx(1.1 * one.expected)  # of a GPU
 
 
 @pytest.mark.ray
