@@ -26,6 +26,7 @@ from analysis.results import (
 )
 from analysis.searches import searches
 from analysis.selections import best_alone, selections
+from analysis.sweeps import sweeps, under_their_arms
 from analysis.words import NOTHING
 
 # How a line of a claim begins that starts a paragraph: a command, or `Cost:`.
@@ -206,9 +207,11 @@ def paragraphs(claim: object) -> tuple[str, ...]:
 
 def page(records: Records, prefix: str) -> Page:
     """The page of one campaign. Names of figures begin with `prefix`."""
+    records = under_their_arms(records)
     sections = (
         scores(records, prefix),
         selections(records),
+        sweeps(records),
         cautions(records),
         differences(records),
         status(records),

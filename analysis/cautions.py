@@ -12,6 +12,7 @@ from analysis.collapse import collapses
 from analysis.pages import Records, Section, values
 from analysis.random_arms import sampling_arms, unmatched
 from analysis.selections import best_alone
+from analysis.sweeps import swept
 
 # Columns that should hold one value over all finished jobs of a comparison, in words.
 SHARED = {
@@ -80,7 +81,7 @@ def mixtures(records: Records) -> list[str]:
     found += [
         f"The {kind} jobs of arm {arm} have {count} different recipes."
         for (arm, kind), count in counts.items()
-        if count > 1
+        if count > 1 and not (arm in swept(records) and kind in ("search", "select"))
     ]
     return found
 
@@ -148,7 +149,7 @@ def _repeat_words(records: Records, arm: str) -> str:
 
 def selected(records: Records) -> list[str]:
     """The best of several is not to be compared with a mean over several."""
-    arms = records.arms_with("select")
+    arms = [arm for arm in records.arms_with("select") if arm not in swept(records)]
     best = [arm for arm in arms if best_alone(records.trials, arm)]
     found = []
     if [arm for arm in arms if arm not in best]:
@@ -178,13 +179,26 @@ def _paired(records: Records) -> bool:
     return trainings["arm"].nunique() > 1 and bool((seeds <= 1).all(axis=None))
 
 
+def tuned(records: Records) -> list[str]:
+    """A sentence where arms whose settings were chosen stand beside others."""
+    arms = swept(records)
+    beside = [arm for arm in records.arms_with("train") if arm not in arms]
+    if not arms or not beside:
+        return []
+    verb = "were" if len(arms) > 1 else "was"
+    return [
+        f"{', '.join(arms)} {verb} tuned, by {words.counted(len(records.points), 'point')}, and "
+        f"{', '.join(beside)} not: a difference is owed to the tuning too, whose cost the cost table counts."
+    ]
+
+
 def cautions(records: Records) -> Section:
     """What limits the conclusions, most serious first."""
     points = mixtures(records) + _repeats(records) + spreads(records)
     points += collapses(records) + selected(records)
     if _paired(records):
         points.append(PAIRED)
-    points += taught(records)
+    points += taught(records) + tuned(records)
     points += unmatched(records)
     trials = records.trials[records.trials["kind"] != "pretrain"]
     if set(trials["data_set"].dropna()) == {"rendered"}:

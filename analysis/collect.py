@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.jobs import Seen, look, part
-from analysis.rows import ROWS, Choice, Entry, Row, checked, compact
+from analysis.rows import ROWS, Choice, Entry, Row, checked, compact, point_rows
 from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, Where, file_of, output_folder, schema
 from analysis.tables import campaigns as with_tables
 from analysis.words import SHORT
@@ -145,6 +145,7 @@ class Campaign:
             for table, make in ROWS.items():
                 found = (checked(row, table, entry.place, self.warnings) for row in make(entry))
                 tables[table] += [row for row in found if row is not None]
+        tables["points"] = point_rows(self.name, self.manifest, self.warnings)
         return tables
 
     def facts(self) -> str:

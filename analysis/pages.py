@@ -77,6 +77,7 @@ class Records:
     genotypes: pd.DataFrame
     retrains: pd.DataFrame
     pretrains: pd.DataFrame
+    points: pd.DataFrame
 
     @classmethod
     def read(cls, where: tables.Where, campaign: str) -> Records:
@@ -89,6 +90,7 @@ class Records:
             tables.read(where, "genotypes", campaign),
             tables.read(where, "retrains", campaign),
             tables.read(where, "pretrains", campaign),
+            tables.read(where, "points", campaign),
         )
 
     @property

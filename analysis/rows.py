@@ -236,3 +236,23 @@ ROWS: dict[str, Callable[[Entry], list[Row]]] = {
     "retrains": retrain_rows,
     "pretrains": pretrain_rows,
 }
+
+
+def point_rows(campaign: str, manifest: Mapping[str, Any], warnings: list[str]) -> list[Row]:
+    """The points of a campaign's sweep, if it has one; what is damaged is named in the warnings."""
+    aims = part(part(manifest, "sweep"), "settings").get("aims")
+    points = manifest.get("points")
+    found = []
+    for number, point in enumerate(points if isinstance(points, list) else ()):
+        place = f"{campaign}: manifest.json: point {number}"
+        try:
+            row = {name: point[name] for name in ("study", "number", "arm", "state", "best")}
+            row |= {"campaign": campaign, "point": point["name"], "reason": point["reason"] or None}
+            row |= {"values": compact(point["values"]), "jobs": compact(point["jobs"])}
+            row |= dict(zip(aims or (), point["scores"], strict=False))
+        except (KeyError, TypeError) as error:
+            warnings.append(f"{place} is damaged ({error!r}).")
+            continue
+        kept = checked(row, "points", place, warnings)
+        found += [] if kept is None else [kept]
+    return found

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis import words
 from analysis.pages import Grid, Records, Section, values
 from analysis.statistics import summarise
+from analysis.sweeps import swept
 from analysis.words import NOTHING
 
 RULES = {
@@ -90,10 +91,12 @@ def _repeat_grid(records: Records, arms: list[str]) -> Grid:
 
 def selections(records: Records) -> Section | None:
     """What was selected, and all that it was selected from."""
-    arms = records.arms_with("select")
+    told = swept(records)  # in the section of the sweep
+    arms = [arm for arm in records.arms_with("select") if arm not in told]
     if not arms:
         return None
-    recipes = records.trials[records.trials["kind"] == "select"]["recipe_json"].dropna().unique()
+    selects = records.trials[(records.trials["kind"] == "select") & records.trials["arm"].isin(arms)]
+    recipes = selects["recipe_json"].dropna().unique()
     rules = dict.fromkeys(str(json.loads(text).get("rule")) for text in recipes)
     how = "; or ".join(RULES.get(rule, rule) for rule in rules)
     intro = f"The best search of an arm is selected by {how}. The test set has no part in it."

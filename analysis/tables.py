@@ -40,6 +40,7 @@ PURPOSES = {
     "took; and for each finished training of an architecture that was drawn or given.",
     "retrains": "One row for each finished training: its scores on the test set, and the network's size.",
     "pretrains": "One row for each finished pretraining: its accuracy, and the network's size.",
+    "points": "One row for each point that a sweep asked for: its values, and figures on validation data.",
 }
 
 

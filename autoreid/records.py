@@ -191,6 +191,24 @@ PRETRAIN_COLUMNS = (
     Column("evaluation_seconds", "float64", "s", "wall time of the validation", measured=True),
 )
 
+# A sweep's points have no rows of their own in KEYS: their searches and selections do.
+POINT_COLUMNS = (
+    KEYS[0],
+    Column("study", "string", "", "the study: an arm that is swept, or several together", nullable=False),
+    Column("number", "int64", "", "point of the study, counted from 0", nullable=False),
+    Column("arm", "string", "", "arm that is swept", nullable=False),
+    Column("point", "string", "", "arm and values in words: `arm` of its searches elsewhere", nullable=False),
+    Column("state", "string", "", "done, failed, pruned, known (asked before) or open", nullable=False),
+    Column("best", "bool", "", "whether it is the best, or on the front of several aims", nullable=False),
+    Column("values", "string", "", "the values that were chosen, as JSON: domain to value", nullable=False),
+    Column("mAP", "float64", "fraction", "mean validation mAP of its repeats; empty where it is no aim"),
+    Column("rank_1", "float64", "fraction", "mean validation rank-1; empty where it is no aim"),
+    Column("multiply_adds", "float64", "", "mean multiply-adds of its networks; empty where they are no aim"),
+    Column("parameters", "float64", "", "mean parameters of its networks; empty where they are no aim"),
+    Column("reason", "string", "", "why it failed, was pruned, or was known"),
+    Column("jobs", "string", "", "ids of its jobs as JSON, the selection last", nullable=False),
+)
+
 # Table name -> columns, in the order in which they stand in the parquet file.
 TABLES: dict[str, tuple[Column, ...]] = {
     "trials": (*KEYS, *TRIAL_COLUMNS),
@@ -198,6 +216,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "genotypes": (*KEYS, *GENOTYPE_COLUMNS),
     "retrains": (*KEYS, *RETRAIN_COLUMNS),
     "pretrains": (*KEYS, *PRETRAIN_COLUMNS),
+    "points": POINT_COLUMNS,
 }
 
 

@@ -10,6 +10,7 @@ from autoreid.storage import Storage
 from autoreid.version import STORAGE_VERSION
 from tune_runs.changes import ArmsChange, changes
 from tune_runs.planning import Plan, arm_of
+from tune_runs.points import best_of, of_study
 from tune_runs.words import counted
 
 
@@ -67,9 +68,16 @@ def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
 
 
 def points_of(plan: Plan) -> list[dict[str, Any]]:
-    """The points of a plan's sweep as JSON values, each with the name of its arm."""
+    """The points of a plan's sweep as JSON values, each with the name of its arm, and whether it is a best
+    one."""
+    sweep = plan.campaign.sweep
     names = {point.key: arm_of(plan.campaign, point).name for point in plan.points if point.is_planned}
-    return [point.plain() | {"name": names.get(point.key, point.arm)} for point in plan.points]
+    studies = () if sweep is None else sweep.studies
+    best = {point.key for study in studies for point in best_of(study, of_study(study, plan.points))}
+    return [
+        point.plain() | {"name": names.get(point.key, point.arm), "best": point.key in best}
+        for point in plan.points
+    ]
 
 
 def change_of(storage: Storage, plan: Plan) -> Change:

@@ -1,0 +1,141 @@
+"""The points of a sweep in tables and reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_storage import FINGERPRINT, FakeCampaign
+from report_pages import grid, made, section
+
+from analysis.collect import collect
+from analysis.tables import read
+from autoreid.jobs import train_job
+from autoreid.published import CDNET_TRAIN
+from autoreid.recipes import SelectRecipe
+
+POINTS = {"cdnet, k=1": 1, "cdnet, k=2": 2, "cdnet, k=3": 3}
+SCORES = {"cdnet, k=1": (20.0, 24.0), "cdnet, k=2": (30.0, 34.0)}
+
+
+def swept(root: Path, *, aims: tuple[str, ...] = ("mAP",), best: tuple[int, ...] = (1,)) -> FakeCampaign:
+    """Three points of one arm: two done, of which the second is trained, and one that was pruned. Beside it
+    an arm that is given."""
+    campaign = FakeCampaign(root, "swept", dict(POINTS), repeats=2, select=SelectRecipe(), trainings=0)
+    campaign.jobs = {key: job for key, job in campaign.jobs.items() if key[2] != "train"}
+    for repeat in range(2):
+        search = campaign.jobs["cdnet, k=2", repeat, "search"]
+        campaign.jobs["cdnet", repeat, "search"] = search
+        for arm, given in (("cdnet", search.id), ("given", "e" * 32)):
+            job = train_job(CDNET_TRAIN, FINGERPRINT, given, train_seed=repeat)
+            campaign.jobs[arm, repeat, "train"] = job
+            campaign.finish(arm, repeat, "train")
+    for arm in SCORES:
+        for repeat in range(2):
+            campaign.finish(arm, repeat, "search")
+        campaign.select(arm, *SCORES[arm])
+    campaign.attempt("cdnet, k=3", 0, "search", 2)
+    campaign.write_manifest(
+        baseline="given", sweep={"settings": {"aims": list(aims)}}, points=points(campaign, best)
+    )
+    return campaign
+
+
+def points(campaign: FakeCampaign, best: tuple[int, ...]) -> list[dict[str, Any]]:
+    found = []
+    for number, (name, k) in enumerate(POINTS.items()):
+        jobs = [campaign.jobs[name, repeat, "search"].id for repeat in range(2)]
+        scores = [sum(SCORES[name]) / 200] if name in SCORES else []
+        found.append(
+            {
+                "study": "cdnet",
+                "number": number,
+                "arm": "cdnet",
+                "name": name,
+                "values": {"k": k},
+                "jobs": [*jobs, campaign.jobs[name, 0, "select"].id],
+                "state": "done" if scores else "pruned",
+                "best": number in best,
+                "scores": scores,
+                "reason": "" if scores else "pruned at epoch 2",
+            }
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("swept")
+    swept(found)
+    return found
+
+
+def test_the_table_holds_every_point(root: Path) -> None:
+    collect(root)
+    frame = read(root, "points", "swept")
+    assert list(frame["point"]) == list(POINTS)
+    assert list(frame["state"]) == ["done", "done", "pruned"]
+    assert list(frame["best"]) == [False, True, False]
+    assert frame["mAP"].tolist()[:2] == pytest.approx([0.22, 0.32]) and frame["mAP"].isna().tolist()[2]
+    assert frame["multiply_adds"].isna().all()
+    assert [json.loads(text) for text in frame["values"]] == [{"k": 1}, {"k": 2}, {"k": 3}]
+    assert list(frame["reason"])[2] == "pruned at epoch 2"
+    trials = read(root, "trials", "swept")
+    jobs = {job for text in frame["jobs"] for job in json.loads(text)}
+    assert jobs <= set(trials["job"])
+    assert set(trials[trials["job"].isin(jobs)]["arm"]) == {*POINTS, "cdnet"}
+
+
+def test_the_report_shows_the_points_with_the_best_first(root: Path) -> None:
+    page = made(root)
+    found = grid(page, "Sweep", "Points of cdnet")
+    assert found.headings == ("point", "k", "validation mAP, %", "")
+    assert found.rows == (
+        ("2", "2", "32.0", "best"),
+        ("1", "1", "22.0", ""),
+        ("3", "3", "-", "pruned at epoch 2"),
+    )
+    (said,) = section(page, "Sweep").points
+    assert said == "cdnet: 3 points (2 done, 1 pruned); best: 2."
+
+
+def test_the_searches_of_points_count_as_the_arm_s(root: Path) -> None:
+    page = made(root)
+    (row,) = grid(page, "Search", "Searches").rows
+    assert row[:2] == ("cdnet", "4 of 6")
+    assert [part.title for part in page.sections].count("Selection") == 0
+    assert {row[0] for row in grid(page, "Results", "mAP").rows} == {"cdnet", "given"}
+
+
+def test_the_reader_is_told_what_was_tuned(root: Path) -> None:
+    points = section(made(root), "Read with care").points
+    assert any(text.startswith("cdnet was tuned, by 3 points, and given not:") for text in points)
+    assert not any("different recipes" in text or "selected repeat" in text for text in points)
+
+
+def test_a_damaged_point_costs_its_own_row(tmp_path: Path) -> None:
+    campaign = swept(tmp_path)
+    manifest = campaign.storage.read_manifest("swept")
+    manifest["points"][0].pop("state")
+    manifest["points"][1]["number"] = "two"
+    campaign.storage.write_manifest("swept", manifest)
+    found = collect(tmp_path)
+    assert list(read(tmp_path, "points", "swept")["number"]) == [2]
+    assert [
+        warning
+        for warning in found.warnings
+        if "point 0 is damaged ('state')" in warning or "number" in warning
+    ]
+
+
+def test_several_aims_have_a_column_each(tmp_path: Path) -> None:
+    campaign = swept(tmp_path, aims=("mAP", "multiply_adds"), best=(0, 1))
+    manifest = campaign.storage.read_manifest("swept")
+    for point, adds in zip(manifest["points"][:2], (1e6, 2e6), strict=True):
+        point["scores"].append(adds)
+    campaign.storage.write_manifest("swept", manifest)
+    found = grid(made(tmp_path), "Sweep", "Points of cdnet")
+    assert found.headings == ("point", "k", "validation mAP, %", "multiply-adds, M", "")
+    assert [row[-2:] for row in found.rows] == [("2.0", "best"), ("1.0", "best"), ("-", "pruned at epoch 2")]
