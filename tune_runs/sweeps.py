@@ -28,6 +28,11 @@ AIMS: dict[str, Literal["maximize", "minimize"]] = {
     "parameters": "minimize",
 }
 MOST_POINTS = 10_000
+# Fields of which a supernet's scores depend by its size or its operations alone.
+SIZES = frozenset(
+    f"search.{name}" for name in ("space", "channels", "layers", "width_multiplier", "height", "width")
+)
+NOT_COMPARED = "have scores that cannot be compared. Write 'select: retrain' at the top."
 # The sampler of a study that has one aim, and of one that has several.
 SAMPLERS = {1: "tpe", 2: "nsga2"}
 
@@ -159,10 +164,20 @@ def read_sweep(
     swept = [found for arm in arms if (found := _swept(document, arm, domains, problems)) is not None]
     if not swept and len(problems.found) == noted:
         problems.add(document.place(("sweep",)), "no arm has a search and a field of the sweep. Remove it.")
+    if settings.joint and len(swept) > 1 and not _trains(document):
+        problems.add(document.place(("sweep", "joint")), f"supernets of several arms {NOT_COMPARED}")
     for domain in domains:
+        sizes = SIZES & set(domain.axis.fields)
+        if sizes and not _trains(document):
+            problems.add(domain.axis.place, f"supernets of several sizes or spaces {NOT_COMPARED}")
         if swept and not any(domain.name == own.name for found in swept for own in found.domains):
             problems.add(domain.axis.place, "no arm that is swept has it. Remove it.")
     return Sweep(settings, tuple(swept))
+
+
+def _trains(document: Document) -> bool:
+    """Whether genotypes are judged by short trainings, and not in their supernets."""
+    return document.at(("select",)) == "retrain" or document.at(("select", "rule")) == "retrain"
 
 
 def _settings(document: Document, protocol: Protocol, problems: Problems) -> Settings:

@@ -119,15 +119,12 @@ def test_a_point_below_the_median_is_hopeless_from_the_epoch_on_that_is_given(ep
 
 
 def test_a_sweep_is_read_back_from_its_manifest():
-    text = SWEEP.replace(
-        "k: [1, 2, 3, 4]", "l: [[1, 1], [2, 2]]\n    k: {values: [1, all], when: {l: [[1, 1]]}}"
+    text = SWEEP.replace("sweep:\n", "select: retrain\nsweep:\n").replace(
+        "    k: [1, 2, 3, 4]\n",
+        "    l: [[1, 1, 1, 1], [2, 2, 2, 2]]\n    k: {values: [1, all], when: {l: [[1, 1, 1, 1]]}}\n",
     )
     text = text.replace("space: cds-v1", "recipe: auto-reid, relaxation: top-k")
-    sweep = sweeping(
-        text=text.replace("[[1, 1], [2, 2]]", "[[1, 1, 1, 1], [2, 2, 2, 2]]").replace(
-            "[[1, 1]]", "[[1, 1, 1, 1]]"
-        )
-    ).sweep
+    sweep = sweeping(text=text).sweep
     again = Sweep.from_plain(sweep.plain())
     assert again.plain() == sweep.plain()
     domains = [domain for swept in sweep.swept for domain in swept.domains]

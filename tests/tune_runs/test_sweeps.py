@@ -22,6 +22,7 @@ data: {set: rendered, identities: 16, cameras: 3, images: 2, height: 64, width: 
 search: {recipe: auto-reid}
 train: {recipe: auto-reid}
 teacher: Teacher
+select: retrain
 sweep: {over: [lambda, C, l, k, T0]}
 arms:
   Teacher: {genotype: resnet18, train: {recipe: kdas-teacher, weights: ""}}
@@ -137,6 +138,16 @@ def test_a_range_of_a_field_of_whole_numbers_is_whole():
             "7: sweep: no arm has a search and a field",
         ),
         ("{genotype: cdnet-top2}", "{genotype: cdnet-top2, sweep: [k]}", "arms.b.sweep: has no search"),
+        (
+            OVER,
+            "    C: [8, 16]\n",
+            "9: sweep.over.C: supernets of several sizes or spaces have scores that cannot",
+        ),
+        (
+            "points: 6\narms:",
+            "joint: true\narms:\n  c: {search: {space: cs-v1}}",
+            "11: sweep.joint: supernets of several arms have scores that cannot",
+        ),
         ("arms:", "grid: {search.epochs: [1, 2]}\narms:", "grid: and a sweep. Give the values of the grid"),
     ],
 )
