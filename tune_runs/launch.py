@@ -176,7 +176,7 @@ def run_plan(
     if not dispatch.releases.unfinished:
         dispatch.grow()
     left = len(dispatch.releases.unfinished)
-    if left:
+    if not dispatch.over:
         from tune_runs.tuning import tune_jobs  # deferred: loads Ray
 
         write(f"{campaign.name}: {left} of {len(dispatch.releases.needs)} jobs to run; {allotment}")

@@ -46,13 +46,7 @@ class Sweeping:
         now, and those that train what a study found. None is no end: `over` says that."""
         points = [self._settled(point, releases) for point in self.plan.points]
         for study in self.studies:
-            mine = of_study(study, points)
-            if asks(study, mine) and mine != self._fruitless.get(study.name):
-                asked = self._asked(study, mine)
-                if asked is None:
-                    self._fruitless[study.name] = mine
-                else:
-                    points.append(asked)
+            points += self._asked(study, of_study(study, points))
         if points == list(self.plan.points):
             return {}
         before = self.plan
@@ -89,21 +83,33 @@ class Sweeping:
         name = arm_of(self.plan.campaign, point).name
         return frozenset(point.jobs) - {entry.job for entry in self.plan.entries if entry.arm != name}
 
-    def _asked(self, study: Study, mine: Sequence[Point]) -> Point | None:
-        """The next point of a study, settled where it is known; None where it is one that runs."""
-        point = next_point(study, mine)
-        same = [other for other in mine if other.question == point.question and other.state != "known"]
-        if not same:
-            try:
-                arm_of(self.plan.campaign, point)
-            except InputError as error:
-                return replace(point, state="failed", reason=f"{REFUSED}{'; '.join(error.problems)}")
-            self.write(f"{_name(point)}: {_words(point.values)}")
-            return point
-        known = same[0]
-        if known.state == "open":
+    def _asked(self, study: Study, mine: list[Point]) -> list[Point]:
+        """The next points of a study: those that are settled at once, and one that is to be run, if there is
+        one and none of the same question runs."""
+        asked: list[Point] = []
+        while asks(study, mine + asked) and mine + asked != self._fruitless.get(study.name):
+            point = self._answered(next_point(study, mine + asked), mine + asked)
+            if point is None:
+                self._fruitless[study.name] = mine + asked
+                break
+            asked.append(point)
+            if point.state == "open":
+                self.write(f"{_name(point)}: {_words(point.values)}")
+                break
+        return asked
+
+    def _answered(self, point: Point, before: Sequence[Point]) -> Point | None:
+        """The point, settled where it is known, or refused; None where one of the same question runs."""
+        same = [other for other in before if other.question == point.question and other.state != "known"]
+        if same and same[0].state == "open":
             return None
-        return replace(point, state="known", scores=known.scores, reason=f"point {known.number + 1}")
+        if same:
+            return replace(point, state="known", scores=same[0].scores, reason=f"point {same[0].number + 1}")
+        try:
+            arm_of(self.plan.campaign, point)
+        except InputError as error:
+            return replace(point, state="failed", reason=f"{REFUSED}{'; '.join(error.problems)}")
+        return point
 
     def _settled(self, point: Point, releases: Releases) -> Point:
         """The point, with its figures once its jobs are done, or why it has none."""

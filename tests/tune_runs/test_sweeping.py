@@ -103,6 +103,19 @@ def test_points_that_are_known_are_not_run_again_and_after_ten_in_a_row_there_ar
     assert len(bench.ran) == len(set(bench.ran))
 
 
+def test_a_point_that_is_known_is_followed_by_another_one_at_once(storage):
+    text = SWEEP.replace("    search.optimizer.learning_rate: {low: 0.001, high: 0.1, log: true}\n", "")
+    bench = Bench(storage)
+    bench.launch(sweeping("sweep.points=1", text=text))
+    for points in range(2, 5):
+        ran = len(bench.ran)
+        dispatch = bench.launch(sweeping(f"sweep.points={points}", text=text), stops_after=0)
+        assert dispatch.grow() and len(dispatch.releases.unfinished) == 3
+        bench.launch(sweeping(f"sweep.points={points}", text=text))
+        assert len(points_of(storage, "done")) == points and len(bench.ran) > ran
+    assert points_of(storage, "known")
+
+
 def test_a_point_whose_search_fails_is_failed_and_the_study_goes_on(storage):
     bench = Bench(storage, failing=lambda job: isinstance(job.recipe, SearchRecipe) and job.recipe.k == 2)
     bench.launch(sweeping("sweep.points=12"))
