@@ -49,7 +49,7 @@ def next_point(study: Study, points: Sequence[Point]) -> Point:
 
 
 def is_hopeless(study: Study, points: Sequence[Point], point: Point) -> bool:
-    """Whether a point is to be given up: from its curve, against those of the finished ones."""
+    """Whether a point is to be given up: from its curve, against those of the finished ones of its arm."""
     settings = study.settings
     if not settings.pruning or not point.curve:
         return False
@@ -60,7 +60,7 @@ def is_hopeless(study: Study, points: Sequence[Point], point: Point) -> bool:
     )
     with _quiet():
         built = optuna.create_study(direction="maximize")
-        others = [other for other in points if other.number != point.number]
+        others = [other for other in points if other.number != point.number and other.arm == point.arm]
         built.add_trials([_trial(study, _by_curve(other)) for other in [*others, point]])
         return bool(pruner.prune(built, built.trials[-1]))
 

@@ -33,18 +33,22 @@ class Sweeping:
         self.studies: tuple[Study, ...] = () if sweep is None else sweep.studies
         self.first_searches = {point.jobs[0]: point.key for point in plan.points if point.jobs}
         self.curves: dict[tuple[str, int], dict[int, float]] = {}
+        # Points that were given up since the plan was made.
+        self._pruned: dict[tuple[str, int], Point] = {}
         # The points of a study after which it asked for one that runs: it is asked again when they change.
         self._fruitless: dict[str, list[Point]] = {}
 
     @property
     def over(self) -> bool:
         """Whether all points are asked and settled, and the plan holds what follows from them."""
-        return all(is_over(study, of_study(study, self.plan.points)) for study in self.studies)
+        studies = ((study, of_study(study, self.plan.points)) for study in self.studies)
+        return not self._pruned and all(is_over(study, points) for study, points in studies)
 
     def more(self, releases: Releases) -> dict[str, tuple[str, ...]]:
         """New jobs with what they need, after all that can be handed out was: those of points that are asked
         now, and those that train what a study found. None is no end: `over` says that."""
-        points = [self._settled(point, releases) for point in self.plan.points]
+        known = [self._pruned.get(point.key, point) for point in self.plan.points]
+        points = [self._settled(point, releases) for point in known]
         for study in self.studies:
             points += self._asked(study, of_study(study, points))
         if points == list(self.plan.points):
@@ -52,7 +56,7 @@ class Sweeping:
         before = self.plan
         plan = make_plan(before.campaign, before.fingerprint, before.classes, points)
         save_manifest(self.storage, plan)
-        self.plan = plan
+        self.plan, self._pruned = plan, {}
         self.first_searches = {point.jobs[0]: point.key for point in plan.points if point.jobs}
         self.grown(plan)
         return {job_id: job.needs for job_id, job in plan.jobs.items() if job_id not in before.jobs}
@@ -64,18 +68,16 @@ class Sweeping:
         study = next((study for study in self.studies if point and study.name == point.study), None)
         if point is None or study is None or not study.settings.pruning or accuracy is None:
             return
+        epoch = int(row["epoch"])
         curve = self.curves.setdefault(point.key, dict(point.curve))
-        curve[int(row["epoch"])] = float(accuracy)
+        curve[epoch] = float(accuracy)
+        # After the last epoch nothing would be saved.
+        runs = point.state == "open" and point.key not in self._pruned and epoch < self.plan.jobs[job].epochs
         point = replace(point, curve=dict(curve))
-        mine = of_study(study, self.plan.points)
-        if point.state == "open" and is_hopeless(study, mine, point):
-            reason = f"pruned at epoch {row['epoch']}: validation accuracy {accuracy:.3f}, below the median"
+        if runs and is_hopeless(study, of_study(study, self.plan.points), point):
+            reason = f"pruned at epoch {epoch}: validation accuracy {accuracy:.3f}, below the median"
             self.storage.cancel(self.plan.campaign.name, self._own_jobs(point))
-            points = (
-                replace(point, state="pruned", reason=reason) if other.key == key else other
-                for other in self.plan.points
-            )
-            self.plan = replace(self.plan, points=tuple(points))
+            self._pruned[point.key] = replace(point, state="pruned", reason=reason)
             self.write(f"{_name(point)}: {reason}")
 
     def _own_jobs(self, point: Point) -> frozenset[str]:

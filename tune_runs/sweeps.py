@@ -44,8 +44,8 @@ class Settings:
     `points` is how many each study asks for, `repeats` how often each is run: its figures are means over
     these. `joint` makes one study that also chooses the arm; else every arm has a study of its own. With
     `pruning` a point is given up whose first repeat is, from epoch `pruning_epoch` on, worse in validation
-    accuracy than the median of `pruning_points` or more finished ones. Of a study that is over, `train: best`
-    trains the point that was best, or those that no other point surpasses in all aims.
+    accuracy than the median of `pruning_points` or more finished ones of its arm. Of a study that is over,
+    `train: best` trains the point that was best, or those that no other point surpasses in all aims.
     """
 
     points: int = bounded(20, 1, MOST_POINTS)
@@ -170,6 +170,9 @@ def read_sweep(
         sizes = SIZES & set(domain.axis.fields)
         if sizes and not _trains(document):
             problems.add(domain.axis.place, f"supernets of several sizes or spaces {NOT_COMPARED}")
+        if sizes and settings.pruning:
+            message = f"accuracies of supernets cannot be compared over {domain.name}. Leave it out."
+            problems.add(document.place(("sweep", "pruning")), message)
         if swept and not any(domain.name == own.name for found in swept for own in found.domains):
             problems.add(domain.axis.place, "no arm that is swept has it. Remove it.")
     return Sweep(settings, tuple(swept))

@@ -112,6 +112,8 @@ def test_a_point_below_the_median_is_hopeless_from_the_epoch_on_that_is_given(ep
     points = [replace(point, curve=curve) for point, curve in zip(points, curves, strict=True)]
     open_point = replace(next_point(study, points), curve={epoch: accuracy})
     assert is_hopeless(study, [*points, open_point], open_point) == hopeless
+    of_another_arm = [replace(other, arm="b") for other in points]
+    assert not is_hopeless(study, [*of_another_arm, open_point], open_point)
     few = [*points[:2], open_point]
     assert not is_hopeless(study, few, open_point)
     patient = study_of("sweep.pruning_epoch=2", "sweep.pruning_points=3")

@@ -41,9 +41,6 @@ sweep:
     T0: {low: 1, high: 4, log: true}
   points: 3
   joint: true
-  pruning: true
-  pruning_epoch: 2
-  pruning_points: 2
 arms:
   Teacher:
     genotype: cdnet-top2

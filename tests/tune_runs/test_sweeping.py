@@ -150,6 +150,22 @@ def test_hopeless_points_are_given_up_in_their_first_repeat(storage):
     assert again.ran == []
 
 
+def test_a_point_that_is_given_up_last_ends_the_sweep(storage):
+    """The others are done and the manifest must still learn of it, and what is best be trained."""
+    settings = ("sweep.pruning=true", "sweep.pruning_epoch=1", "sweep.pruning_points=2")
+    worth = {0.0: 0.5}
+
+    def falling(recipe):
+        rate = recipe.optimizer.learning_rate
+        return worth.setdefault(rate, 0.5 - len(worth) * 0.01)  # every point is worse than those before it
+
+    for points in range(3, 7):
+        bench = Bench(storage, worth=falling)
+        bench.launch(sweeping(f"sweep.points={points}", *settings))
+        assert points_of(storage)[-1]["state"] == "pruned"
+        assert [entry.arm for entry in bench.plan.entries if entry.kind == "train"].count("a") == 2
+
+
 def test_several_aims_give_a_front_that_is_trained_whole(storage):
     bench = Bench(storage)
     bench.launch(sweeping("sweep.aims=[mAP, multiply_adds]", "sweep.points=8"))
