@@ -127,7 +127,8 @@ def _costs(
 
 def _comparison(plan: Plan, storage: Storage | None, states: Mapping[str, State]) -> Plain | None:
     """What the comparison with the baseline needs, by the test mAP of the trainings that are done."""
-    trained = [entry for entry in plan.entries if entry.kind == "train"]
+    teachers = {arm.teacher for arm in plan.campaign.arms}  # trained once, and not compared
+    trained = [entry for entry in plan.entries if entry.kind == "train" and entry.arm not in teachers]
     repeats = Counter(entry.arm for entry in trained)
     baseline = plan.campaign.baseline
     if baseline is None or baseline not in repeats:

@@ -17,6 +17,7 @@ from analysis.collect import collect
 from analysis.report import report
 from analysis.tables import read
 from autoreid.storage import Storage
+from tune_runs.sweep_overview import export_sweeps
 
 JOINT = """\
 # Three arms in one study, which differ in what can be chosen.
@@ -115,12 +116,10 @@ def test_a_joint_sweep_is_killed_resumed_and_extended(tmp_path: Path) -> None:
     assert len(frame) == len(third) and frame["best"].sum() == 1
     (best,) = frame[frame["best"]]["arm"]
     assert set(trained["arm"]) == {"Teacher", best}
-    (html, _) = sorted(report(tmp_path / "storage"))
-    assert "Points of joint" in Path(html).read_text()
+    (page,) = [name for name in report(tmp_path / "storage") if name.endswith(".html")]
+    assert "Points of joint" in Path(page).read_text()
 
     journal = tmp_path / "joint.journal"
-    from tune_runs.sweep_overview import export_sweeps
-
     export_sweeps(Storage(tmp_path / "storage"), None, journal)
     backend = optuna.storages.journal.JournalFileBackend(str(journal))
     study = optuna.load_study(study_name="joint: joint", storage=optuna.storages.JournalStorage(backend))
