@@ -61,7 +61,8 @@ def check_data(campaign: Campaign, index: ImageIndex, classes: Classes | None = 
     rows = index.rows("train")
     known = len(np.unique(index.identities[rows]))
     problems = Problems()
-    for arm in campaign.arms:
+    ends = (end for swept in (campaign.sweep.swept if campaign.sweep else ()) for end in swept.ends)
+    for arm in (*campaign.arms, *ends):
         for kind, recipe in (("search", arm.search), ("train", arm.train)):
             if recipe is not None and recipe.batch.identities > known:
                 place = arm.batch_places.get(kind, f"{kind}.batch.identities")
@@ -79,6 +80,7 @@ def check_data(campaign: Campaign, index: ImageIndex, classes: Classes | None = 
             _check_budget(campaign, arm, arm.random.search, index, problems)
     compared = {
         "select": any(arm.select for arm in campaign.arms),
+        "sweep": campaign.sweep is not None,
         "budget: search": any(arm.random and arm.random.search for arm in campaign.arms),
     }
     if any(compared.values()):

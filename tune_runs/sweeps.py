@@ -62,12 +62,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """An arm that is swept: its name, its domains in the order in which they are chosen, and the arm that it
-    is at given values of them (InputError where its recipes do not allow these)."""
+    """An arm that is swept: its name, its domains in the order in which they are chosen, the arm that it is
+    at given values (InputError where its recipes refuse these), and those at the ends of each domain."""
 
     name: str
     domains: tuple[Domain, ...]
     at: Callable[[Mapping[str, Any]], Arm] = field(compare=False)
+    ends: tuple[Arm, ...] = field(default=(), compare=False)
 
     def allows(self, values: Mapping[str, Any]) -> bool:
         """Whether exactly the domains that apply have a value, each one of its own."""
@@ -241,8 +242,10 @@ def _swept(document: Document, arm: Arm, domains: tuple[Domain, ...], problems: 
     }
     for name in (name for domain in chosen for name in domain.axis.fields if name in fixed):
         problems.add(fixed[name].place, "is in the sweep too. Remove one of the two.")
-    own = tuple(_held_against(document, arm, kinds, domain, problems) for domain in chosen)
-    return Swept(arm.name, own, _builder(document, arm, kinds, own)) if own else None
+    held = [_held_against(document, arm, kinds, domain, problems) for domain in chosen]
+    own = tuple(domain for domain, _ in held)
+    ends = tuple(end for _, found in held for end in found)
+    return Swept(arm.name, own, _builder(document, arm, kinds, own), ends) if own else None
 
 
 def fitted(domain: Domain, kinds: list[str]) -> Domain:
@@ -253,17 +256,18 @@ def fitted(domain: Domain, kinds: list[str]) -> Domain:
 
 def _held_against(
     document: Document, arm: Arm, kinds: list[str], domain: Domain, problems: Problems
-) -> Domain:
-    """The domain with its numbers as whole ones where the field takes such; values that the arm's recipes
-    refuse are noted."""
-    for value in domain.values.ends():
-        found = Problems()
-        trial = arm_at(document, arm.entry, kinds, [(domain.axis, value)], arm.genotype, found)
-        problems.extend(found.found)
-        if not found.found and isinstance(domain.values, Range) and _is_whole(trial, domain):
-            whole = replace(domain.values, whole=True, step=domain.values.step or 1)
-            return replace(domain, values=whole)
-    return domain
+) -> tuple[Domain, tuple[Arm, ...]]:
+    """The domain with its numbers as whole ones where the field takes such, and the arms at its ends; values
+    that the arm's recipes refuse are noted."""
+    found = Problems()
+    ends = tuple(
+        arm_at(document, arm.entry, kinds, [(domain.axis, value)], arm.genotype, found)
+        for value in domain.values.ends()
+    )
+    problems.extend(found.found)
+    if not found.found and isinstance(domain.values, Range) and _is_whole(ends[0], domain):
+        domain = replace(domain, values=replace(domain.values, whole=True, step=domain.values.step or 1))
+    return domain, ends
 
 
 def _is_whole(arm: Arm, domain: Domain) -> bool:

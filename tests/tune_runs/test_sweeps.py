@@ -11,11 +11,12 @@ from autoreid.storage import Storage
 from tune_runs.campaign import load_campaign
 from tune_runs.domains import Choice, Range
 from tune_runs.foresight import foreseen, unswept
-from tune_runs.planning import make_plan
+from tune_runs.planning import make_plan, read_data
 from tune_runs.rehearsing import rehearsal_plan
 from tune_runs.sweeping import continued
 
 OVER = SWEEP[SWEEP.index("    k: [") : SWEEP.index("  points")]
+FITS = "height: 64, width: 32, batch: {identities: 4, images: 2}, epochs: 2"
 AUTO_REID = """\
 name: named
 data: {set: rendered, identities: 16, cameras: 3, images: 2, height: 64, width: 32}
@@ -157,6 +158,17 @@ def test_a_mistake_names_its_place_and_remedy(old, new, message):
         sweeping(text=SWEEP.replace(old, new))
     assert any(message in problem for problem in caught.value.problems), caught.value.problems
     assert all(problem.startswith("small.yaml:") for problem in caught.value.problems)
+
+
+def test_a_batch_that_the_data_cannot_fill_is_told_before_anything_is_run():
+    text = SWEEP.replace(OVER, "    search.batch.identities: [4, 40]\n").replace(
+        "cdnet, epochs: 6", f"cdnet, {FITS}"
+    )
+    campaign = sweeping(text=text.replace("cdnet, epochs: 3", f"cdnet, {FITS}"))
+    with pytest.raises(InputError) as caught:
+        read_data(campaign)
+    message = "9: sweep.over.search.batch.identities: 40, but the training set has 8. Use at most 8."
+    assert caught.value.problems == (f"small.yaml:{message}",)
 
 
 def test_an_arm_has_no_sweep_of_its_own():
