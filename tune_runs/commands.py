@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
 from autoreid.errors import InputError
 from tune_runs.beginning import add_verbs
+from tune_runs.trackers import add_trackers
 from tune_runs.upkeep import add_upkeep
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ examples:
   autoreid campaign cancel DIR 3f2a                         job 3f2a... is not to be run
   autoreid campaign why DIR 3f2a                            what entered the id of job 3f2a...
   autoreid campaign tensorboard DIR                         every epoch so far, for TensorBoard
+  autoreid campaign mlflow DIR                              every job so far, as runs of MLflow
+  autoreid campaign wandb DIR                               the same for Weights & Biases
   autoreid campaign gc DIR --dry-run                        which old checkpoints could be removed
 """
 
@@ -99,6 +102,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     why.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     why.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
     why.set_defaults(verb_run=_run_why)
+    add_trackers(children)
     add_upkeep(children)
     for child in (plan, run, rehearse, status, logs, retry, cancel, why, sweep):
         add_json_flag(child)

@@ -6,29 +6,19 @@ that a job which was interrupted and continued has every epoch once.
 
 from __future__ import annotations
 
-import datetime
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoreid.attempts import STARTED, Attempt
-from autoreid.errors import InputError, Problems, RunError
+from autoreid.errors import InputError, RunError
 from autoreid.folders import LocalFolder, sha256
-from autoreid.records import EPOCH_COLUMNS
 from autoreid.storage import JobFolder, Storage
-from tune_runs.event_files import Step, event_bytes
-from tune_runs.words import counted
+from tune_runs.event_files import event_bytes
+from tune_runs.tracked import curve_of, manifests_of, runs_text
 
 FILE = "events.out.tfevents.autoreid"
 FOLDER = "tensorboard"
-# Cards of TensorBoard are grouped by what stands before the slash.
-GROUPS = {
-    column.name: "machine" if column.measured else "epoch"
-    for column in EPOCH_COLUMNS
-    if column.kind in ("float64", "int64") and column.name != "epoch"
-}
 UNFIT = re.compile(r"[^\w .,=+()-]")
 
 
@@ -39,10 +29,11 @@ def write_curves(storage: Storage, out: Path | None = None, campaigns: Sequence[
     InputError where a manifest cannot be read, or `out` is missing.
     """
     root = _root(storage, out)
-    planned = _planned(storage, campaigns)
+    manifests = manifests_of(storage, campaigns)
     begun = set(storage.jobs())
     made: dict[str, bytes | None] = {}
     runs = changed = 0
+    planned = [(name, entry) for name, manifest in manifests.items() for entry in manifest["entries"]]
     for name, entry in planned:
         job = str(entry["job"])
         if job not in made:  # several arms may share it
@@ -62,21 +53,6 @@ def _root(storage: Storage, out: Path | None) -> Path:
     raise InputError(f"{storage.folder}: TensorBoard reads folders. Give one of this machine by --out.")
 
 
-def _planned(storage: Storage, campaigns: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """The entries of campaigns, each with its campaign's name."""
-    names, problems = campaigns or storage.campaigns(), Problems()
-    if not names:
-        raise InputError(f"{storage.folder}: no campaign in this folder. Give the --storage of a launch.")
-    found: list[tuple[str, dict[str, Any]]] = []
-    for name in names:
-        try:
-            found += [(name, entry) for entry in storage.read_manifest(name)["entries"]]
-        except InputError as error:
-            problems.extend(error.problems)
-    problems.raise_if_any()
-    return found
-
-
 def run_name(campaign: str, entry: Mapping[str, Any]) -> str:
     """The folder of a manifest's entry, which TensorBoard shows as the run's name.
 
@@ -94,66 +70,16 @@ def run_name(campaign: str, entry: Mapping[str, Any]) -> str:
 
 def curves_text(plain: Mapping[str, Any]) -> str:
     """What was written, for people."""
-    runs = f"{counted(plain['runs'], 'run')}, {plain['changed']} of them new or longer."
-    return f"{runs} Look at them: tensorboard --logdir '{plain['out']}'"
+    return f"{runs_text(plain)} Look at them: tensorboard --logdir '{plain['out']}'"
 
 
 def _events(folder: JobFolder) -> bytes | None:
     """The event file of a job; None before its first checkpoint."""
-    attempts = folder.attempts()
-    finished = folder.finished(attempts)
-    # An attempt that continues another holds the records of both.
-    rows = finished[0].records() if finished else max(map(_records, attempts), key=len, default=[])
-    if not rows:
+    curve = curve_of(folder, folder.attempts())
+    if not curve.steps:
         return None
-    began = _began(attempts)
-    steps = list(_steps(rows, began))
-    scores = {} if finished is None else _scores(finished[1].result)
-    if scores:
-        steps.append(Step(steps[-1].step, steps[-1].wall, scores))
-    return event_bytes(steps, began)
-
-
-def _records(attempt: Attempt) -> list[dict[str, Any]]:
-    try:
-        return attempt.records()
-    except (OSError, ValueError):
-        return []
-
-
-def _began(attempts: Iterable[Attempt]) -> float:
-    """When the first attempt began, in seconds since 1970; 0 where none tells."""
-    for attempt in attempts:
-        try:
-            started = json.loads(attempt.folder.read(STARTED))["started"]
-            return datetime.datetime.fromisoformat(started).timestamp()
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            continue
-    return 0.0
-
-
-def _steps(rows: Iterable[Mapping[str, Any]], began: float) -> Iterable[Step]:
-    """A step for each epoch, at the time that it would have ended if nothing had come between."""
-    wall = began
-    for row in rows:
-        wall += float(row.get("wall_seconds") or 0.0)
-        scalars = {
-            f"{GROUPS[name]}/{name}": float(value)
-            for name, value in row.items()
-            if name in GROUPS and _is_number(value)
-        }
-        yield Step(int(row["epoch"]), wall, scalars)
-
-
-def _scores(result: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of an evaluation at the end."""
-    scores = result.get("evaluation")
-    found = scores.items() if isinstance(scores, Mapping) else ()
-    return {f"result/{name}": float(value) for name, value in found if _is_number(value)}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    last = (curve.last,) if curve.scores else ()
+    return event_bytes((*curve.steps, *last), curve.began)
 
 
 def _bring_up_to_date(path: Path, data: bytes) -> bool:

@@ -1,25 +1,15 @@
-"""`autoreid campaign tensorboard` and `gc`: what is made of a storage, and what is removed from it."""
+"""`autoreid campaign gc`: what is removed from a storage."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from autoreid.cli import DONE, add_json_flag, answer
 
 
 def add_upkeep(children: Any) -> None:
-    """`campaign tensorboard` and `campaign gc`."""
-    curves = children.add_parser(
-        "tensorboard", help="epochs as TensorBoard shows them", description=_run_tensorboard.__doc__
-    )
-    curves.add_argument("storage", metavar="DIR", help="storage of the campaigns")
-    curves.add_argument("--out", metavar="DIR", help="folder of the event files (default: DIR/tensorboard)")
-    curves.add_argument(
-        "--campaign", action="append", default=[], metavar="NAME", help="only this one; repeatable"
-    )
-    curves.set_defaults(verb_run=_run_tensorboard)
+    """`campaign gc`."""
     tidy = children.add_parser("gc", help="remove old checkpoints", description=_run_gc.__doc__)
     tidy.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     tidy.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
@@ -31,22 +21,7 @@ def add_upkeep(children: Any) -> None:
         help="a campaign that is to be continued; repeatable (default: all of the storage)",
     )
     tidy.set_defaults(verb_run=_run_gc)
-    for child in (curves, tidy):
-        add_json_flag(child)
-
-
-def _run_tensorboard(options: argparse.Namespace) -> int:
-    """Write the epochs of every job so far as event files; written again, they grow by what is new.
-
-    Each repeat of an arm is a run of TensorBoard.
-    """
-    from autoreid.storage import Storage
-    from tune_runs.curves import curves_text, write_curves
-
-    out = None if options.out is None else Path(options.out).expanduser().absolute()
-    plain = write_curves(Storage(options.storage), out, options.campaign)
-    answer(plain, curves_text(plain), options.json)
-    return DONE
+    add_json_flag(tidy)
 
 
 def _run_gc(options: argparse.Namespace) -> int:
