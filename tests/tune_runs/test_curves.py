@@ -4,6 +4,7 @@ import struct
 import pytest
 from campaigns import FINGERPRINT, SMALL, small
 from local_s3 import address
+from recorded import BEGIN, ROWS, attempt, jobs, planned_storage
 
 from autoreid.attempts import Outcome
 from autoreid.cli import main
@@ -13,13 +14,6 @@ from tune_runs.curves import FILE, curves_text, write_curves
 from tune_runs.event_files import Step, crc32c, event_bytes
 from tune_runs.manifest import save_manifest
 from tune_runs.planning import make_plan
-
-BEGAN = "2026-01-01T00:00:00+00:00"
-ROWS = [
-    {"epoch": 1, "loss": 2.5, "accuracy": None, "genotype": "a", "images": 64, "wall_seconds": 10.0},
-    {"epoch": 2, "loss": 1.25, "accuracy": 0.5, "genotype": "b", "images": 64, "wall_seconds": 30.0},
-    {"epoch": 3, "loss": 0.5, "accuracy": 0.75, "genotype": "b", "images": 64, "wall_seconds": 20.0},
-]
 
 
 def events_in(data):
@@ -63,22 +57,12 @@ def test_the_bytes_are_those_that_others_read():
 
 @pytest.fixture
 def storage(tmp_path):
-    storage = Storage(tmp_path / "storage")
-    save_manifest(storage, make_plan(small("repeats=1"), FINGERPRINT))
-    return storage
+    return planned_storage(tmp_path / "storage")
 
 
 @pytest.fixture
-def job(storage):
-    """The first search of the campaign."""
-    return next(iter(make_plan(small("repeats=1"), FINGERPRINT).jobs))
-
-
-def attempt(storage, job, rows):
-    made = storage.job(job).new_attempt()
-    made.folder.write("started.json", json.dumps({"started": BEGAN}).encode())
-    made.write_records(rows)
-    return made
+def job():
+    return jobs()[0]
 
 
 def path_of(storage, run="small/a/search 1"):
@@ -94,8 +78,7 @@ def test_a_run_has_the_numbers_of_every_epoch(storage, job):
         "changed": 1,
     }
     found = scalars(path_of(storage))
-    begin = 1767225600.0
-    assert found["epoch/loss"] == [(1, begin + 10, 2.5), (2, begin + 40, 1.25), (3, begin + 60, 0.5)]
+    assert found["epoch/loss"] == [(1, BEGIN + 10, 2.5), (2, BEGIN + 40, 1.25), (3, BEGIN + 60, 0.5)]
     assert [(step, value) for step, _, value in found["epoch/accuracy"]] == [(2, 0.5), (3, 0.75)]
     assert set(found) == {"epoch/loss", "epoch/accuracy", "epoch/images", "machine/wall_seconds"}
 
@@ -154,7 +137,7 @@ def test_a_shared_job_is_a_run_of_each_arm_and_campaign(storage, job):
 def test_object_stores_are_read_and_folders_are_written(s3_port, tmp_path):
     storage = Storage(address(s3_port, tmp_path.name))
     save_manifest(storage, make_plan(small("repeats=1"), FINGERPRINT))
-    attempt(storage, next(iter(make_plan(small("repeats=1"), FINGERPRINT).jobs)), ROWS)
+    attempt(storage, jobs()[0], ROWS)
     with pytest.raises(InputError, match="TensorBoard reads folders"):
         write_curves(storage)
     assert write_curves(storage, tmp_path / "logs")["runs"] == 1
