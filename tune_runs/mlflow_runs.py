@@ -7,6 +7,7 @@ Numbers that MLflow has stay there; what is new is added. The tag `autoreid.key`
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ KEY, MARK = "autoreid.key", "autoreid.mark"
 STATUS = {"done": "FINISHED", "failed": "FAILED", "started": "KILLED", "skipped": "KILLED"}
 LOGIN = re.compile(r"(?<=://)[^/@]*@")
 PAGE = 1000
+# Where nobody has chosen otherwise: no line for every run among what the command prints, and half a minute
+# for a server that does not answer, not four.
+QUICK = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ def write_mlflow(storage: Storage, uri: str | None = None, campaigns: Sequence[s
     manifest cannot be read or MLflow is not installed; RunError where it refuses something.
     """
     mlflow = library("mlflow", "MLflow")
+    for name, value in QUICK.items():
+        os.environ.setdefault(name, value)
     experiments: dict[str, tuple[str, dict[str, Any]]] = {}
     runs = changed = 0
     try:

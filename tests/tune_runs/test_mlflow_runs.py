@@ -1,6 +1,7 @@
 """The library is stood in for: what is logged is shown, and that a second time adds what is new alone."""
 
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from autoreid.attempts import Outcome
 from autoreid.cli import main
 from autoreid.errors import InputError, RunError
 from tune_runs.manifest import save_manifest
-from tune_runs.mlflow_runs import write_mlflow
+from tune_runs.mlflow_runs import QUICK, write_mlflow
 from tune_runs.planning import make_plan
 
 DONE = Outcome("done", result={"evaluation": {"mAP": 0.25, "rank_1": 0.5, "protocol": "all"}})
@@ -107,6 +108,8 @@ class FakeMlflow:
 @pytest.fixture
 def mlflow(monkeypatch):
     fake = FakeMlflow()
+    for name in QUICK:  # what is set by the command is taken back after the test
+        monkeypatch.setenv(name, "9")
     monkeypatch.setitem(sys.modules, "mlflow", fake)
     return fake
 
@@ -209,6 +212,13 @@ def test_the_command(storage, job, mlflow, capsys):
     assert capsys.readouterr().out == "1 run, 1 of them new or longer. They are in http://host.\n"
     assert main(["campaign", "mlflow", folder, "--campaign", "small", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["changed"] == 0
+
+
+def test_what_the_library_waits_and_prints_is_chosen_unless_somebody_has(storage, mlflow, monkeypatch):
+    retries, silence = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
+    monkeypatch.delenv(silence)
+    write_mlflow(storage)
+    assert (os.environ[retries], os.environ[silence]) == ("9", "true")
 
 
 def test_a_library_that_is_not_there_is_named_with_its_extra(storage, monkeypatch):
