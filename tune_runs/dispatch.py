@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from autoreid.errors import AutoreidError
+from autoreid.errors import AutoreidError, InputError
 from tune_runs.context import HELD, INTERRUPTED, REFUSED
 from tune_runs.progress import Progress
 from tune_runs.releases import Releases
@@ -57,6 +57,11 @@ class Supply(Protocol):
         """Whether no more will come, after what has become of the jobs so far."""
         ...
 
+    @property
+    def given_up(self) -> frozenset[str]:
+        """Jobs that are no longer wanted, which is no failure."""
+        ...
+
     def more(self, releases: Releases) -> Mapping[str, Iterable[str]]:
         """New jobs with those that they need; none where it waits for jobs that run, or is over."""
         ...
@@ -70,6 +75,7 @@ class NoMore:
     """Of a campaign whose jobs are all planned."""
 
     over = True
+    given_up: frozenset[str] = frozenset()
 
     def more(self, releases: Releases) -> Mapping[str, Iterable[str]]:
         return {}
@@ -87,8 +93,8 @@ class Dispatch:
     """Hands out jobs, at most `slots` at a time, and takes what became of them.
 
     A job that ended is settled by its files, not by what Tune saw. One that can be tried again waits a while
-    first. `supply` gives more jobs when none is left, of which `reused` were done before; `stopping` says
-    whether the launch is to end; `clock` gives seconds.
+    first. `supply` gives more jobs when none is left, of which `reused` were done before; `refused` says why
+    it cannot go on, if it cannot. `stopping` says whether the launch is to end; `clock` gives seconds.
     """
 
     def __init__(
@@ -109,6 +115,7 @@ class Dispatch:
         self.stopping, self.clock = stopping, clock
         self.elsewhere: set[str] = set()
         self.reused = 0
+        self.refused: str | None = None
         self._cancelled: frozenset[str] = frozenset()
         self._waits: set[str] = set()
         self._attempts: dict[str, int] = {}
@@ -120,7 +127,8 @@ class Dispatch:
         """Whether no job runs and none will."""
         if self.releases.running:
             return False
-        return self.stopping() or (not self.releases.waits and self.supply.over)
+        ended = self.supply.over or self.refused is not None
+        return self.stopping() or (not self.releases.waits and ended)
 
     def next(self) -> str | None:
         """The next job to run; None where there is none at this moment."""
@@ -139,6 +147,9 @@ class Dispatch:
         """Take more jobs from the supply; whether there were any."""
         try:
             new = self.supply.more(self.releases)
+        except InputError as error:
+            self.refused = str(error)
+            return False
         except UNREADABLE as error:
             self._close(error)
             return False
@@ -167,6 +178,9 @@ class Dispatch:
             state, problem = State("unknown"), str(error)
         if state.status == "done":
             self._done(job, here=how != HELD)
+        elif job in self.supply.given_up:
+            self.releases.give_up(job)
+            self.progress.given_up(job)
         elif job in self._cancelled:
             self._skip(job, CANCELLED)
         elif how == HELD:
@@ -184,6 +198,17 @@ class Dispatch:
             if state.status == "failed" and state.final and job in self.releases.waiting:
                 self._refuse(job, state)
         self._cancel(cancelled)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Jobs that nobody wants any more are not begun, and those that run are asked to stop."""
+        unwanted = self.supply.given_up
+        for job in [job for job in unwanted if job in self.releases.waiting]:
+            self.releases.give_up(job)
+            self.progress.given_up(job)
+        running = unwanted & self.releases.running
+        if running:
+            self.site.interrupt(running)
 
     def _refuse(self, job: str, state: State) -> None:
         self._fail(job, f"{state.error} ('autoreid campaign retry' tries it again)")
@@ -207,6 +232,7 @@ class Dispatch:
             elif now >= self._next_look:
                 self._next_look = now + LOOK_SECONDS
                 self._cancel(self.site.cancelled())
+                self._give_up()
         except UNREADABLE:
             pass  # it is looked again in a while
 

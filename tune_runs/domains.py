@@ -28,17 +28,29 @@ class Range:
     whole: bool = False
 
     def rounded(self, value: float) -> float:
-        """The value as it is used: to `DIGITS` digits, and within the range.
+        """The value as it is used: a whole number, a step, or to `DIGITS` digits, and within the range.
 
-        >>> Range(0, 1).rounded(0.123456), Range(0.12344, 1).rounded(0.12344)
-        (0.1235, 0.12344)
+        >>> Range(0, 1).rounded(0.123456), Range(0, 1, 1 / 32).rounded(0.28)
+        (0.1235, 0.28125)
         """
-        if self.whole:
-            return int(value)
+        if self.step:
+            value = float(f"{self.low + round((value - self.low) / self.step) * self.step:.12g}")
+            return int(value) if self.whole else value
         return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
 
     def __contains__(self, value: object) -> bool:
-        return isinstance(value, (int, float)) and self.low <= value <= self.high
+        if not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+            return False
+        if self.whole and not float(value).is_integer():
+            return False
+        return not self.step or math.isclose(self.rounded(value), value, rel_tol=1e-9)
+
+    def numbers(self) -> tuple[float, ...] | None:
+        """All of its numbers, where these are steps."""
+        if not self.step or self.log:
+            return None
+        count = round((self.high - self.low) / self.step)
+        return tuple(self.rounded(self.low + place * self.step) for place in range(count + 1))
 
     def __str__(self) -> str:
         """
@@ -95,6 +107,10 @@ class Choice:
 
     def ends(self) -> tuple[Any, ...]:
         """What is held against a recipe: all of it."""
+        return self.values
+
+    def numbers(self) -> tuple[Any, ...]:
+        """All of its values."""
         return self.values
 
 
@@ -198,6 +214,9 @@ def _read_domain(axis: Axis, spec: Any, before: list[Domain], problems: Problems
             message = f"{listed!r} is no list of values and no range. Write [1, 2], or {{low: 0, high: 1}}."
             problems.add(axis.place, message)
             return None
+        if any(isinstance(value, float) and not math.isfinite(value) for value in listed):
+            problems.add(axis.place, "a value is not a finite number. Remove it.")
+            return None
         values = [canonical_json(value) for value in listed]
         if len(set(values)) < len(values):
             problems.add(axis.place, "a value is listed twice. Remove one.")
@@ -243,6 +262,8 @@ def _conditions(
         values = tuple(value) if isinstance(value, list) and value else (value,)
         if name not in known:
             problems.add(f"{place}.{name}", unknown("domain before this one", name, known))
+        elif known[name].values.numbers() is None:
+            problems.add(f"{place}.{name}", "any number of a range may be chosen. Give it a list of values.")
         elif not all(item in known[name].values for item in values):
             problems.add(f"{place}.{name}", f"{value!r} is never chosen: {known[name].values}.")
         else:

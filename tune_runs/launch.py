@@ -13,6 +13,7 @@ from autoreid.data.index import ImageIndex
 from autoreid.data.source import default_cache
 from autoreid.errors import InputError, Problems
 from autoreid.storage import Storage
+from tune_runs.alone import alone
 from tune_runs.budget import check_budget, spending_limit
 from tune_runs.campaign import Campaign
 from tune_runs.context import Context, Engine
@@ -37,13 +38,14 @@ from tune_runs.weights import provide_weights
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How a launch ended. `ran` jobs were finished by it, `reused` were done before, `elsewhere` meanwhile by
-    another launch."""
+    another launch; `given_up` are those of pruned points."""
 
     campaign: str
     jobs: int
     ran: int
     reused: int
     elsewhere: int = 0
+    given_up: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class Summary:
             "ran": self.ran,
             "reused": self.reused,
             "elsewhere": self.elsewhere,
+            "given_up": self.given_up,
             "failed": self.failed,
             "skipped": self.skipped,
             "unfinished": list(self.unfinished),
@@ -73,6 +76,7 @@ class Summary:
     def text(self) -> str:
         parts = [f"{self.ran} finished now", f"{self.reused} done before"]
         parts += [f"{self.elsewhere} done by another launch"] if self.elsewhere else []
+        parts += [f"{self.given_up} given up"] if self.given_up else []
         for count, word in (
             (self.failed, "failed"),
             (self.skipped, "skipped"),
@@ -109,18 +113,20 @@ def launch(
         from autoreid.running import run_job  # deferred: loads torch
 
         allotment, plan, index = check_launch(campaign, write)
-        plan = continued(plan, storage)
-        provide_weights(plan, storage.folder)
-        provide_teachers(plan, storage.folder)
-        if max_device_hours is not None:
-            check_budget(foreseen(plan), storage, allotment, max_device_hours, write)
-        decode_data(plan, index, write)
-        if before is not None:
-            before(plan, storage, allotment, write)
-        change = str(save_manifest(storage, plan))
-        if change:
-            write(f"{campaign.name}: {change}")
-        return run_plan(plan, storage, allotment, run_job, write, max_device_hours)
+        with alone(campaign, storage):
+            plan = continued(plan, storage)
+            whole = foreseen(plan)
+            if max_device_hours is not None:
+                check_budget(whole, storage, allotment, max_device_hours, write)
+            provide_weights(whole, storage.folder)
+            provide_teachers(whole, storage.folder)
+            decode_data(whole, index, write)
+            if before is not None:
+                before(plan, storage, allotment, write)
+            change = str(save_manifest(storage, plan))
+            if change:
+                write(f"{campaign.name}: {change}")
+            return run_plan(plan, storage, allotment, run_job, write, max_device_hours)
 
 
 def check_launch(campaign: Campaign, write: Callable[[str], None]) -> tuple[Allotment, Plan, ImageIndex]:
@@ -227,7 +233,8 @@ def _summary(name: str, dispatch: Dispatch, reused: int, seconds: float) -> Summ
         ran=len(releases.done) - reused - elsewhere,
         reused=reused,
         elsewhere=elsewhere,
-        failed=releases.failed,
+        given_up=len(releases.given_up),
+        failed=releases.failed | ({"sweep": dispatch.refused} if dispatch.refused else {}),
         skipped=releases.skipped,
         unfinished=tuple(releases.unfinished),
         wall_seconds=seconds,

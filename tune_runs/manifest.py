@@ -9,8 +9,8 @@ from typing import Any
 from autoreid.storage import Storage
 from autoreid.version import STORAGE_VERSION
 from tune_runs.changes import ArmsChange, changes
-from tune_runs.planning import Plan, arm_of
-from tune_runs.points import best_of, of_study
+from tune_runs.planning import Plan, arm_of, given_up
+from tune_runs.points import answered, best_of, of_study
 from tune_runs.words import counted
 
 
@@ -64,7 +64,17 @@ def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
         "updated": updated,
         "entries": [entry.plain() for entry in plan.entries],
         "jobs": {job_id: job.plain() for job_id, job in plan.jobs.items()},
-    } | ({"sweep": campaign.sweep.plain(), "points": points_of(plan)} if campaign.sweep else {})
+        **_of_sweep(plan),
+    }
+
+
+def _of_sweep(plan: Plan) -> dict[str, Any]:
+    """What a manifest holds of a sweep; without one nothing. `given_up` are jobs that pruned points alone
+    need."""
+    if plan.campaign.sweep is None:
+        return {}
+    sweep = plan.campaign.sweep.plain()
+    return {"sweep": sweep, "points": points_of(plan), "given_up": sorted(given_up(plan))}
 
 
 def points_of(plan: Plan) -> list[dict[str, Any]]:
@@ -74,9 +84,10 @@ def points_of(plan: Plan) -> list[dict[str, Any]]:
     names = {point.key: arm_of(plan.campaign, point).name for point in plan.points if point.is_planned}
     studies = () if sweep is None else sweep.studies
     best = {point.key for study in studies for point in best_of(study, of_study(study, plan.points))}
+    shown = [point for study in studies for point in answered(of_study(study, plan.points))]
     return [
         point.plain() | {"name": names.get(point.key, point.arm), "best": point.key in best}
-        for point in plan.points
+        for point in shown
     ]
 
 

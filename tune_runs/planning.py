@@ -18,7 +18,8 @@ from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
 from tune_runs.checks import check_data
-from tune_runs.points import Point, best_of, is_over, of_study
+from tune_runs.enumeration import is_over
+from tune_runs.points import Point, best_of, of_study
 from tune_runs.teachers import check_teachers
 
 if TYPE_CHECKING:
@@ -121,6 +122,17 @@ def arm_of(campaign: Campaign, point: Point) -> Arm:
     swept = next(swept for swept in campaign.sweep.swept if swept.name == point.arm)
     base = next(arm for arm in campaign.arms if arm.name == point.arm)
     return replace(swept.at(point.values), teacher=base.teacher)
+
+
+def given_up(plan: Plan) -> frozenset[str]:
+    """The jobs that nothing but pruned points of the sweep needs: they are not to be run."""
+    pruned = {point.key: set(point.jobs) for point in plan.points if point.state == "pruned"}
+    if not pruned:
+        return frozenset()
+    names = {arm_of(plan.campaign, point).name for point in plan.points if point.key in pruned}
+    kept = {job for point in plan.points if point.key not in pruned for job in point.jobs}
+    kept |= {entry.job for entry in plan.entries if entry.arm not in names}
+    return frozenset().union(*pruned.values()) - kept
 
 
 def _of_sweep(campaign: Campaign, points: Sequence[Point]) -> Iterator[Arm]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from autoreid.errors import InputError
 from autoreid.values import canonical_json
+from tune_runs.states import CANCELLED
 from tune_runs.sweeps import AIMS, Study, Sweep
 
 # A study is over, too, after so many points in a row that were known before, or that recipes refuse.
@@ -22,10 +23,10 @@ State = Literal["open", "done", "failed", "pruned", "known"]
 class Point:
     """Values of the domains of an arm that a study asked for, counted from 0 in each study.
 
-    `known` is one that was asked before: its scores are those of the earlier point. `jobs` are the ids of its
-    jobs, the selection last, `scores` the figures of the aims, of a point that is done; `reason` says why it
-    failed, was pruned, or was known. `notes` are the sampler's own, JSON values. `curve` is the validation
-    accuracy of the first repeat by epoch, kept where points are pruned.
+    `known` is one that was asked before, with the figures of that one. `jobs` are the ids of its jobs, the
+    selection last, `scores` the figures of the aims, of a point that is done; `reason` says why it failed
+    or was pruned. `notes` are the sampler's own, JSON values. `curve` is the validation accuracy of the first
+    repeat by epoch, kept where points are pruned.
     """
 
     study: str
@@ -94,17 +95,27 @@ def of_study(study: Study, points: Iterable[Point]) -> list[Point]:
 def asks(study: Study, points: Sequence[Point]) -> bool:
     """Whether a study wants another point, after these of its own.
 
-    Points that were known do not count; after `IN_A_ROW` points that brought nothing new it wants no more.
+    Points that were known do not count. It wants no more after `IN_A_ROW` points that brought nothing new,
+    nor after one whose jobs somebody cancelled.
     """
-    if sum(point.state != "known" for point in points) >= study.settings.points:
+    if was_cancelled(points) or sum(point.state != "known" for point in points) >= study.settings.points:
         return False
     last = points[-IN_A_ROW:]
     return len(last) < IN_A_ROW or any(point.is_planned for point in last)
 
 
-def is_over(study: Study, points: Sequence[Point]) -> bool:
-    """Whether all that a study asks for is settled."""
-    return not asks(study, points) and not any(point.state == "open" for point in points)
+def was_cancelled(points: Sequence[Point]) -> bool:
+    """Whether somebody has cancelled the jobs of a point."""
+    return any(point.state == "failed" and point.reason.endswith(CANCELLED) for point in points)
+
+
+def answered(points: Sequence[Point]) -> list[Point]:
+    """The points of a study, those that were known with the figures of the point that asked first."""
+    first = {point.question: point for point in reversed(points) if point.state != "known"}
+    return [
+        replace(point, scores=first[point.question].scores) if point.state == "known" else point
+        for point in points
+    ]
 
 
 def best_of(study: Study, points: Sequence[Point]) -> list[Point]:
@@ -131,28 +142,50 @@ def _surpasses(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
-def fitting(sweep: Sweep, given: Iterable[Mapping[str, Any]]) -> list[Point]:
+def fitting(sweep: Sweep, given: Sequence[Point], *, unchanged: bool) -> list[Point]:
     """Points of a manifest that a sweep can go on from, numbered anew in each study, as if nobody knew what
-    became of their jobs.
+    became of their jobs; figures are kept where the sweep is `unchanged`.
 
-    Those of arms that are no longer swept, or with values that are no longer chosen, are left out.
+    Those of arms that are no longer swept, or with values that are no longer chosen, are left out, and so are
+    points that were known of them, and at the end of a study whose sweep has changed: it may ask anew.
     """
-    try:
-        found = [Point.from_plain(plain) for plain in given]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"points: damaged ({error!r}). Restore the manifest, or remove it.") from None
     kept: list[Point] = []
     for study in sweep.studies:
-        mine = [
-            point
-            for point in of_study(study, found)
-            if (swept := study.arm(point.arm)) is not None and swept.allows(point.values)
-        ]
-        kept += [_unsettled(point, number) for number, point in enumerate(mine)]
+        mine = [point for point in of_study(study, given) if _is_allowed(study, point)]
+        questions = {point.question for point in mine if point.state != "known"}
+        mine = [point for point in mine if point.state != "known" or point.question in questions]
+        while not unchanged and mine and mine[-1].state == "known":
+            mine.pop()
+        fresh = [_unsettled(sweep, point, unchanged) for point in mine]
+        kept += [replace(point, number=number) for number, point in enumerate(fresh)]
     return kept
 
 
-def _unsettled(point: Point, number: int) -> Point:
-    if point.state in ("pruned", "known") or not point.is_planned:
-        return replace(point, number=number)
-    return replace(point, number=number, state="open", scores=(), reason="")
+def _is_allowed(study: Study, point: Point) -> bool:
+    """Whether the study may have asked for a point as it is now."""
+    swept = study.arm(point.arm)
+    if swept is None or not swept.allows(point.values):
+        return False
+    return not point.is_planned or point.state == "known" or _refusal(study, point) is None
+
+
+def _refusal(study: Study, point: Point) -> str | None:
+    """Why the recipes of its arm do not allow the values of a point, if they do not."""
+    swept = study.arm(point.arm)
+    assert swept is not None
+    try:
+        swept.at(point.values)
+    except InputError as error:
+        return "; ".join(error.problems)
+    return None
+
+
+def _unsettled(sweep: Sweep, point: Point, unchanged: bool) -> Point:
+    scores = point.scores if unchanged else ()
+    if point.state == "known" or (point.state == "pruned" and sweep.settings.pruning):
+        return replace(point, scores=())
+    if not point.is_planned:
+        (study,) = (study for study in sweep.studies if study.name == point.study)
+        if _refusal(study, point) is not None:
+            return point
+    return replace(point, state="open", scores=scores, reason="")

@@ -75,6 +75,10 @@ class Progress:
         self.ended += 1
         self._say(job, f"FAILED: {error}")
 
+    def given_up(self, job: str) -> None:
+        self.ended += 1
+        self._say(job, "given up: nothing needs it any more")
+
     def skipped(self, job: str, reason: str) -> None:
         self.ended += 1
         self._say(job, f"skipped: {reason}")

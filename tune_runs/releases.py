@@ -21,6 +21,7 @@ class Releases:
         self.running: set[str] = set()
         self.failed: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
+        self.given_up: set[str] = set()
         self._order: dict[str, int] = {}
         self._dependants: dict[str, list[str]] = {}
         self._missing: dict[str, int] = {}
@@ -29,14 +30,16 @@ class Releases:
         self.add(needs)
 
     def add(self, needs: Mapping[str, Iterable[str]]) -> None:
-        """More jobs, which come after those that are there."""
+        """More jobs, which come after those that are there; and jobs that were given up, taken up again."""
+        self.given_up -= needs.keys()
         new = {job: tuple(dict.fromkeys(needed)) for job, needed in needs.items()}
         self.needs |= new
         self.waiting |= {job for job in new if job not in self.done}
         for job, needed in new.items():
-            self._order[job] = len(self._order)
-            for other in needed:
-                self._dependants.setdefault(other, []).append(job)
+            if job not in self._order:
+                self._order[job] = len(self._order)
+                for other in needed:
+                    self._dependants.setdefault(other, []).append(job)
             self._missing[job] = sum(other not in self.done for other in needed)
             if job in self.waiting and not self._missing[job]:
                 heapq.heappush(self._ready, (self._order[job], job))
@@ -104,6 +107,11 @@ class Releases:
         self._leave(job)
         self.skipped[job] = reason
         return [job, *self._skip_dependants(job, "was skipped")]
+
+    def give_up(self, job: str) -> None:
+        """The job is no longer wanted, which is no failure."""
+        self._leave(job)
+        self.given_up.add(job)
 
     def _leave(self, job: str) -> None:
         self.running.discard(job)

@@ -107,12 +107,14 @@ class Points:
 @dataclass(frozen=True, slots=True)
 class Planned:
     """The jobs of a campaign by id, in launch order; what each one needs; and the jobs of every arm and kind.
-    A job that several arms share stands under each of them. `points` are its sweep's, if it has one."""
+    A job that several arms share stands under each of them. `points` are its sweep's, if it has one, and
+    `given_up` the jobs that only pruned ones need."""
 
     tasks: Mapping[str, Task]
     needs: Mapping[str, Sequence[str]]
     arms: Mapping[tuple[str, str], Sequence[str]]
     points: Points | None = None
+    given_up: frozenset[str] = frozenset()
 
 
 def planned_of(manifest: Mapping[str, Any]) -> Planned:
@@ -126,11 +128,13 @@ def planned_of(manifest: Mapping[str, Any]) -> Planned:
         tasks.setdefault(job_id, task)
         arms.setdefault((entry["arm"], entry["kind"]), []).append(job_id)
     needs = {job_id: needs_of(manifest["jobs"][job_id]["inputs"]) for job_id in tasks}
-    return Planned(tasks, needs, arms, _points(manifest) if "sweep" in manifest else None)
+    points = _points(manifest) if "sweep" in manifest else None
+    return Planned(tasks, needs, arms, points, frozenset(manifest.get("given_up", ())))
 
 
 def _points(manifest: Mapping[str, Any]) -> Points:
-    from tune_runs.points import Point, is_over, of_study  # deferred: most campaigns have no sweep
+    from tune_runs.enumeration import is_over  # deferred: most campaigns have no sweep
+    from tune_runs.points import Point, of_study
     from tune_runs.sweeps import Sweep
 
     studies = Sweep.from_plain(manifest["sweep"]).studies

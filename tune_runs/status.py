@@ -49,7 +49,7 @@ def _campaign_status(storage: Storage, memory: Memory, name: str) -> Plain:
     planned = memory.planned(name)
     standings = memory.standings(planned.tasks)
     own = {job_id: standing.state for job_id, standing in standings.items()}
-    states = related(own, planned.needs, storage.cancelled(name))
+    states = related(own, planned.needs, storage.cancelled(name) | planned.given_up)
     # What was cancelled or lost its input is no longer waited for.
     standings = {job_id: _with_state(standings[job_id], states[job_id]) for job_id in states}
     counts = _counts(standings.values())

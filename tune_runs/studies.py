@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoreid.values import digest
 from tune_runs.domains import Choice, Domain
-from tune_runs.points import Point
+from tune_runs.points import Point, answered
 from tune_runs.sweeps import AIMS, Study, Swept
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def export_study(study: Study, points: Sequence[Point], file: Path, *, name: str
             storage=JournalStorage(JournalFileBackend(str(file))),
         )
         made.set_metric_names(list(study.settings.aims))
-        made.add_trials([_trial(study, point) for point in points])
+        made.add_trials([_trial(study, point) for point in answered(points)])
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def _built(study: Study, points: Sequence[Point]) -> optuna.Study:
 
     directions = [AIMS[aim] for aim in study.settings.aims]
     made = optuna.create_study(directions=directions, sampler=_sampler(study, len(points)))
-    made.add_trials([_trial(study, point) for point in points])
+    made.add_trials([_trial(study, point) for point in answered(points)])
     return made
 
 

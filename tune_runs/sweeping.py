@@ -9,13 +9,14 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from autoreid.errors import InputError
+from autoreid.errors import InputError, StorageError
 from autoreid.storage import Storage
 from search_spaces.genotype import Genotype
 from tune_runs.campaign import Campaign
+from tune_runs.enumeration import is_exhausted, untried
 from tune_runs.manifest import save_manifest
-from tune_runs.planning import Plan, arm_of, make_plan
-from tune_runs.points import REFUSED, Point, asks, fitting, is_over, of_study
+from tune_runs.planning import Plan, arm_of, given_up, make_plan
+from tune_runs.points import REFUSED, Point, asks, fitting, of_study
 from tune_runs.releases import Releases
 from tune_runs.states import states_of
 from tune_runs.studies import is_hopeless, next_point
@@ -33,33 +34,40 @@ class Sweeping:
         self.studies: tuple[Study, ...] = () if sweep is None else sweep.studies
         self.first_searches = {point.jobs[0]: point.key for point in plan.points if point.jobs}
         self.curves: dict[tuple[str, int], dict[int, float]] = {}
-        # Points that were given up since the plan was made.
-        self._pruned: dict[tuple[str, int], Point] = {}
+        # Whether a point was given up since the plan was made, so that it lacks what follows.
+        self._behind = False
         # The points of a study after which it asked for one that runs: it is asked again when they change.
         self._fruitless: dict[str, list[Point]] = {}
 
     @property
     def over(self) -> bool:
-        """Whether all points are asked and settled, and the plan holds what follows from them."""
-        studies = ((study, of_study(study, self.plan.points)) for study in self.studies)
-        return not self._pruned and all(is_over(study, points) for study, points in studies)
+        """Whether all points are asked and settled, and the plan holds what follows from them; or somebody
+        cancelled one, and the others are settled."""
+        studies = [(study, of_study(study, self.plan.points)) for study in self.studies]
+        return not self._behind and all(_rests(study, points) for study, points in studies)
+
+    @property
+    def given_up(self) -> frozenset[str]:
+        """Jobs that nothing but pruned points needs."""
+        return given_up(self.plan)
 
     def more(self, releases: Releases) -> dict[str, tuple[str, ...]]:
         """New jobs with what they need, after all that can be handed out was: those of points that are asked
         now, and those that train what a study found. None is no end: `over` says that."""
-        known = [self._pruned.get(point.key, point) for point in self.plan.points]
-        points = [self._settled(point, releases) for point in known]
+        points = [self._settled(point, releases) for point in self.plan.points]
         for study in self.studies:
             points += self._asked(study, of_study(study, points))
-        if points == list(self.plan.points):
+        if points == list(self.plan.points) and not self._behind:
             return {}
         before = self.plan
         plan = make_plan(before.campaign, before.fingerprint, before.classes, points)
         save_manifest(self.storage, plan)
-        self.plan, self._pruned = plan, {}
+        self.plan, self._behind = plan, False
         self.first_searches = {point.jobs[0]: point.key for point in plan.points if point.jobs}
         self.grown(plan)
-        return {job_id: job.needs for job_id, job in plan.jobs.items() if job_id not in before.jobs}
+        wanted = given_up(before) - self.given_up  # of pruned points, and now of others too
+        new = [job_id for job_id in plan.jobs if job_id not in before.jobs or job_id in wanted]
+        return {job_id: plan.jobs[job_id].needs for job_id in new}
 
     def reported(self, job: str, row: Mapping[str, Any]) -> None:
         """A running job has done an epoch: a point that this shows to be hopeless is given up."""
@@ -72,25 +80,27 @@ class Sweeping:
         curve = self.curves.setdefault(point.key, dict(point.curve))
         curve[epoch] = float(accuracy)
         # After the last epoch nothing would be saved.
-        runs = point.state == "open" and point.key not in self._pruned and epoch < self.plan.jobs[job].epochs
+        runs = point.state == "open" and epoch < self.plan.jobs[job].epochs
         point = replace(point, curve=dict(curve))
         if runs and is_hopeless(study, of_study(study, self.plan.points), point):
-            reason = f"pruned at epoch {epoch}: validation accuracy {accuracy:.3f}, below the median"
-            self.storage.cancel(self.plan.campaign.name, self._own_jobs(point))
-            self._pruned[point.key] = replace(point, state="pruned", reason=reason)
-            self.write(f"{_name(point)}: {reason}")
+            reason = f"pruned at epoch {epoch}: validation accuracies below the median"
+            self._give_up(replace(point, state="pruned", reason=reason))
 
-    def _own_jobs(self, point: Point) -> frozenset[str]:
-        """The jobs that nothing but this point needs."""
-        name = arm_of(self.plan.campaign, point).name
-        return frozenset(point.jobs) - {entry.job for entry in self.plan.entries if entry.arm != name}
+    def _give_up(self, pruned: Point) -> None:
+        """Note that a point was pruned, in the manifest first: whoever goes on from it must know."""
+        points = (pruned if point.key == pruned.key else point for point in self.plan.points)
+        plan = replace(self.plan, points=tuple(points))
+        save_manifest(self.storage, plan)
+        self.plan, self._behind = plan, True
+        self.write(f"{_name(pruned)}: {pruned.reason}")
 
     def _asked(self, study: Study, mine: list[Point]) -> list[Point]:
         """The next points of a study: those that are settled at once, and one that is to be run, if there is
         one and none of the same question runs."""
         asked: list[Point] = []
-        while asks(study, mine + asked) and mine + asked != self._fruitless.get(study.name):
-            point = self._answered(next_point(study, mine + asked), mine + asked)
+        while _wants(study, mine + asked) and mine + asked != self._fruitless.get(study.name):
+            before = mine + asked
+            point = self._answered(untried(study, before, next_point(study, before)), before)
             if point is None:
                 self._fruitless[study.name] = mine + asked
                 break
@@ -106,7 +116,7 @@ class Sweeping:
         if same and same[0].state == "open":
             return None
         if same:
-            return replace(point, state="known", scores=same[0].scores, reason=f"point {same[0].number + 1}")
+            return replace(point, state="known")
         try:
             arm_of(self.plan.campaign, point)
         except InputError as error:
@@ -134,7 +144,8 @@ def settled(
     if point.state == "done" or not point.is_planned:
         return point
     if all(job in done for job in point.jobs):
-        return replace(point, state="done", scores=scores_of(campaign, point, storage), reason="")
+        scores = point.scores or scores_of(campaign, point, storage)
+        return replace(point, state="done", scores=scores, reason="")
     lost = [job for job in point.jobs if job in ended]
     if lost and point.state == "open":
         return replace(point, state="failed", reason=f"job {lost[0]}: {ended[lost[0]]}")
@@ -149,18 +160,51 @@ def continued(plan: Plan, storage: Storage) -> Plan:
     campaign = plan.campaign
     if campaign.sweep is None or campaign.name not in storage.campaigns():
         return plan
-    given = storage.read_manifest(campaign.name).get("points", [])
-    before = fitting(campaign.sweep, given)
+    manifest = storage.read_manifest(campaign.name)
+    unchanged = manifest.get("sweep") == campaign.sweep.plain()
+    before = fitting(campaign.sweep, read_points(manifest, storage), unchanged=unchanged)
     planned = make_plan(campaign, plan.fingerprint, plan.classes, before)
-    same = {
-        point.question for point, old in zip(planned.points, before, strict=True) if point.jobs == old.jobs
-    }
-    points = fitting(campaign.sweep, (point.plain() for point in before if point.question in same))
-    planned = make_plan(campaign, plan.fingerprint, plan.classes, points)
+    pairs = zip(planned.points, before, strict=True)
+    same = {point.question for point, old in pairs if point.is_planned and point.jobs == old.jobs}
+    kept = [point for point in before if point.question in same or point.reason.startswith(REFUSED)]
+    if len(kept) < len(before):
+        kept = fitting(campaign.sweep, kept, unchanged=False)
+    planned = make_plan(campaign, plan.fingerprint, plan.classes, kept)
     states = states_of(storage, {job_id: job.needs for job_id, job in planned.jobs.items()})
     done = {job_id for job_id, state in states.items() if state.status == "done"}
     found = [settled(point, campaign, done, {}, storage) for point in planned.points]
+    found = [replace(point, scores=()) if point.state == "open" else point for point in found]
+    if campaign.sweep.settings.pruning:
+        found = [replace(point, curve=_curve(point, storage)) for point in found]
     return make_plan(campaign, plan.fingerprint, plan.classes, found)
+
+
+def _curve(point: Point, storage: Storage) -> dict[int, float]:
+    """The validation accuracy of the first repeat by epoch, as the records hold it."""
+    attempts = storage.job(point.jobs[0]).attempts() if point.jobs else []
+    rows = [row for attempt in attempts for row in attempt.records()]
+    curve = {int(row["epoch"]): row.get("validation_accuracy") for row in rows}
+    return {epoch: float(value) for epoch, value in curve.items() if value is not None}
+
+
+def read_points(manifest: Mapping[str, Any], storage: Storage) -> list[Point]:
+    """The points of a manifest; InputError where they are damaged."""
+    try:
+        return [Point.from_plain(point) for point in manifest.get("points", ())]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        place = f"{storage.folder}/campaigns/{manifest.get('name')}/manifest.json"
+        raise InputError(
+            f"{place}: damaged ({error!r}). Restore it, or remove the campaign's folder: results stay."
+        ) from None
+
+
+def _wants(study: Study, points: Sequence[Point]) -> bool:
+    return asks(study, points) and not is_exhausted(study, points)
+
+
+def _rests(study: Study, points: Sequence[Point]) -> bool:
+    """Whether nothing will be asked or settled any more."""
+    return not _wants(study, points) and not any(point.state == "open" for point in points)
 
 
 def _name(point: Point) -> str:
@@ -181,9 +225,7 @@ def _words(values: Mapping[str, Any]) -> str:
 def scores_of(campaign: Campaign, point: Point, storage: Storage) -> tuple[float, ...]:
     """The figures of a point whose jobs are done: means over its repeats, in the order of the aims."""
     assert campaign.sweep is not None
-    finished = storage.job(point.jobs[-1]).finished()
-    assert finished is not None
-    found = finished[1].result["scores"]
+    found = _result(storage, point.jobs[-1])["scores"]
     aims = campaign.sweep.settings.aims
     sizes = _sizes(campaign, point, storage) if {"multiply_adds", "parameters"} & set(aims) else {}
     values = {name: _mean(score[name] for score in found) for name in ("mAP", "rank_1")} | sizes
@@ -199,9 +241,7 @@ def _sizes(campaign: Campaign, point: Point, storage: Storage) -> dict[str, floa
     assert train is not None
     counts = []
     for job in point.jobs[:-1]:
-        finished = storage.job(job).finished()
-        assert finished is not None
-        genotype = Genotype.from_plain(finished[1].result["genotype"])
+        genotype = Genotype.from_plain(_result(storage, job)["genotype"])
         counts.append(
             measure(
                 genotype, train.neck, identities=2, height=train.height, width=train.width, macro=train.macro
@@ -211,6 +251,14 @@ def _sizes(campaign: Campaign, point: Point, storage: Storage) -> dict[str, floa
         "multiply_adds": _mean(count.multiply_adds.inference for count in counts),
         "parameters": _mean(count.params.inference for count in counts),
     }
+
+
+def _result(storage: Storage, job: str) -> Mapping[str, Any]:
+    """The result of a job that is done; StorageError where it is no longer there."""
+    finished = storage.job(job).finished()
+    if finished is None:
+        raise StorageError(f"{storage.job(job).folder}: was done, and cannot be read now. Try again.")
+    return finished[1].result
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -211,6 +211,11 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "pruning",
             "a point that is worse in one aim may be better in another. Leave it out, or have one aim.",
         )
+    if settings.pruning and settings.pruning_points >= settings.points:
+        yield (
+            "pruning_points",
+            f"{settings.pruning_points}, of {settings.points} points: none is ever given up.",
+        )
     if settings.sampler == "nsga2" and len(settings.aims) == 1:
         yield "sampler", "nsga2 trades several aims against each other, and there is one. Use tpe."
 
@@ -237,6 +242,7 @@ def _swept(document: Document, arm: Arm, domains: tuple[Domain, ...], problems: 
         for name, domain in known.items()
         if name in wanted and (named is not None or any(kind in kinds for kind in domain.axis.kinds))
     ]
+    _note_useless(document, chosen, problems)
     fixed = {
         f"{kind}.{name}": leaf for kind in KINDS for name, leaf in document.leaves((*path[:-1], kind)).items()
     }
@@ -246,6 +252,20 @@ def _swept(document: Document, arm: Arm, domains: tuple[Domain, ...], problems: 
     own = tuple(domain for domain, _ in held)
     ends = tuple(end for _, found in held for end in found)
     return Swept(arm.name, own, _builder(document, arm, kinds, own), ends) if own else None
+
+
+def _note_useless(document: Document, domains: Sequence[Domain], problems: Problems) -> None:
+    """Domains that change nothing by which a point is judged, and conditions on what an arm does not have."""
+    names = {domain.name for domain in domains}
+    for domain in domains:
+        kinds = domain.axis.kinds
+        if "search" not in kinds and ("train" not in kinds or not _trains(document)):
+            remedy = "Write 'select: retrain' at the top." if "train" in kinds else "Remove it."
+            problems.add(domain.axis.place, f"has no part in what a point is judged by. {remedy}")
+        if any(field.endswith(".weights") for field in domain.axis.fields):
+            problems.add(domain.axis.place, "weights are of one network, and a point's are found. Remove it.")
+        for name in (name for name, _ in domain.when if name not in names):
+            problems.add(domain.axis.place, f"depends on {name}, which an arm that has it does not take.")
 
 
 def fitted(domain: Domain, kinds: list[str]) -> Domain:
@@ -265,7 +285,12 @@ def _held_against(
         for value in domain.values.ends()
     )
     problems.extend(found.found)
+    if not found.found and len({(end.search, end.train) for end in ends}) < len(ends):
+        problems.add(domain.axis.place, "two of its values are the same. Remove one.")
     if not found.found and isinstance(domain.values, Range) and _is_whole(ends[0], domain):
+        if domain.values.step % 1:
+            problems.add(f"{domain.axis.place}.step", f"{domain.values.step:g} is not a whole number.")
+            return domain, ends
         domain = replace(domain, values=replace(domain.values, whole=True, step=domain.values.step or 1))
     return domain, ends
 

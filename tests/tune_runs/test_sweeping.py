@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
+from campaigns import FINGERPRINT
 from sweeps import SWEEP, Bench, by_rate, sweeping
 
+from autoreid.errors import InputError
+from autoreid.leases import Lease
 from autoreid.recipes import SearchRecipe
 from autoreid.storage import Storage
+from tune_runs.alone import alone
+from tune_runs.dispatch import Dispatch
+from tune_runs.planning import make_plan
 from tune_runs.points import best_of, of_study
+from tune_runs.progress import Progress
+from tune_runs.releases import Releases
+from tune_runs.site import StorageSite
+from tune_runs.steering import cancel, retry
+from tune_runs.sweeping import Sweeping, continued
+
+RATE = "    search.optimizer.learning_rate: {low: 0.001, high: 0.1, log: true}\n"
 
 
 @pytest.fixture
@@ -91,29 +105,59 @@ def test_points_out_of_a_narrowed_domain_are_left_out(storage):
     assert [point["number"] for point in points] == list(range(6))
 
 
+def test_where_points_can_be_listed_each_is_asked_once_and_then_there_are_no_more(storage):
+    text = SWEEP.replace(RATE, "")
+    bench = Bench(storage, worth=lambda recipe: 0.1)
+    bench.launch(sweeping("sweep.points=50", text=text))
+    assert sorted(point["values"]["k"] for point in points_of(storage)) == [1, 2, 3, 4]
+    assert [point["state"] for point in points_of(storage)] == ["done"] * 4
+    assert bench.plan.count("train") == 4  # the study is over
+    widened = text.replace("k: [1, 2, 3, 4]", "k: [1, 2, 3, 4, all]")
+    bench.launch(sweeping("sweep.points=50", text=widened))
+    assert [point["values"]["k"] for point in points_of(storage)][4:] == ["all"]
+
+
+NARROW = "    search.optimizer.learning_rate: {low: 0.5, high: 0.5003}\n"
+
+
 def test_points_that_are_known_are_not_run_again_and_after_ten_in_a_row_there_are_no_more(storage):
-    text = SWEEP.replace("    search.optimizer.learning_rate: {low: 0.001, high: 0.1, log: true}\n", "")
+    text = SWEEP.replace(RATE, NARROW).replace("    k: [1, 2, 3, 4]\n", "")
     bench = Bench(storage)
     bench.launch(sweeping("sweep.points=50", text=text))
-    points = points_of(storage)
-    assert sorted(point["values"]["k"] for point in points_of(storage, "done")) == [1, 2, 3, 4]
+    points, done = points_of(storage), points_of(storage, "done")
+    assert {point["values"]["search.optimizer.learning_rate"] for point in done} <= {
+        0.5,
+        0.5001,
+        0.5002,
+        0.5003,
+    }
     assert [point["state"] for point in points[-10:]] == ["known"] * 10
-    scores = {point["values"]["k"]: point["scores"] for point in points_of(storage, "done")}
-    assert all(point["scores"] == scores[point["values"]["k"]] for point in points)
+    scores = {point["values"]["search.optimizer.learning_rate"]: point["scores"] for point in done}
+    assert all(
+        point["scores"] == scores[point["values"]["search.optimizer.learning_rate"]] for point in points
+    )
     assert len(bench.ran) == len(set(bench.ran))
+    ran = len(bench.ran)
+    bench.launch(sweeping("sweep.points=50", text=text))
+    assert points_of(storage) == points and len(bench.ran) == ran
+    widened = text.replace("0.5003", "0.6")
+    bench.launch(sweeping(f"sweep.points={len(done) + 3}", text=widened))
+    assert len(points_of(storage, "done")) == len(done) + 3
 
 
-def test_a_point_that_is_known_is_followed_by_another_one_at_once(storage):
-    text = SWEEP.replace("    search.optimizer.learning_rate: {low: 0.001, high: 0.1, log: true}\n", "")
+@pytest.mark.parametrize("aims", ["[rank_1]", "[mAP, multiply_adds]"])
+def test_other_aims_are_read_from_the_results(storage, aims):
+    text = SWEEP.replace(RATE, NARROW)
     bench = Bench(storage)
-    bench.launch(sweeping("sweep.points=1", text=text))
-    for points in range(2, 5):
-        ran = len(bench.ran)
-        dispatch = bench.launch(sweeping(f"sweep.points={points}", text=text), stops_after=0)
-        assert dispatch.grow() and len(dispatch.releases.unfinished) == 3
-        bench.launch(sweeping(f"sweep.points={points}", text=text))
-        assert len(points_of(storage, "done")) == points and len(bench.ran) > ran
-    assert points_of(storage, "known")
+    bench.launch(sweeping("sweep.points=8", text=text))
+    ran = len(bench.ran)
+    maps = {json.dumps(point["values"]): point["scores"][0] for point in points_of(storage)}
+    bench.launch(sweeping("sweep.points=8", f"sweep.aims={aims}", "sweep.train=none", text=text))
+    share = 0.5 if "rank_1" in aims else 1.0
+    for point in points_of(storage):
+        assert len(point["scores"]) == aims.count(",") + 1
+        assert point["scores"][0] == pytest.approx(share * maps[json.dumps(point["values"])])
+    assert len(bench.ran) == ran
 
 
 def test_a_point_whose_search_fails_is_failed_and_the_study_goes_on(storage):
@@ -141,13 +185,85 @@ def test_hopeless_points_are_given_up_in_their_first_repeat(storage):
     assert all("pruned at epoch 2" in point["reason"] for point in pruned)
     for point in pruned:
         assert not set(point["jobs"][1:]) & set(bench.ran)  # one search began, and no more
-        assert set(point["jobs"]) <= storage.cancelled("small")
+        assert set(point["jobs"]) <= set(storage.read_manifest("small")["given_up"])
         assert max(map(int, point["curve"])) <= 6
     worst_done = sorted(point["scores"][0] for point in done)[len(done) // 2]
     assert max(list(point["curve"].values())[-1] for point in pruned) <= max(worst_done, 0.53)
     again = Bench(storage)
-    again.launch(sweeping(*settings))
-    assert again.ran == []
+    dispatch = again.launch(sweeping(*settings))
+    assert again.ran == [] and not dispatch.releases.skipped and not dispatch.releases.failed
+    patient = Bench(storage)
+    patient.launch(sweeping("sweep.points=16"))
+    assert not points_of(storage, "pruned")  # without pruning they are run to their ends
+    assert set(patient.ran) >= {job for point in pruned for job in point["jobs"]}
+
+
+def test_a_launch_that_is_killed_when_it_prunes_has_pruned(storage):
+    settings = ("sweep.points=16", "sweep.pruning=true", "sweep.pruning_epoch=2", "sweep.pruning_points=3")
+    for _ in range(80):
+        Bench(storage).launch(sweeping(*settings), stops_after=1)
+    assert points_of(storage, "pruned") and not points_of(storage, "failed")
+    assert len(points_of(storage)) == 16
+
+
+def test_what_one_study_gave_up_another_one_may_want(storage):
+    """Two arms that differ in their training have equal searches."""
+    text = SWEEP.replace(
+        "  b: {genotype: cdnet-top2}\n", "  b: {search: {space: cds-v1}, train: {epochs: 2}}\n"
+    )
+    for seed in range(6):
+        other = Storage(storage.folder.child(str(seed)))
+        settings = [
+            "sweep.pruning=true",
+            "sweep.pruning_epoch=2",
+            "sweep.pruning_points=2",
+            f"sweep.seed={seed}",
+        ]
+        bench = Bench(other)
+        bench.launch(sweeping(*settings, text=text.replace(RATE, "")))
+        assert not points_of(other, "failed")
+        assert not points_of(other, "open")
+        assert all(entry.job in bench.ran for entry in bench.plan.entries if entry.kind == "train")
+
+
+def test_a_campaign_that_is_cancelled_asks_for_no_more(storage):
+    bench = Bench(storage)
+    bench.launch(sweeping(), stops_after=4)
+    asked = len(points_of(storage))
+    cancel(storage, [], None)
+    ran = len(bench.ran)
+    dispatch = bench.launch(sweeping())
+    assert len(points_of(storage)) == asked and len(bench.ran) == ran and dispatch.over
+    retry(storage, [], None)
+    bench.launch(sweeping())
+    assert [point["state"] for point in points_of(storage)] == ["done"] * 6
+
+
+def test_a_manifest_that_cannot_be_read_ends_the_launch_with_a_word(storage):
+    bench = Bench(storage)
+    bench.launch(sweeping())
+    plan = continued(make_plan(sweeping("sweep.points=7"), FINGERPRINT), storage)
+    storage.folder.write("campaigns/small/manifest.json", b"{")
+    supply = Sweeping(plan, storage, lambda plan: None, bench.lines.append)
+    done = Releases({job_id: job.needs for job_id, job in plan.jobs.items()}, plan.jobs)
+    dispatch = Dispatch(
+        done, StorageSite(storage, plan), Progress(plan, write=bench.lines.append), slots=1, supply=supply
+    )
+    assert dispatch.next() is None and dispatch.over
+    assert "manifest.json" in dispatch.refused
+
+
+def test_one_launch_at_a_time_asks(storage):
+    with alone(sweeping(), storage), alone(sweeping(), storage):
+        pass  # of one process
+    Lease("node7", "elsewhere", 7, None, time.time()).write(storage.folder.child("campaigns/small"))
+    with (
+        pytest.raises(InputError, match=r"small: another launch \(node7, process 7\) asks"),
+        alone(sweeping(), storage),
+    ):
+        pass
+    with alone(sweeping(text=SWEEP[: SWEEP.index("sweep:")] + SWEEP[SWEEP.index("arms:") :]), storage):
+        pass
 
 
 def test_a_point_that_is_given_up_last_ends_the_sweep(storage):
