@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -25,6 +26,8 @@ GROUPS = {
     for column in EPOCH_COLUMNS
     if column.kind in ("float64", "int64") and column.name != "epoch"
 }
+# What of a mark tells the first epochs.
+FIRST = re.compile(r"(\d+) (\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,12 @@ class TrackedRun:
 
     def known(self, mark: str) -> int | None:
         """How many of the first epochs a tracker has that holds this mark; None where it has others."""
-        count, *digests = mark.split()
-        steps = self.curve.steps[: int(count)]
-        return len(steps) if len(steps) == int(count) and _digest(steps) == digests[0] else None
+        found = FIRST.match(mark)
+        if found is None:
+            return None
+        count = int(found[1])
+        steps = self.curve.steps[:count]
+        return count if len(steps) == count and _digest(steps) == found[2] else None
 
 
 def _digest(value: object) -> str:

@@ -167,6 +167,16 @@ def test_a_run_of_mlflow_with_other_numbers_gives_way(storage, job, mlflow):
     assert losses(mlflow.runs[1]) == [(1, 9.0), (2, 9.0)]
 
 
+@pytest.mark.parametrize("mark", ["", "3", "none", "4 0123 4567", "3 0123 4567"])
+def test_a_run_of_mlflow_with_a_mark_that_does_not_fit_gives_way(storage, job, mlflow, mark):
+    attempt(storage, job, ROWS)
+    write_mlflow(storage)
+    mlflow.runs[0].data.tags["autoreid.mark"] = mark
+    assert write_mlflow(storage)["changed"] == 1
+    assert [run.deleted for run in mlflow.runs] == [True, False]
+    assert losses(mlflow.runs[1]) == LOSSES
+
+
 def test_what_broke_off_is_logged_anew(storage, job, mlflow):
     attempt(storage, job, ROWS)
     mlflow.refusing = True
