@@ -7,6 +7,7 @@ and nothing of the present moment enters a file.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -60,6 +61,8 @@ class Campaign:
         self.jobs = part(self.manifest, "jobs")
         entries = self.manifest.get("entries")
         self.planned = entries if isinstance(entries, list) else []
+        unwanted = self.manifest.get("given_up")
+        self.given_up = frozenset(map(str, unwanted if isinstance(unwanted, list) else ()))
 
     def describe(self, job_id: str) -> Mapping[str, Any]:
         """The job's recipe, seeds and inputs: of the manifest, else of job.json."""
@@ -80,6 +83,8 @@ class Campaign:
         if job_id not in self.known:
             seen, found = look(self.storage.job(job_id), f"job {job_id}")
             self.warnings += found
+            if job_id in self.given_up and not seen.done:
+                seen = dataclasses.replace(seen, status="skipped", error="its point of the sweep was pruned")
             self.known[job_id] = seen
             for source in self.needs(job_id):
                 if self.known[job_id].status == "waiting":

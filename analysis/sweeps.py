@@ -20,6 +20,7 @@ AIMS = {
     "multiply_adds": ("multiply-adds, M", 1e6),
     "parameters": ("parameters, M", 1e6),
 }
+SMALLER_IS_BETTER = ("multiply_adds", "parameters")
 NOTE = "Means over the repeats of a point, on images that are no test images."
 
 
@@ -57,7 +58,8 @@ def _grid(records: Records, study: str) -> Grid:
     domains = list(dict.fromkeys(name for found in values for name in found))
     joint = points["arm"].nunique() > 1
     order = points.assign(place=range(len(points)))
-    order = order.sort_values([*aims[:1], "number"], ascending=[aims[:1] != ["mAP"]] * len(aims[:1]) + [True])
+    first = [aim in SMALLER_IS_BETTER for aim in aims[:1]]
+    order = order.sort_values([*aims[:1], "number"], ascending=[*first, True])
     rows = []
     for point in order.to_dict("records"):
         chosen = values[point["place"]]

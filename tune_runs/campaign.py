@@ -22,7 +22,8 @@ from tune_runs.arms import Arm, read_arms
 from tune_runs.protocol import Protocol, pretrains, read_protocol, selects
 from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form
-from tune_runs.sweeps import Sweep, read_sweep
+from tune_runs.sweep_files import read_sweep
+from tune_runs.sweeps import Sweep
 from tune_runs.teachers import read_teachers
 from tune_runs.weights import identify_weights
 from tune_runs.yaml_places import SETTING, Document, read_document, with_settings

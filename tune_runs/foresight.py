@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import replace
+from typing import Any
 
 from autoreid.errors import InputError
+from tune_runs.domains import Choice, Range
+from tune_runs.enumeration import every_point
 from tune_runs.planning import Plan, arm_of, make_plan
-from tune_runs.points import REFUSED, Point, asks, of_study
-from tune_runs.studies import next_point
+from tune_runs.points import Point, of_study, was_cancelled
 from tune_runs.sweeps import AIMS, Study
 
 
@@ -21,6 +25,7 @@ def foreseen(plan: Plan) -> Plan:
     if campaign.sweep is None:
         return plan
     points = [point for study in campaign.sweep.studies for point in _asked(plan, study)]
+    points = [point for point in points if point.state != "pruned"]
     whole = make_plan(campaign, plan.fingerprint, plan.classes, points)
     names = {arm_of(campaign, point).name: point.arm for point in whole.points if point.is_planned}
     entries = (replace(entry, arm=names.get(entry.arm, entry.arm)) for entry in whole.entries)
@@ -35,22 +40,50 @@ def unswept(plan: Plan) -> Plan:
 
 
 def _asked(plan: Plan, study: Study) -> list[Point]:
-    """All points of a study, settled."""
-    by_chance = replace(study, settings=replace(study.settings, sampler="random"))
+    """All points of a study, settled; those that are not asked yet are drawn by chance."""
     points = of_study(study, plan.points)
-    while asks(study, points):
-        point = next_point(by_chance, points)
-        if any(other.question == point.question for other in points):
-            point = replace(point, state="known")
-        else:
-            try:
-                arm_of(plan.campaign, point)
-            except InputError:
-                point = replace(point, state="failed", reason=REFUSED)
-        points.append(point)
+    listed, chance = every_point(study), random.Random(study.name)
+    wanted = study.settings.points - sum(point.state != "known" for point in points)
+    if was_cancelled(points):
+        wanted = 0
+    if listed is None:
+        drawn = [_drawn(study, chance) for _ in range(max(wanted, 0))]
+    else:
+        tried = {point.question for point in points}
+        left = [point for point in listed if point.question not in tried]
+        drawn = chance.sample(left, max(min(wanted, len(left)), 0))
+    points += [replace(point, number=len(points) + place) for place, point in enumerate(drawn)]
+    points = [point for point in points if not point.is_planned or _is_allowed(plan, point)]
     known = any(point.state == "done" for point in points)
     first = next((point.number for point in points if point.state == "open"), None)
     return [_settled(study, point, best=point.number == first and not known) for point in points]
+
+
+def _is_allowed(plan: Plan, point: Point) -> bool:
+    try:
+        arm_of(plan.campaign, point)
+    except InputError:
+        return False
+    return True
+
+
+def _drawn(study: Study, chance: random.Random) -> Point:
+    """A point of a study, each value uniformly from its domain."""
+    swept, values = chance.choice(study.swept), dict[str, Any]()
+    for domain in swept.domains:
+        if domain.applies(values):
+            values[domain.name] = _value(domain.values, chance)
+    return Point(study.name, 0, swept.name, values)
+
+
+def _value(domain: Range | Choice, chance: random.Random) -> Any:
+    numbers = domain.numbers()
+    if numbers is not None:
+        return chance.choice(numbers)
+    assert isinstance(domain, Range)
+    if domain.log:
+        return domain.rounded(math.exp(chance.uniform(math.log(domain.low), math.log(domain.high))))
+    return domain.rounded(chance.uniform(domain.low, domain.high))
 
 
 def _settled(study: Study, point: Point, *, best: bool) -> Point:

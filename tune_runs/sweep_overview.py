@@ -8,8 +8,9 @@ from typing import Any
 
 from autoreid.errors import InputError
 from autoreid.storage import Storage
-from tune_runs.points import Point, best_of, of_study
+from tune_runs.points import Point, answered, best_of, of_study
 from tune_runs.studies import export_study
+from tune_runs.sweeping import read_points
 from tune_runs.sweeps import AIMS, Study, Sweep
 from tune_runs.words import counted, table
 
@@ -53,12 +54,12 @@ def _read(storage: Storage, campaign: str | None) -> list[tuple[str, Sweep, list
             continue
         try:
             sweep = Sweep.from_plain(manifest["sweep"])
-            points = [Point.from_plain(point) for point in manifest["points"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             place = f"{storage.folder}/campaigns/{name}/manifest.json"
             raise InputError(
                 f"{place}: damaged ({error!r}). Restore it, or launch the campaign again."
             ) from None
+        points = read_points(manifest, storage)
         found.append((name, sweep, points))
     if not found:
         where = f"campaign {campaign!r}" if campaign else "no campaign of this storage"
@@ -67,7 +68,7 @@ def _read(storage: Storage, campaign: str | None) -> list[tuple[str, Sweep, list
 
 
 def _study_plain(campaign: str, study: Study, points: Sequence[Point]) -> Plain:
-    mine = of_study(study, points)
+    mine = answered(of_study(study, points))
     aims = study.settings.aims
     best = {point.number for point in best_of(study, mine)}
     sign = -1 if AIMS[aims[0]] == "maximize" else 1
@@ -79,7 +80,7 @@ def _study_plain(campaign: str, study: Study, points: Sequence[Point]) -> Plain:
         "study": study.name,
         "sampler": study.sampler,
         "aims": {aim: AIMS[aim] for aim in aims},
-        "asked": len(mine),
+        "asked": sum(point.state != "known" for point in mine),
         "wanted": study.settings.points,
         "domains": {swept.name: list(map(str, swept.domains)) for swept in study.swept},
         "points": [

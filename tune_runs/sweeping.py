@@ -5,11 +5,13 @@ All that it knows is in the manifest and in the results of jobs: one that is kil
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoreid.errors import InputError, StorageError
+from autoreid.recipes import TrainRecipe
 from autoreid.storage import Storage
 from search_spaces.genotype import Genotype
 from tune_runs.campaign import Campaign
@@ -21,6 +23,9 @@ from tune_runs.releases import Releases
 from tune_runs.states import states_of
 from tune_runs.studies import is_hopeless, next_point
 from tune_runs.sweeps import Study
+
+if TYPE_CHECKING:
+    from autoreid.complexity import Complexity
 
 
 class Sweeping:
@@ -235,22 +240,24 @@ def scores_of(campaign: Campaign, point: Point, storage: Storage) -> tuple[float
 def _sizes(campaign: Campaign, point: Point, storage: Storage) -> dict[str, float]:
     """Multiply-adds and parameters of the networks found, at the size at which they are trained: of what
     inference needs."""
-    from autoreid.complexity import measure  # deferred: loads torch
-
     train = arm_of(campaign, point).train
     assert train is not None
-    counts = []
-    for job in point.jobs[:-1]:
-        genotype = Genotype.from_plain(_result(storage, job)["genotype"])
-        counts.append(
-            measure(
-                genotype, train.neck, identities=2, height=train.height, width=train.width, macro=train.macro
-            )
-        )
+    genotypes = (Genotype.from_plain(_result(storage, job)["genotype"]) for job in point.jobs[:-1])
+    counts = [_counted(genotype, train) for genotype in genotypes]
     return {
         "multiply_adds": _mean(count.multiply_adds.inference for count in counts),
         "parameters": _mean(count.params.inference for count in counts),
     }
+
+
+@functools.lru_cache(maxsize=4096)
+def _counted(genotype: Genotype, train: TrainRecipe) -> Complexity:
+    from autoreid.complexity import measure  # deferred: loads torch
+
+    # Inference needs no classifier: how many identities there are does not matter.
+    return measure(
+        genotype, train.neck, identities=2, height=train.height, width=train.width, macro=train.macro
+    )
 
 
 def _result(storage: Storage, job: str) -> Mapping[str, Any]:

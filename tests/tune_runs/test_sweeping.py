@@ -359,3 +359,17 @@ def test_the_manifest_is_plain_json_with_every_point(storage):
         0
     ].keys()
     assert {job for point in manifest["points"] for job in point["jobs"]} <= manifest["jobs"].keys()
+
+
+@pytest.mark.parametrize(("step", "narrowed"), [("0.0625", "0.25"), ("0.03125", "0.5")])
+def test_steps_are_met_exactly_and_others_left_out_when_they_grow(storage, step, narrowed):
+    scale = "    search.alpha_scale: {low: 1, high: 2, step: STEP}\n"
+    text = SWEEP.replace(RATE, scale).replace("    k: [1, 2, 3, 4]\n", "")
+    bench = Bench(storage, worth=lambda recipe: recipe.alpha_scale)
+    bench.launch(sweeping("sweep.points=12", text=text.replace("STEP", step)))
+    values = [point["values"]["search.alpha_scale"] for point in points_of(storage)]
+    assert len(set(values)) == 12 and all((value - 1) / float(step) % 1 == 0 for value in values)
+    bench.launch(sweeping("sweep.points=12", text=text.replace("STEP", narrowed)))
+    values = [point["values"]["search.alpha_scale"] for point in points_of(storage)]
+    assert len(values) == 1 + 1 / float(narrowed)
+    assert all((value - 1) / float(narrowed) % 1 == 0 for value in values)

@@ -73,6 +73,38 @@ def test_a_range_of_a_field_of_whole_numbers_is_whole():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        (
+            OVER,
+            "    search.alpha_scale: [.nan, 1]\n",
+            "alpha_scale: a value is not a finite number",
+        ),
+        (OVER, "    k: {low: 1, high: 4, step: 0.5}\n", "9: sweep.over.k.step: 0.5 is not a whole number"),
+        (OVER, "    k: [1, 1.0]\n", "9: sweep.over.k: two of its values are the same"),
+        (
+            OVER,
+            "    train.epochs: [1, 2]\n",
+            "train.epochs: has no part in what a point is",
+        ),
+        (
+            OVER,
+            "    lambda: {low: 0, high: 1}\n    k: {values: [1, 2], when: {lambda: 0.5}}\n",
+            "k.when.lambda: any number of a range may be chosen",
+        ),
+        (
+            "points: 6",
+            "pruning: true\n  pruning_epoch: 6",
+            "12: sweep.pruning_epoch: 6, of 6 epochs",
+        ),
+        (
+            "points: 6",
+            "pruning: true\n  points: 5",
+            "sweep.pruning_points: 5, of 5 points",
+        ),
+        (
+            "points: 6\narms:\n  a: {search: {space: cds-v1}}",
+            "aims: [mAP, parameters]\narms:\n  a: {search: {space: cds-v1}, train: false}",
+            "sweep.aims: arm a trains no network to be counted",
+        ),
         (OVER, "    q: [1]\n", "9: sweep.over.q: is neither a name nor a field. Known: lambda, C, l, k, T0"),
         (OVER, "    k: [1, 1]\n", "9: sweep.over.k: a value is listed twice"),
         (OVER, "    k: []\n", "9: sweep.over.k: [] is no list of values and no range"),
@@ -233,3 +265,9 @@ def test_the_shipped_sweeps_are_what_their_names_say(name, domains, studies):
         assert len(campaign.sweep.swept) == 3
     if domains == {"C", "l"}:
         assert campaign.sweep.settings.aims == ("mAP", "multiply_adds")
+
+
+def test_a_large_sweep_is_foreseen_at_once():
+    """Not point by point: each would be drawn after all that were drawn before."""
+    whole = foreseen(make_plan(sweeping("sweep.points=1000", "sweep.repeats=1"), FINGERPRINT))
+    assert whole.count("select") > 900  # of 1000 draws a few are alike
