@@ -61,6 +61,9 @@ class Campaign:
         self.jobs = part(self.manifest, "jobs")
         entries = self.manifest.get("entries")
         self.planned = entries if isinstance(entries, list) else []
+        points = self.manifest.get("points")
+        given = (part({"point": point}, "point") for point in (points if isinstance(points, list) else ()))
+        self.of_points = {str(job) for point in given for job in point.get("jobs") or ()}
         unwanted = self.manifest.get("given_up")
         self.given_up = frozenset(map(str, unwanted if isinstance(unwanted, list) else ()))
 
@@ -110,7 +113,10 @@ class Campaign:
         for given in self.planned:
             if isinstance(given, Mapping) and given.get("kind") == "select":
                 job_id = str(given.get("job"))
-                found[str(given.get("arm"))] = Choice.read(job_id, self.see(job_id).result)
+                choice = Choice.read(job_id, self.see(job_id).result)
+                # Of a sweep's point it is the scores that count: nothing was selected.
+                choice = dataclasses.replace(choice, search=None) if job_id in self.of_points else choice
+                found[str(given.get("arm"))] = choice
         return found
 
     def teacher(self, job: Mapping[str, Any]) -> str | None:
