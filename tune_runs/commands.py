@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
 from autoreid.errors import InputError
 from tune_runs.beginning import add_verbs
+from tune_runs.sweep_commands import add_sweep
 from tune_runs.trackers import add_trackers
 from tune_runs.upkeep import add_upkeep
 
@@ -44,6 +45,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     children = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     add_verbs(children)
+    _add_launches(children)
+    _add_storage_verbs(children)
+    add_sweep(children)
+    add_trackers(children)
+    add_upkeep(children)
+
+
+def _add_launches(children: Any) -> None:
     plan = children.add_parser("plan", help="what a campaign would run", description=_run_plan.__doc__)
     _add_file(plan)
     plan.add_argument("--storage", metavar="DIR", help="look there for what is done already")
@@ -72,6 +81,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     rehearse.set_defaults(verb_run=_run_rehearse)
     for child in (run, rehearse):
         child.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    for child in (plan, run, rehearse):
+        add_json_flag(child)
+
+
+def _add_storage_verbs(children: Any) -> None:
     status = children.add_parser("status", help="how far campaigns are", description=_run_status.__doc__)
     status.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     status.add_argument(
@@ -93,18 +107,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     cancel.set_defaults(verb_run=_run_cancel)
     for child in (retry, cancel):
         _add_jobs(child)
-    sweep = children.add_parser("sweep", help="the points of a sweep", description=_run_sweep.__doc__)
-    sweep.add_argument("storage", metavar="DIR", help="storage of the campaigns")
-    sweep.add_argument("--campaign", metavar="NAME", help="the campaign that is meant")
-    sweep.add_argument("--export", metavar="FILE", help="write a journal file for optuna-dashboard")
-    sweep.set_defaults(verb_run=_run_sweep)
     why = children.add_parser("why", help="what entered a job's id", description=_run_why.__doc__)
     why.add_argument("storage", metavar="DIR", help="storage of the campaigns")
     why.add_argument("job", metavar="JOB", help="the job's id, or its first digits, 4 or more")
     why.set_defaults(verb_run=_run_why)
-    add_trackers(children)
-    add_upkeep(children)
-    for child in (plan, run, rehearse, status, logs, retry, cancel, why, sweep):
+    for child in (status, logs, retry, cancel, why):
         add_json_flag(child)
 
 
@@ -256,23 +263,6 @@ def _run_cancel(options: argparse.Namespace) -> int:
 
     plain = cancel(_storage(options.storage), options.jobs, options.campaign)
     answer(plain, cancel_text(plain), options.json)
-    return DONE
-
-
-def _run_sweep(options: argparse.Namespace) -> int:
-    """Show the points of every sweep in a storage, the best first; or write them as a file of Optuna."""
-    from pathlib import Path
-
-    from tune_runs.sweep_overview import export_sweeps, sweeps_plain, sweeps_text
-
-    storage = _storage(options.storage)
-    if options.export is not None:
-        count = export_sweeps(storage, options.campaign, Path(options.export))
-        text = f"{options.export}: {count} written. Open it by 'optuna-dashboard {options.export}'."
-        answer({"file": options.export, "studies": count}, text, options.json)
-        return DONE
-    found = sweeps_plain(storage, options.campaign)
-    answer(found, sweeps_text(found), options.json)
     return DONE
 
 

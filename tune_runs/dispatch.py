@@ -16,6 +16,7 @@ from tune_runs.progress import Progress
 from tune_runs.releases import Releases
 from tune_runs.retries import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, Retries
 from tune_runs.states import CANCELLED, State
+from tune_runs.supply import NoMore, Supply
 
 # How often it is looked at what other processes do, and how often running jobs are asked to stop.
 LOOK_SECONDS = 3.0
@@ -47,41 +48,6 @@ class Site(Protocol):
     def interrupt(self, jobs: Iterable[str]) -> None:
         """Ask the workers of running jobs to stop."""
         ...
-
-
-class Supply(Protocol):
-    """Where more jobs come from when nothing is left to hand out. Calls but `over` may raise UNREADABLE."""
-
-    @property
-    def over(self) -> bool:
-        """Whether no more will come, after what has become of the jobs so far."""
-        ...
-
-    @property
-    def given_up(self) -> frozenset[str]:
-        """Jobs that are no longer wanted, which is no failure."""
-        ...
-
-    def more(self, releases: Releases) -> Mapping[str, Iterable[str]]:
-        """New jobs with those that they need; none where it waits for jobs that run, or is over."""
-        ...
-
-    def reported(self, job: str, row: Mapping[str, Any]) -> None:
-        """A running job has done an epoch."""
-        ...
-
-
-class NoMore:
-    """Of a campaign whose jobs are all planned."""
-
-    over = True
-    given_up: frozenset[str] = frozenset()
-
-    def more(self, releases: Releases) -> Mapping[str, Iterable[str]]:
-        return {}
-
-    def reported(self, job: str, row: Mapping[str, Any]) -> None:
-        """Nothing follows from it."""
 
 
 def never() -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 from autoreid.errors import InputError
 from tune_runs.domains import Choice, Range
 from tune_runs.enumeration import every_point
-from tune_runs.planning import Plan, arm_of, make_plan
+from tune_runs.planning import Plan, make_plan
+from tune_runs.point_arms import arm_of
 from tune_runs.points import Point, of_study, was_cancelled
 from tune_runs.sweeps import AIMS, Study
 

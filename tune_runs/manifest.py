@@ -9,7 +9,8 @@ from typing import Any
 from autoreid.storage import Storage
 from autoreid.version import STORAGE_VERSION
 from tune_runs.changes import ArmsChange, changes
-from tune_runs.planning import Plan, arm_of, given_up
+from tune_runs.planning import Plan
+from tune_runs.point_arms import arm_of, given_up
 from tune_runs.points import answered, best_of, of_study
 from tune_runs.words import counted
 

@@ -18,8 +18,8 @@ from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
 from tune_runs.checks import check_data
-from tune_runs.enumeration import is_over
-from tune_runs.points import Point, best_of, of_study
+from tune_runs.point_arms import arm_of, trained_arms
+from tune_runs.points import Point
 from tune_runs.teachers import check_teachers
 
 if TYPE_CHECKING:
@@ -116,36 +116,6 @@ def make_plan(
     return Plan(campaign, fingerprint, tuple(entries.values()), jobs, classes, tuple(asked))
 
 
-def arm_of(campaign: Campaign, point: Point) -> Arm:
-    """The arm that a point of the campaign's sweep is; InputError where its recipes refuse its values."""
-    assert campaign.sweep is not None
-    swept = next(swept for swept in campaign.sweep.swept if swept.name == point.arm)
-    base = next(arm for arm in campaign.arms if arm.name == point.arm)
-    return replace(swept.at(point.values), teacher=base.teacher)
-
-
-def given_up(plan: Plan) -> frozenset[str]:
-    """The jobs that nothing but pruned points of the sweep needs: they are not to be run."""
-    pruned = {point.key: set(point.jobs) for point in plan.points if point.state == "pruned"}
-    if not pruned:
-        return frozenset()
-    names = {arm_of(plan.campaign, point).name for point in plan.points if point.key in pruned}
-    kept = {job for point in plan.points if point.key not in pruned for job in point.jobs}
-    kept |= {entry.job for entry in plan.entries if entry.arm not in names}
-    return frozenset().union(*pruned.values()) - kept
-
-
-def _of_sweep(campaign: Campaign, points: Sequence[Point]) -> Iterator[Arm]:
-    """The arms to be trained of studies that are over: the best one under the name of the arm; or, with
-    several aims, each that none surpasses."""
-    for study in campaign.sweep.studies if campaign.sweep else ():
-        mine = of_study(study, points)
-        if study.settings.train == "best" and is_over(study, mine):
-            for point in best_of(study, mine):
-                arm = arm_of(campaign, point)
-                yield replace(arm, name=point.arm) if study.aims == 1 else arm
-
-
 class _Jobs:
     """Every job of a campaign with its arm, repeat and id, in launch order: teachers, searches, trainings,
     then what is selected. Those of the points of a sweep are asked for one by one."""
@@ -159,7 +129,7 @@ class _Jobs:
         swept = campaign.sweep.arms if campaign.sweep else frozenset()
         self.teachers = [arm for arm in campaign.arms if arm.name in named]
         self.arms = [arm for arm in campaign.arms if arm.name not in named | swept]
-        self.arms += _of_sweep(campaign, points)
+        self.arms += trained_arms(campaign, points)
         # The training of each arm that guides others, and the searches of each arm.
         self.guides: dict[str, str] = {}
         self.searches: dict[str, dict[str, None]] = {arm.name: {} for arm in self.arms}

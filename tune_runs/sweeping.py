@@ -17,7 +17,8 @@ from search_spaces.genotype import Genotype
 from tune_runs.campaign import Campaign
 from tune_runs.enumeration import is_exhausted, untried
 from tune_runs.manifest import save_manifest
-from tune_runs.planning import Plan, arm_of, given_up, make_plan
+from tune_runs.planning import Plan, make_plan
+from tune_runs.point_arms import arm_of, given_up
 from tune_runs.points import REFUSED, Point, asks, fitting, of_study
 from tune_runs.releases import Releases
 from tune_runs.states import states_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from campaigns import FINGERPRINT, small
 
@@ -38,6 +39,7 @@ arms:
   a: {search: {space: cds-v1}}
   b: {genotype: cdnet-top2}
 """
+RATE = "    search.optimizer.learning_rate: {low: 0.001, high: 0.1, log: true}\n"
 Worth = Callable[[SearchRecipe], float]
 
 
@@ -49,6 +51,12 @@ def by_rate(recipe: SearchRecipe) -> float:
     """Highest at a learning rate of 0.04, better with a larger k."""
     assert isinstance(recipe.k, int)
     return 0.5 - abs(recipe.optimizer.learning_rate - 0.04) + 0.01 * recipe.k
+
+
+def points_of(storage: Storage, state: str | None = None) -> list[dict[str, Any]]:
+    """The points of the campaign as its manifest has them: all, or those in a state."""
+    points: list[dict[str, Any]] = storage.read_manifest("small")["points"]
+    return [point for point in points if state in (None, point["state"])]
 
 
 class Bench:

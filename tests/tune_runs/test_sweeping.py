@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from campaigns import FINGERPRINT
-from sweeps import SWEEP, Bench, by_rate, sweeping
+from sweeps import RATE, SWEEP, Bench, by_rate, points_of, sweeping
 
 from autoreid.errors import InputError
 from autoreid.leases import Lease
@@ -24,17 +24,10 @@ from tune_runs.site import StorageSite
 from tune_runs.steering import cancel, retry
 from tune_runs.sweeping import Sweeping, continued
 
-RATE = "    search.optimizer.learning_rate: {low: 0.001, high: 0.1, log: true}\n"
-
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
     return Storage(tmp_path)
-
-
-def points_of(storage, state=None):
-    points = storage.read_manifest("small")["points"]
-    return [point for point in points if state in (None, point["state"])]
 
 
 def test_every_point_is_searched_twice_and_judged_and_the_best_is_trained(storage):
@@ -176,56 +169,6 @@ def test_what_is_all_failed_trains_nothing_and_ends(storage):
     assert not [entry for entry in bench.plan.entries if entry.kind == "train" and entry.arm == "a"]
 
 
-def test_hopeless_points_are_given_up_in_their_first_repeat(storage):
-    bench = Bench(storage)
-    settings = ("sweep.points=16", "sweep.pruning=true", "sweep.pruning_epoch=2", "sweep.pruning_points=3")
-    bench.launch(sweeping(*settings))
-    pruned, done = points_of(storage, "pruned"), points_of(storage, "done")
-    assert pruned and len(pruned) + len(done) == 16
-    assert all("pruned at epoch 2" in point["reason"] for point in pruned)
-    for point in pruned:
-        assert not set(point["jobs"][1:]) & set(bench.ran)  # one search began, and no more
-        assert set(point["jobs"]) <= set(storage.read_manifest("small")["given_up"])
-        assert max(map(int, point["curve"])) <= 6
-    worst_done = sorted(point["scores"][0] for point in done)[len(done) // 2]
-    assert max(list(point["curve"].values())[-1] for point in pruned) <= max(worst_done, 0.53)
-    again = Bench(storage)
-    dispatch = again.launch(sweeping(*settings))
-    assert again.ran == [] and not dispatch.releases.skipped and not dispatch.releases.failed
-    patient = Bench(storage)
-    patient.launch(sweeping("sweep.points=16"))
-    assert not points_of(storage, "pruned")  # without pruning they are run to their ends
-    assert set(patient.ran) >= {job for point in pruned for job in point["jobs"]}
-
-
-def test_a_launch_that_is_killed_when_it_prunes_has_pruned(storage):
-    settings = ("sweep.points=16", "sweep.pruning=true", "sweep.pruning_epoch=2", "sweep.pruning_points=3")
-    for _ in range(80):
-        Bench(storage).launch(sweeping(*settings), stops_after=1)
-    assert points_of(storage, "pruned") and not points_of(storage, "failed")
-    assert len(points_of(storage)) == 16
-
-
-def test_what_one_study_gave_up_another_one_may_want(storage):
-    """Two arms that differ in their training have equal searches."""
-    text = SWEEP.replace(
-        "  b: {genotype: cdnet-top2}\n", "  b: {search: {space: cds-v1}, train: {epochs: 2}}\n"
-    )
-    for seed in range(6):
-        other = Storage(storage.folder.child(str(seed)))
-        settings = [
-            "sweep.pruning=true",
-            "sweep.pruning_epoch=2",
-            "sweep.pruning_points=2",
-            f"sweep.seed={seed}",
-        ]
-        bench = Bench(other)
-        bench.launch(sweeping(*settings, text=text.replace(RATE, "")))
-        assert not points_of(other, "failed")
-        assert not points_of(other, "open")
-        assert all(entry.job in bench.ran for entry in bench.plan.entries if entry.kind == "train")
-
-
 def test_a_campaign_that_is_cancelled_asks_for_no_more(storage):
     bench = Bench(storage)
     bench.launch(sweeping(), stops_after=4)
@@ -264,22 +207,6 @@ def test_one_launch_at_a_time_asks(storage):
         pass
     with alone(sweeping(text=SWEEP[: SWEEP.index("sweep:")] + SWEEP[SWEEP.index("arms:") :]), storage):
         pass
-
-
-def test_a_point_that_is_given_up_last_ends_the_sweep(storage):
-    """The others are done and the manifest must still learn of it, and what is best be trained."""
-    settings = ("sweep.pruning=true", "sweep.pruning_epoch=1", "sweep.pruning_points=2")
-    worth = {0.0: 0.5}
-
-    def falling(recipe):
-        rate = recipe.optimizer.learning_rate
-        return worth.setdefault(rate, 0.5 - len(worth) * 0.01)  # every point is worse than those before it
-
-    for points in range(3, 7):
-        bench = Bench(storage, worth=falling)
-        bench.launch(sweeping(f"sweep.points={points}", *settings))
-        assert points_of(storage)[-1]["state"] == "pruned"
-        assert [entry.arm for entry in bench.plan.entries if entry.kind == "train"].count("a") == 2
 
 
 def test_several_aims_give_a_front_that_is_trained_whole(storage):
