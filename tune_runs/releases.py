@@ -34,7 +34,7 @@ class Releases:
         self.given_up -= needs.keys()
         new = {job: tuple(dict.fromkeys(needed)) for job, needed in needs.items()}
         self.needs |= new
-        self.waiting |= {job for job in new if job not in self.done}
+        self.waiting |= {job for job in new if job not in self.done and job not in self.running}
         for job, needed in new.items():
             if job not in self._order:
                 self._order[job] = len(self._order)

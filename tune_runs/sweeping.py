@@ -188,9 +188,12 @@ def continued(plan: Plan, storage: Storage) -> Plan:
 def _curve(point: Point, storage: Storage) -> dict[int, float]:
     """The validation accuracy of the first repeat by epoch, as the records hold it."""
     attempts = storage.job(point.jobs[0]).attempts() if point.jobs else []
-    rows = [row for attempt in attempts for row in attempt.records()]
-    curve = {int(row["epoch"]): row.get("validation_accuracy") for row in rows}
-    return {epoch: float(value) for epoch, value in curve.items() if value is not None}
+    try:
+        rows = [row for attempt in attempts for row in attempt.records()]
+        curve = {int(row["epoch"]): row.get("validation_accuracy") for row in rows}
+        return {epoch: float(value) for epoch, value in curve.items() if value is not None}
+    except (ValueError, TypeError, KeyError):  # damaged: what is known of it serves
+        return dict(point.curve)
 
 
 def read_points(manifest: Mapping[str, Any], storage: Storage) -> list[Point]:

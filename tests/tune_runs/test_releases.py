@@ -99,6 +99,34 @@ def test_a_job_that_is_skipped_while_it_waits_is_not_released():
     assert not releases.waits and releases.release(10.0) is None and releases.unfinished == []
 
 
+def test_jobs_join_later_and_come_after_those_that_are_there():
+    releases = Releases({"s0": ()})
+    releases.add({"s1": (), "t": ("s0", "s1")})
+    assert [releases.release() for _ in range(3)] == ["s0", "s1", None]
+    releases.finish("s0")
+    releases.finish("s1")
+    assert releases.release() == "t"
+    releases.fail("t", "no")
+    releases.add({"u": ("t",), "v": ("s0",)})
+    assert releases.skipped == {"u": "needs job t, which failed"}
+    assert releases.release() == "v"
+
+
+def test_what_was_given_up_is_neither_run_nor_failed_and_can_be_taken_up_again():
+    releases = Releases(CHAINS)
+    assert releases.release() == "s0"
+    for job in ("s0", "t0"):
+        releases.give_up(job)
+    assert (releases.running, releases.failed, releases.skipped) == (set(), {}, {})
+    assert releases.unfinished == ["s1", "t1"]
+    releases.add({"s0": ()})
+    assert releases.given_up == {"t0"} and releases.release() == "s0"
+    releases.add({"s0": (), "t0": ("s0",)})  # a job that runs is not run twice
+    assert [releases.release(), releases.release()] == ["s1", None]
+    releases.finish("s0")
+    assert releases.release() == "t0"
+
+
 def test_a_release_looks_at_the_jobs_concerned_alone():
     looked = []
 
