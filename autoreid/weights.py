@@ -109,7 +109,7 @@ def check_imagenet(genotype: Genotype) -> None:
     """InputError where there are no ImageNet weights of such a network."""
     if genotype.space != RESNETS:
         raise InputError(
-            "weights: 'imagenet' is torchvision's weights of resnet18, resnet34 or resnet50; this network is "
+            "weights: 'imagenet' is torchvision's weights of resnet18, 34, 50, 101 or 152; this network is "
             f"of {genotype.space}. Give a file of its own weights, or leave it out."
         )
 

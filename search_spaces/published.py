@@ -50,6 +50,9 @@ PUBLISHED: dict[str, Genotype] = {
     "resnet18": Genotype.of("resnet-v1", {"depth": "18"}),
     "resnet34": Genotype.of("resnet-v1", {"depth": "34"}),
     "resnet50": Genotype.of("resnet-v1", {"depth": "50"}),
+    # Teachers beside these.
+    "resnet101": Genotype.of("resnet-v1", {"depth": "101"}),
+    "resnet152": Genotype.of("resnet-v1", {"depth": "152"}),
     # CDNet, Table 8: one option per MBlock.
     "cnet-top1": _chain("cs-v1", "3,5 7,9 3,7 3,9 5,9 7,9"),
     "cnet-top2": _chain("cs-v1", "5,7 7,9 7,9 7,9 7,9 3,5"),

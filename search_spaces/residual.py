@@ -1,4 +1,4 @@
-"""ResNet-18, 34 and 50 as a space of one place: baselines that are trained like any other architecture.
+"""ResNet-18 to ResNet-152 as a space of one place: baselines that are trained like any other architecture.
 
 The networks are torchvision's without pooling and classifier, name by name: its weights load strictly.
 Source: He et al., Deep residual learning; as in torchvision, a bottleneck's stride is in its 3x3 convolution.
@@ -23,6 +23,8 @@ DEPTHS: dict[str, tuple[tuple[int, ...], bool]] = {
     "18": ((2, 2, 2, 2), False),
     "34": ((3, 4, 6, 3), False),
     "50": ((3, 4, 6, 3), True),
+    "101": ((3, 4, 23, 3), True),
+    "152": ((3, 8, 36, 3), True),
 }
 
 
@@ -112,7 +114,7 @@ class ResNetSpace:
     @property
     def _no_supernet(self) -> str:
         return (
-            f"{self.id} cannot be searched: it has no supernet. Train resnet18, resnet34 or resnet50, or "
+            f"{self.id} cannot be searched: it has no supernet. Train resnet18, 34, 50, 101 or 152, or "
             "search another space."
         )
 

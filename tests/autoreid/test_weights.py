@@ -78,12 +78,17 @@ def offered(pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return offer
 
 
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+
 def test_imagenet_weights_are_the_first_ones_of_torchvision() -> None:
-    names = {name: module._imagenet_url(PUBLISHED[name]) for name in ("resnet18", "resnet34", "resnet50")}
+    names = {name: module._imagenet_url(PUBLISHED[name]) for name in RESNETS}
     assert {name: url.rsplit("/")[-1] for name, url in names.items()} == {
         "resnet18": "resnet18-f37072fd.pth",
         "resnet34": "resnet34-b627a593.pth",
         "resnet50": "resnet50-0676ba61.pth",
+        "resnet101": "resnet101-63fe2227.pth",
+        "resnet152": "resnet152-394f9c45.pth",
     }
 
 
@@ -148,7 +153,7 @@ def test_other_bytes_are_not_imagenet_weights(
 
 @pytest.mark.parametrize("name", ["cnet-top2", "darts-v2-net"])
 def test_only_resnets_have_imagenet_weights(name: str) -> None:
-    with pytest.raises(InputError, match="resnet18, resnet34 or resnet50; this network is of"):
+    with pytest.raises(InputError, match="resnet18, 34, 50, 101 or 152; this network is of"):
         given("imagenet", PUBLISHED[name])
 
 

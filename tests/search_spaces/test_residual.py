@@ -31,7 +31,7 @@ def torchvision_network(name: str) -> Any:
     return network
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"])
 @pytest.mark.parametrize("training", [True, False])
 def test_the_maps_are_those_of_torchvision(name: str, training: bool) -> None:
     theirs = torchvision_network(name).train(training)
@@ -61,5 +61,5 @@ def test_sizes_of_other_networks_are_refused() -> None:
 
 
 def test_an_alien_depth_is_refused() -> None:
-    with pytest.raises(InputError, match=r"genotype\.choices\.depth: no option '101'.*Known: 18, 34, 50"):
-        SPACE.network(Genotype.of("resnet-v1", {"depth": "101"}))
+    with pytest.raises(InputError, match=r"choices\.depth: no option '200'.*Known: 101, 152, 18, 34, 50"):
+        SPACE.network(Genotype.of("resnet-v1", {"depth": "200"}))
