@@ -28,11 +28,12 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure: its file name without ending, its caption, and the SVG text."""
+    """A figure: its file name without ending, its caption, the SVG text, and the data that it shows."""
 
     name: str
     caption: str
     svg: str
+    data: Grid | None = None
 
 
 @dataclass(frozen=True, slots=True)
