@@ -16,7 +16,10 @@ from analysis import tables
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table for people. `align` has a letter for each column: l, r, or w for text that may wrap."""
+    """A table for people. `align` has a letter for each column: l, r, or w for text that may wrap.
+
+    Every grid is written as CSV too; `latex` says that it is one for a paper, and written as LaTeX as well.
+    """
 
     title: str
     headings: tuple[str, ...]
@@ -24,6 +27,7 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
     folded: bool = False
+    latex: bool = False
 
 
 @dataclass(frozen=True, slots=True)
