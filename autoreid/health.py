@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from autoreid.epochs import no_pulse
 from autoreid.models.necks import Branch
 from search_spaces.genotype import Genotype
-from search_spaces.operations import NONE, PARAMETER_FREE
+from search_spaces.operations import PARAMETER_FREE
+from search_spaces.places import NONE
 from search_spaces.relaxations import Branches
 
 # So many held-out images are classified after every epoch, in whole batches, where epochs are long.

@@ -13,15 +13,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from search_spaces.cells import BLOCKS, KINDS, CellNetwork, CellSupernet, edge_keys, place_of
-from search_spaces.errors import InputError, Problems
+from search_spaces.cells import CellNetwork, CellSupernet
+from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.macro import MACRO, Macro
-from search_spaces.operations import NONE
 from search_spaces.part_aware import PARTS
+from search_spaces.places import (
+    BLOCKS,
+    KEPT,
+    KINDS,
+    NONE,
+    cell_places,
+    check_edges,
+    edge_keys,
+    of_block,
+    place_of,
+)
 from search_spaces.space import check_choices
 
-KEPT = 2  # edges of a block in a genotype
 LAST_REDUCTION = 32  # how many times smaller the last map is than the images
 
 
@@ -34,7 +43,7 @@ class CellSpace:
 
     @property
     def places(self) -> dict[str, tuple[str, ...]]:
-        return {place_of(kind, key): self.options for kind in KINDS for key, _, _ in edge_keys()}
+        return cell_places(self.options)
 
     @property
     def scales(self) -> tuple[str, ...]:
@@ -61,16 +70,7 @@ class CellSpace:
     def check(self, genotype: Genotype) -> None:
         """InputError, with every mistake, when the genotype is not of this space."""
         check_choices(self, genotype)
-        problems = Problems()
-        for kind in KINDS:
-            for block in range(1, BLOCKS + 1):
-                kept = [place for place in _of_block(kind, block) if genotype[place] != NONE]
-                if len(kept) != KEPT:
-                    problems.add(
-                        f"genotype.choices.{kind}.b{block}",
-                        f"{len(kept)} edges. Choose an operation on two edges and none on the others.",
-                    )
-        problems.raise_if_any()
+        check_edges(genotype)
 
     def derive(self, alphas: Mapping[str, Tensor]) -> Genotype:
         """Every block's two strongest edges, and on each its strongest operation.
@@ -85,7 +85,7 @@ class CellSpace:
         for kind in KINDS:
             for block in range(1, BLOCKS + 1):
                 # Sorting keeps the order of equals.
-                ranked = sorted(_of_block(kind, block), key=lambda place: -max(weights[place]))
+                ranked = sorted(of_block(kind, block), key=lambda place: -max(weights[place]))
                 for place in ranked[:KEPT]:
                     best = weights[place].index(max(weights[place]))
                     choices[place] = self.options[named[best]]
@@ -97,7 +97,7 @@ class CellSpace:
         named = [name for name in self.options if name != NONE]
         for kind in KINDS:
             for block in range(1, BLOCKS + 1):
-                places = _of_block(kind, block)
+                places = of_block(kind, block)
                 for number in torch.randperm(len(places), generator=generator)[:KEPT].tolist():
                     option = int(torch.randint(len(named), (1,), generator=generator))
                     choices[places[number]] = named[option]
@@ -131,8 +131,3 @@ def softmax(alpha: Tensor) -> list[float]:
     exponentials = [math.exp(value - largest) for value in values]
     total = math.fsum(exponentials)
     return [exponential / total for exponential in exponentials]
-
-
-def _of_block(kind: str, block: int) -> list[str]:
-    """The places of a block, by input."""
-    return [place_of(kind, key) for key, number, _ in edge_keys() if number == block]

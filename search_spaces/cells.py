@@ -7,7 +7,7 @@ Auto-ReID, sections 3.1 and 3.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,29 +15,13 @@ from torch import Tensor, nn
 
 from search_spaces.genotype import Genotype
 from search_spaces.macro import MACRO, Macro
-from search_spaces.operations import NONE, FactorizedReduce, ReLUConvNorm, operation
+from search_spaces.operations import FactorizedReduce, ReLUConvNorm, operation
+from search_spaces.places import BLOCKS, NONE, edge_keys, place_of
 from search_spaces.relaxations import Branches
 from search_spaces.space import Backbone, FeatureMaps, Supernet
 
-BLOCKS = 4
-KINDS = ("normal", "reduce")
 # What an edge does to a map: (key of the edge, map) -> map.
 Edge = Callable[[str, Tensor], Tensor]
-
-
-def edge_keys() -> Iterator[tuple[str, int, int]]:
-    """The edges of a cell: key, block from 1 on, input from 0 on (the two cells before, then the blocks)."""
-    for block in range(1, BLOCKS + 1):
-        for source in range(block + 1):
-            yield f"b{block}_i{source}", block, source
-
-
-def place_of(kind: str, key: str) -> str:
-    """
-    >>> place_of("normal", "b2_i0")
-    'normal.b2.i0'
-    """
-    return f"{kind}.{key.replace('_', '.')}"
 
 
 class Wiring(nn.Module):

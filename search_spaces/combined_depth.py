@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from search_spaces.genotype import Genotype
 from search_spaces.macro import MACRO, Macro
+from search_spaces.places import MBLOCKS, depth_options
 from search_spaces.relaxations import Branches
 from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
 
-KERNELS = ((3, 5), (3, 7), (3, 9), (5, 7), (5, 9), (7, 9))
 STEM_CHANNELS = 64
 STAGE_CHANNELS = (256, 384, 512)
-PLACES = tuple(f"mblock{number}" for number in range(1, 7))
 
 
 def scaled(channels: int, width_multiplier: float) -> int:
@@ -181,14 +180,14 @@ class CombinedDepthSupernet(Supernet):
 
     def forward(self, images: Tensor, branches: Mapping[str, Branches]) -> FeatureMaps:
         def block(number: int, x: Tensor) -> Tensor:
-            output: Tensor = self.blocks[number](x, branches[PLACES[number]])
+            output: Tensor = self.blocks[number](x, branches[MBLOCKS[number]])
             return output
 
         maps: FeatureMaps = self.trunk(images, block)
         return maps
 
     def inherited(self, genotype: Genotype) -> dict[str, Tensor]:
-        chosen = {n: self.options.index(genotype[place]) for n, place in enumerate(PLACES)}
+        chosen = {n: self.options.index(genotype[place]) for n, place in enumerate(MBLOCKS)}
         weights = {}
         for name, tensor in self.state_dict().items():
             room, _, rest = name.partition(".")
@@ -221,13 +220,11 @@ class CombinedDepthSpace:
 
     @property
     def options(self) -> tuple[str, ...]:
-        if not self.depths:
-            return tuple(f"({a},{b})" for a, b in KERNELS)
-        return tuple(f"({a},{b},{depth})" for depth in self.depths for a, b in KERNELS)
+        return depth_options(self.depths)
 
     @property
     def places(self) -> dict[str, tuple[str, ...]]:
-        return dict.fromkeys(PLACES, self.options)
+        return dict.fromkeys(MBLOCKS, self.options)
 
     def check(self, genotype: Genotype) -> None:
         check_choices(self, genotype)
@@ -242,8 +239,8 @@ class CombinedDepthSpace:
 
     def sample(self, generator: torch.Generator) -> Genotype:
         options = self.options
-        numbers = torch.randint(len(options), (len(PLACES),), generator=generator).tolist()
-        return Genotype.of(self.id, {p: options[n] for p, n in zip(PLACES, numbers, strict=True)})
+        numbers = torch.randint(len(options), (len(MBLOCKS),), generator=generator).tolist()
+        return Genotype.of(self.id, {p: options[n] for p, n in zip(MBLOCKS, numbers, strict=True)})
 
     @property
     def scales(self) -> tuple[str, ...]:
@@ -260,4 +257,4 @@ class CombinedDepthSpace:
 
     def network(self, genotype: Genotype, macro: Macro = MACRO) -> CombinedDepthNetwork:
         self.check(genotype)
-        return CombinedDepthNetwork(tuple(genotype[place] for place in PLACES), macro.width_multiplier)
+        return CombinedDepthNetwork(tuple(genotype[place] for place in MBLOCKS), macro.width_multiplier)

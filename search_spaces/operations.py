@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search_spaces.part_aware import PartAware
+from search_spaces.places import NONE
 
-NONE = "none"
 POOLINGS = ("max_pool_3x3", "avg_pool_3x3")
 # Operations without parameters at stride 1: a genotype of many of them is a sign of collapse.
 PARAMETER_FREE = (NONE, *POOLINGS, "skip_connect")

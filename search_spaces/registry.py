@@ -7,17 +7,15 @@ from importlib.metadata import entry_points
 from search_spaces.cell_space import CellSpace
 from search_spaces.combined_depth import CombinedDepthSpace
 from search_spaces.errors import InputError, unknown
+from search_spaces.places import BASE, DARTS, REID
 from search_spaces.residual import ResNetSpace
 from search_spaces.space import SearchSpace
 
 GROUP = "autoreid.spaces"
 
-BASE = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3")
-DARTS = (*BASE[:5], "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
-
 SPACES: dict[str, SearchSpace] = {
     "base-v1": CellSpace("base-v1", BASE),
-    "reid-v1": CellSpace("reid-v1", (*BASE, "part_aware")),
+    "reid-v1": CellSpace("reid-v1", REID),
     "darts8-v1": CellSpace("darts8-v1", DARTS),
     "cs-v1": CombinedDepthSpace("cs-v1"),
     "cds-v1": CombinedDepthSpace("cds-v1", depths=(1, 2)),

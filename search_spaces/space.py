@@ -8,9 +8,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from search_spaces.errors import InputError, Problems, unknown
 from search_spaces.genotype import Genotype
 from search_spaces.macro import MACRO, Macro
+from search_spaces.places import check_places
 
 
 class FeatureMaps(NamedTuple):
@@ -106,18 +106,4 @@ def mean_entropy(alphas: Mapping[str, Tensor]) -> float:
 
 def check_choices(space: SearchSpace, genotype: Genotype) -> None:
     """InputError with every mistake of a genotype: another space, missing or alien places, alien options."""
-    if genotype.space != space.id:
-        raise InputError(
-            f"genotype {genotype.digest}: it belongs to the space {genotype.space!r}, not to {space.id!r}. "
-            f"Use a genotype of {space.id!r}, or name the space {genotype.space!r}."
-        )
-    problems, choices, places = Problems(), dict(genotype.choices), space.places
-    for place in places.keys() - choices.keys():
-        problems.add(f"genotype.choices.{place}", f"missing. Choose one of {', '.join(places[place])}.")
-    for place, option in choices.items():
-        if place not in places:
-            problems.add(f"genotype.choices.{place}", unknown("place", place, places))
-        elif option not in places[place]:
-            problems.add(f"genotype.choices.{place}", unknown("option", option, places[place]))
-    problems.found.sort()
-    problems.raise_if_any()
+    check_places(space.id, space.places, genotype)

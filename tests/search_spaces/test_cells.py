@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from search_spaces.cell_space import CellSpace
-from search_spaces.cells import BLOCKS, KINDS, cell_plans
+from search_spaces.cells import cell_plans
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
-from search_spaces.operations import NONE, operation
+from search_spaces.operations import operation
+from search_spaces.places import BLOCKS, KINDS, NONE
 
 OPTIONS = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3")
 SPACE = CellSpace("base-v1", OPTIONS)

@@ -10,6 +10,7 @@ from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.operations import Pooling
+from search_spaces.places import PLACES, check_built_in
 from search_spaces.published import PUBLISHED
 from search_spaces.registry import SPACES, find_space
 from search_spaces.relaxations import one_hot, relaxation
@@ -50,6 +51,12 @@ def searchable(request: pytest.FixtureRequest) -> SearchSpace:
 def random_genotypes(space: SearchSpace, count: int) -> list[Genotype]:
     generator = torch.Generator().manual_seed(7)
     return [space.sample(generator) for _ in range(count)]
+
+
+def test_the_places_that_are_known_without_torch_are_those_of_the_space(space: SearchSpace) -> None:
+    assert PLACES[space.id] == space.places
+    for genotype in random_genotypes(space, 20):
+        check_built_in(genotype)
 
 
 def test_genotypes_round_trip_through_json(space: SearchSpace) -> None:
