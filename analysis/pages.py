@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import tables
+from autoreid.records import TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +84,15 @@ class Records:
     retrains: pd.DataFrame
     pretrains: pd.DataFrame
     points: pd.DataFrame
+    alphas: pd.DataFrame
+    evaluations: pd.DataFrame
+    costs: pd.DataFrame
 
     @classmethod
     def read(cls, where: tables.Where, campaign: str) -> Records:
         """Read the collected tables of one campaign; InputError as for `analysis.tables.read`."""
-        return cls(
-            campaign,
-            tables.campaign_facts(where, campaign),
-            tables.read(where, "trials", campaign),
-            tables.read(where, "epochs", campaign),
-            tables.read(where, "genotypes", campaign),
-            tables.read(where, "retrains", campaign),
-            tables.read(where, "pretrains", campaign),
-            tables.read(where, "points", campaign),
-        )
+        read = {table: tables.read(where, table, campaign) for table in TABLES}
+        return cls(campaign, tables.campaign_facts(where, campaign), **read)
 
     @property
     def arms(self) -> list[str]:

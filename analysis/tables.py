@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from autoreid.columns import Column
 from autoreid.errors import InputError, unknown
 from autoreid.folders import Folder, LocalFolder, open_folder
-from autoreid.records import SCHEMA_VERSION, TABLES
+from autoreid.records import SCHEMA_VERSION, SINCE, TABLES
 
 Where = Folder | Path | str
 
@@ -41,6 +41,11 @@ PURPOSES = {
     "retrains": "One row for each finished training: its scores on the test set, and the network's size.",
     "pretrains": "One row for each finished pretraining: its accuracy, and the network's size.",
     "points": "One row for each point that a sweep asked for: its values, and figures on validation data.",
+    "alphas": "One row for each alpha of each search after an epoch: at most 60 epochs of a search, evenly "
+    "spaced, the first and the last among them.",
+    "evaluations": "One row for each evaluation that a finished job made: of the trained network, of the "
+    "same network before its training, of every candidate of a selection or a random search.",
+    "costs": "What each job took, by phase and device, failed and interrupted attempts included.",
 }
 
 
@@ -117,6 +122,14 @@ def _check(path: str, table: str, file_schema: pa.Schema) -> None:
         )
 
 
+def _is_older(folder: Folder, campaign: str, table: str) -> bool:
+    """Whether a campaign's tables were collected by a release that did not know the table."""
+    if table not in SINCE:
+        return False
+    held = _read_file(folder, "trials", campaign).schema
+    return int(_metadata(held)[VERSION_KEY]) < SINCE[table]
+
+
 def _read_file(folder: Folder, table: str, campaign: str) -> pa.Table:
     name = file_of(table, campaign)
     path = f"{folder}/{name}"
@@ -126,6 +139,8 @@ def _read_file(folder: Folder, table: str, campaign: str) -> pa.Table:
             return file.read()
     except FileNotFoundError:
         known_campaigns(folder, campaign)
+        if _is_older(folder, campaign, table):
+            return schema(table).empty_table()
         raise InputError(f"{path}: no such file. Run 'autoreid tables collect' on the storage.") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

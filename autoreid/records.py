@@ -10,9 +10,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from autoreid.columns import Column
+from autoreid.detail_columns import ALPHA_COLUMNS, COST_COLUMNS, EVALUATION_COLUMNS
 from autoreid.epoch_columns import EPOCH_COLUMNS
 
-SCHEMA_VERSION = 1
+# Raised where files need another reading: a table is added, or a column is removed, renamed, or changes its
+# type, unit or meaning, or may no longer be empty. A new column that may be empty does not raise it: older
+# files have it empty, and older releases pass over it.
+SCHEMA_VERSION = 2
 
 # Which job a row belongs to: in every table, filled in by the collection from the campaign's manifest.
 KEYS = (
@@ -217,7 +221,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "retrains": (*KEYS, *RETRAIN_COLUMNS),
     "pretrains": (*KEYS, *PRETRAIN_COLUMNS),
     "points": POINT_COLUMNS,
+    "alphas": (*KEYS, *ALPHA_COLUMNS),
+    "evaluations": (*KEYS, *EVALUATION_COLUMNS),
+    "costs": (*KEYS, *COST_COLUMNS),
 }
+
+# The schema version that brought a table: tables that an older release collected are without it.
+SINCE = {"alphas": 2, "evaluations": 2, "costs": 2}
 
 
 def measured(table: str) -> frozenset[str]:

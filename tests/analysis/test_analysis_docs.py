@@ -33,7 +33,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize(
     ("block", "expected"),
-    list(zip(BLOCKS, ["0.375", "done", "0.375", "b's' b'1'"], strict=True)),
+    list(zip(BLOCKS, ["0.375", "done", "0.375", "b's' b'2'"], strict=True)),
     ids=["pandas", "reader", "duckdb", "metadata"],
 )
 def test_the_examples_run(block: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
