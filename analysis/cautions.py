@@ -172,7 +172,7 @@ def taught(records: Records) -> list[str]:
     return [f"{'; '.join(under)}: {SEEN}"] if under else []
 
 
-def _paired(records: Records) -> bool:
+def paired_seeds(records: Records) -> bool:
     """Whether several arms train, and a repeat takes the same seeds in all of them."""
     trainings = records.trials[records.trials["kind"] == "train"]
     seeds = records.trials.groupby(["kind", "repeat"])[["seed_split", "seed_search", "seed_train"]].nunique()
@@ -196,7 +196,7 @@ def cautions(records: Records) -> Section:
     """What limits the conclusions, most serious first."""
     points = mixtures(records) + _repeats(records) + spreads(records)
     points += collapses(records) + selected(records)
-    if _paired(records):
+    if paired_seeds(records):
         points.append(PAIRED)
     points += taught(records) + tuned(records)
     points += unmatched(records)

@@ -27,7 +27,7 @@ MOST_REPEATS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class PValue:
     """A two-sided p, and the smallest one that as many repeats can give. `exact` says whether all ways were
     looked at."""
 
@@ -36,13 +36,13 @@ class Test:
     exact: bool
 
 
-def unpaired(values: Sequence[float], baseline: Sequence[float]) -> Test:
+def unpaired(values: Sequence[float], baseline: Sequence[float]) -> PValue:
     """Fisher's permutation test of a difference of means, two-sided: which repeat belongs to which side.
 
     InputError for an empty side. Up to 200,000 ways, which 10 against 10 have, the test is exact.
 
     >>> unpaired([4, 5, 6, 7], [0, 1, 2, 3])
-    Test(p=0.02857142857142857, smallest=0.02857142857142857, exact=True)
+    PValue(p=0.02857142857142857, smallest=0.02857142857142857, exact=True)
     """
     _check(values, baseline)
     n, both = len(values), np.array([*values, *baseline], dtype=float)
@@ -55,19 +55,19 @@ def unpaired(values: Sequence[float], baseline: Sequence[float]) -> Test:
 
     if ways <= MOST_WAYS:
         count = sum(_reached(differences(chunk), observed, both) for chunk in _splits(len(both), n))
-        return Test(count / ways, smallest_unpaired(n, len(both) - n), exact=True)
+        return PValue(count / ways, smallest_unpaired(n, len(both) - n), exact=True)
     drawn = np.random.default_rng(0).permuted(np.tile(np.arange(len(both)), (MOST_WAYS, 1)), axis=1)[:, :n]
     p = (1 + _reached(differences(drawn), observed, both)) / (1 + MOST_WAYS)
-    return Test(p, 1 / (1 + MOST_WAYS), exact=False)
+    return PValue(p, 1 / (1 + MOST_WAYS), exact=False)
 
 
-def paired(values: Sequence[float], baseline: Sequence[float]) -> Test:
+def paired(values: Sequence[float], baseline: Sequence[float]) -> PValue:
     """Fisher's test of the mean of paired differences, two-sided: which of a pair belongs to which side.
 
     InputError for sides of different lengths, or empty ones. Up to 17 pairs the test is exact.
 
     >>> paired([4, 5, 6, 7], [0, 1, 2, 3])
-    Test(p=0.125, smallest=0.125, exact=True)
+    PValue(p=0.125, smallest=0.125, exact=True)
     """
     _check(values, baseline)
     if len(values) != len(baseline):
@@ -76,10 +76,10 @@ def paired(values: Sequence[float], baseline: Sequence[float]) -> Test:
     n, observed = len(found), abs(found.sum())
     if 2**n <= MOST_WAYS:
         signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
-        return Test(_reached(np.abs(signs @ found), observed, found) / 2**n, smallest_paired(n), exact=True)
+        return PValue(_reached(np.abs(signs @ found), observed, found) / 2**n, smallest_paired(n), exact=True)
     signs = np.random.default_rng(0).choice((1.0, -1.0), size=(MOST_WAYS, n))
     p = (1 + _reached(np.abs(signs @ found), observed, found)) / (1 + MOST_WAYS)
-    return Test(p, 1 / (1 + MOST_WAYS), exact=False)
+    return PValue(p, 1 / (1 + MOST_WAYS), exact=False)
 
 
 def smallest_unpaired(n: int, n_baseline: int) -> float:

@@ -29,6 +29,22 @@ def _plain(records: Records, kind: str, column: str) -> list[tuple[str, Mapping[
     return [(str(arm), json.loads(text)) for arm, text in rows.itertuples(index=False)]
 
 
+def random_arms(records: Records) -> list[tuple[str, str]]:
+    """Every searched arm with each arm that draws from its space: sampled and trained, or random search."""
+    drawn = sampling_arms(records)
+    spaces = [
+        (arm, part(inputs, "genotype").get("space"))
+        for arm, inputs in _plain(records, "train", "inputs")
+        if arm in drawn
+    ]
+    spaces += [(arm, recipe.get("space")) for arm, recipe in _plain(records, "random-search", "recipe_json")]
+    searched = dict(_plain(records, "search", "recipe_json"))
+    pairs = [
+        (arm, random) for arm in searched for random, space in spaces if space == searched[arm].get("space")
+    ]
+    return list(dict.fromkeys(pairs))
+
+
 def unmatched(records: Records) -> list[str]:
     """A sentence for every space that is searched, and that lacks a random arm at the search's budget."""
     if not records.arms_with("search"):

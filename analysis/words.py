@@ -47,6 +47,17 @@ def within(interval: Interval, lowest: float, highest: float) -> Interval:
     return max(interval[0], lowest), min(interval[1], highest)
 
 
+def probability(p: float) -> str:
+    """A p-value with two significant digits, never as 0.
+
+    >>> probability(2 / 70), probability(0.123), probability(0.00001), probability(1)
+    ('0.029', '0.12', '<0.001', '1')
+    """
+    if p < 0.001:
+        return "<0.001"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2g}"
+
+
 def between(summary: Summary) -> str:
     """The interval of a score, in percent: the part within 0 to 100, or why there is none."""
     if summary.interval is None:
@@ -61,6 +72,26 @@ def difference_between(found: Difference) -> str:
         return NO_INTERVAL if min(found.n, found.n_baseline) < 2 else EQUAL
     low, high = within(found.interval, -1, 1)
     return f"{points(low)} to {points(high)}"
+
+
+def points_between(summary: Summary) -> str:
+    """The interval of differences of scores, as `difference_between` has it."""
+    if summary.interval is None:
+        return NO_INTERVAL if summary.n < 2 else EQUAL
+    low, high = within(summary.interval, -1, 1)
+    return f"{points(low)} to {points(high)}"
+
+
+def relative(share: float | None, interval: Interval | None) -> str:
+    """A relative difference in percent, with its interval where there is one.
+
+    >>> relative(0.069, (0.019, 0.121)), relative(0.069, None), relative(None, None)
+    ('+6.9% (+1.9 to +12.1)', '+6.9%', '-')
+    """
+    if share is None:
+        return NOTHING
+    ends = "" if interval is None else f" ({points(interval[0])} to {points(interval[1])})"
+    return f"{points(share)}%{ends}"
 
 
 def each(values: Sequence[float]) -> str:

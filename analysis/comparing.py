@@ -1,0 +1,221 @@
+"""The sections of a report that compare: a verdict for each arm, and the figures behind it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis import words
+from analysis.cautions import paired_seeds
+from analysis.comparability import obstacles
+from analysis.comparisons import Comparison, comparisons, verdict
+from analysis.effects import relative_interval
+from analysis.pages import Grid, Records, Section, values
+from analysis.permutations import LEVEL, paired, repeats_to_pass, smallest_paired
+from analysis.random_arms import random_arms
+from analysis.statistics import compare, summarise
+from analysis.variances import Components, components
+from analysis.words import NOTHING
+
+MEASURES = {"mAP": "mAP", "rank_1": "rank-1"}
+# The score by which arms are judged; the others are told beside it.
+MAIN = "mAP"
+
+HOW = (
+    "Exact p: Fisher's permutation test of the difference of means, two-sided; in brackets the smallest p that "
+    "as many repeats can give. Corrected: after Holm, over the arms that are compared in this table. Effect: "
+    "Hedges' g, the difference in standard deviations of a repeat."
+)
+CUT = "No difference lies beyond 100 points: of an interval that does, the part within is shown."
+
+
+def verdicts(records: Records) -> Section | None:
+    """What the comparison of every arm with the baseline comes to."""
+    if len(records.arms_with("train")) < 2:
+        return None
+    if records.baseline is None:
+        return Section("Verdict", "The campaign names no baseline: its arms are not compared.")
+    found = comparisons(records, MAIN)
+    rows = tuple((one.arm, verdict(one)) for one in found)
+    intro = (
+        f"By {MEASURES[MAIN]} beside {records.baseline}, over the repeats that are done. A difference passes "
+        f"at a corrected p of {LEVEL:g}. Not told apart is not the same as equal."
+    )
+    return Section(
+        "Verdict", intro, _warnings(found), grids=(Grid("Verdicts", ("arm", "verdict"), "lw", rows),)
+    )
+
+
+def _warnings(found: list[Comparison]) -> tuple[str, ...]:
+    """That the whole design cannot show anything, said once."""
+    tested = [one for one in found if one.exact is not None]
+    if not tested or not all(one.hopeless for one in tested):
+        return ()
+    need, times = repeats_to_pass(tested[0].family), words.counted(tested[0].family, "comparison")
+    return (
+        f"With as many repeats as are done, no exact test of {times} can pass: {need} repeats of each arm "
+        "make it possible. The intervals below are what these repeats can say.",
+    )
+
+
+def comparison_section(records: Records) -> Section | None:
+    """The figures behind the verdicts: differences, pairs, the random arms, and what spreads are made of."""
+    grids = [_differences(records, column, label) for column, label in MEASURES.items()]
+    grids += [_pairs(records), _relative(records), _spreads(records)]
+    kept = tuple(grid for grid in grids if grid is not None)
+    return Section("Comparison", grids=kept) if kept else None
+
+
+def _differences(records: Records, column: str, label: str) -> Grid | None:
+    found = comparisons(records, column)
+    if not found:
+        return None
+    headings = (
+        "arm",
+        "repeats (arm, baseline)",
+        "points",
+        "95% interval",
+        "relative, 95% interval",
+        "effect",
+        "exact p",
+        "corrected p",
+    )
+    note = (
+        f"Difference of the mean {label} in percentage points with Welch's interval, and relative to the "
+        f"baseline with Fieller's. {HOW}"
+    )
+    cut = [one.difference.interval for one in found if one.difference and one.difference.interval]
+    if any(words.within(interval, -1, 1) != interval for interval in cut):
+        note += f" {CUT}"
+    refused = [f"{one.arm} is left out: {'; '.join(one.refused)}." for one in found if one.refused]
+    rows = tuple(_difference_row(one) for one in found)
+    title = f"Difference to the baseline, {found[0].baseline}: {label}"
+    return Grid(title, headings, "lrrrrrrr", rows, " ".join([note, *refused]), latex=True)
+
+
+def _difference_row(one: Comparison) -> tuple[str, ...]:
+    counts = f"{len(one.ours)}, {len(one.theirs)}"
+    if one.refused:
+        return (one.arm, counts, "not comparable", *(NOTHING,) * 5)
+    if one.difference is None or one.exact is None or one.adjusted is None:
+        return (one.arm, counts, *(NOTHING,) * 6)
+    return (
+        one.arm,
+        counts,
+        words.points(one.difference.difference),
+        words.difference_between(one.difference),
+        words.relative(one.difference.relative, one.relative),
+        NOTHING if one.effect is None else f"{one.effect:+.1f}",
+        f"{words.probability(one.exact.p)} ({words.probability(one.exact.smallest)})",
+        words.probability(one.adjusted),
+    )
+
+
+def _pairs(records: Records) -> Grid | None:
+    """Repeat by repeat, where a repeat takes the same seeds in every arm."""
+    baseline = records.baseline
+    if baseline is None or not paired_seeds(records):
+        return None
+    theirs = _by_repeat(records, baseline)
+    rows = []
+    for arm in records.arms_with("train"):
+        ours = _by_repeat(records, arm)
+        both = sorted(set(ours) & set(theirs))
+        if arm == baseline or len(both) < 2 or obstacles(records, (arm, baseline)):
+            continue
+        found = [ours[repeat] - theirs[repeat] for repeat in both]
+        summary = summarise(found)
+        test = paired([ours[repeat] for repeat in both], [theirs[repeat] for repeat in both])
+        rows.append(
+            (
+                arm,
+                str(len(both)),
+                " · ".join(words.points(value) for value in found),
+                words.points(summary.mean),
+                words.points_between(summary),
+                f"{words.probability(test.p)} ({words.probability(smallest_paired(len(both)))})",
+            )
+        )
+    if not rows:
+        return None
+    headings = ("arm", "pairs", "points, each repeat", "mean", "95% interval", "exact p")
+    note = (
+        "Repeat r has the same seeds in both arms. Differences of mAP with Student's interval; exact p: sign "
+        "changes of the differences, in brackets the smallest that as many pairs can give. Equal seeds tie two "
+        "networks loosely: where pairs spread as widely as the arms do, nothing is gained by pairing."
+    )
+    return Grid(f"Paired with the baseline, {baseline}: mAP", headings, "lrlrrr", tuple(rows), note)
+
+
+def _by_repeat(records: Records, arm: str) -> dict[int, float]:
+    rows = records.retrains[records.retrains["arm"] == arm]
+    return dict(zip(rows["repeat"], rows[MAIN], strict=True))
+
+
+def _relative(records: Records) -> Grid | None:
+    """Every searched arm beside the arms of its space that search nothing."""
+    rows, refused = [], []
+    for arm, random in random_arms(records):
+        if reasons := obstacles(records, (arm, random)):
+            refused.append(f"{arm} and {random} are not compared: {'; '.join(reasons)}.")
+            continue
+        ours, theirs = (values(records.retrains, one, MAIN) for one in (arm, random))
+        if not (ours and theirs):
+            continue
+        found = compare(ours, theirs)
+        share = words.relative(found.relative, relative_interval(ours, theirs))
+        rows.append((arm, random, f"{found.n}, {found.n_baseline}", words.points(found.difference), share))
+    if not (rows or refused):
+        return None
+    headings = ("arm", "random arm", "repeats", "points", "relative improvement, 95% interval")
+    note = (
+        "What the search adds to drawing at random from its space (relative improvement: Yang, Esperança and "
+        "Carlucci, 2020); Fieller's interval. Not corrected for several comparisons. "
+    )
+    return Grid("Beside the random arms: mAP", headings, "llrrr", tuple(rows), note + " ".join(refused))
+
+
+def _spreads(records: Records) -> Grid | None:
+    """Standard deviations between searches and between trainings, where several trainings share a search."""
+    rows = []
+    for arm in records.arms_with("train"):
+        mine = records.retrains[(records.retrains["arm"] == arm) & records.retrains["search_job"].notna()]
+        groups = {str(job): list(found[MAIN]) for job, found in mine.groupby("search_job", sort=False)}
+        found = components(groups)
+        if found is not None:
+            rows.append((arm, *_spread_row(found)))
+    if not rows:
+        return None
+    headings = (
+        "arm",
+        "searches",
+        "trainings",
+        "sd between searches",
+        "sd between trainings",
+        "95% interval",
+        "share of the search",
+        "F test, p",
+    )
+    note = (
+        "Points of mAP, by a one-way random-effects analysis of variance: trainings of one search differ by "
+        "their seeds alone. The share is that of the variance of one search and one training."
+    )
+    return Grid("What the spread is made of: mAP", headings, "lrrrrrrr", tuple(rows), note)
+
+
+def _spread_row(found: Components) -> tuple[str, ...]:
+    interval, share = found.within_interval, found.share
+    return (
+        str(found.searches),
+        str(found.trainings),
+        words.percent(found.between),
+        words.percent(found.within),
+        f"{words.percent(interval[0])} to {words.percent(interval[1])}" if interval else NOTHING,
+        NOTHING if share is None else f"{100 * share:.0f}%",
+        NOTHING if found.p is None else words.probability(found.p),
+    )
+
+
+def separable(records: Records) -> pd.Series:
+    """For every arm that trains what searches found, whether the seeds tell their spreads apart."""
+    found = records.retrains.dropna(subset="search_job").groupby("arm", sort=False)["search_job"]
+    return (found.nunique() > 1) & (found.size() > found.nunique())
