@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from analysis import words
 from analysis.cautions import paired_seeds
 from analysis.comparability import obstacles
@@ -21,8 +19,8 @@ MEASURES = {"mAP": "mAP", "rank_1": "rank-1"}
 MAIN = "mAP"
 
 HOW = (
-    "Exact p: Fisher's permutation test of the difference of means, two-sided; in brackets the smallest p that "
-    "as many repeats can give. Corrected: after Holm, over the arms that are compared in this table. Effect: "
+    "Exact p: Fisher's permutation test of the difference of means, two-sided; in brackets the smallest p "
+    "that as many repeats can give. Corrected: after Holm, over the arms that are compared in this table. Effect: "
     "Hedges' g, the difference in standard deviations of a repeat."
 )
 CUT = "No difference lies beyond 100 points: of an interval that does, the part within is shown."
@@ -140,8 +138,8 @@ def _pairs(records: Records) -> Grid | None:
     headings = ("arm", "pairs", "points, each repeat", "mean", "95% interval", "exact p")
     note = (
         "Repeat r has the same seeds in both arms. Differences of mAP with Student's interval; exact p: sign "
-        "changes of the differences, in brackets the smallest that as many pairs can give. Equal seeds tie two "
-        "networks loosely: where pairs spread as widely as the arms do, nothing is gained by pairing."
+        "changes of the differences, in brackets the smallest that as many pairs can give. Equal seeds tie "
+        "two networks loosely: where pairs spread as widely as the arms do, nothing is gained by pairing."
     )
     return Grid(f"Paired with the baseline, {baseline}: mAP", headings, "lrlrrr", tuple(rows), note)
 
@@ -213,9 +211,3 @@ def _spread_row(found: Components) -> tuple[str, ...]:
         NOTHING if share is None else f"{100 * share:.0f}%",
         NOTHING if found.p is None else words.probability(found.p),
     )
-
-
-def separable(records: Records) -> pd.Series:
-    """For every arm that trains what searches found, whether the seeds tell their spreads apart."""
-    found = records.retrains.dropna(subset="search_job").groupby("arm", sort=False)["search_job"]
-    return (found.nunique() > 1) & (found.size() > found.nunique())

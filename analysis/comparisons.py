@@ -107,9 +107,10 @@ def verdict(found: Comparison) -> str:
         return "no verdict."
     side = "above" if found.difference.difference > 0 else "below"
     size = f"{words.points(found.difference.difference)} points"
+    sure = f"p = {words.probability(found.adjusted)}{_correction(found)}"
     if found.adjusted <= LEVEL:
-        return f"{side} the baseline by {size} (p = {words.probability(found.adjusted)}{_correction(found)})."
-    return f"not told apart ({size}, p = {words.probability(found.adjusted)}{_correction(found)}). {_doubt(found)}"
+        return f"{side} the baseline by {size} ({sure})."
+    return f"not told apart ({size}, {sure}). {_doubt(found)}"
 
 
 def _correction(found: Comparison) -> str:

@@ -207,3 +207,35 @@ def _one_arm(axes: Axes, row: int, summary: Summary, untrained: float | None, co
     axes.plot([100 * summary.mean], [below], "D", color=colour, markersize=5)
     if untrained is not None:
         axes.plot([100 * untrained], [row], "x", color=INK, markersize=5, alpha=0.6)
+
+
+def scatter(
+    arms: dict[str, tuple[float, Summary]],
+    front: Sequence[str],
+    label: str,
+    title: str,
+    colours: dict[str, str],
+    name: str,
+) -> str:
+    """The mean of every arm in percent, with its interval, over what it costs, as SVG text.
+
+    `arms` holds the cost and the repeats of each, `front` the arms that a line joins, in the order of their
+    costs; `label` says what the cost is, with its unit. `colours` and `name` as for `repeats`.
+    """
+    with _settings(name):
+        figure, axes = _axes(HEIGHT)
+        steps = [(arms[arm][0], 100 * arms[arm][1].mean) for arm in front]
+        axes.plot([x for x, _ in steps], [y for _, y in steps], color=INK, linewidth=0.8, alpha=0.4, zorder=0)
+        for arm, (cost, summary) in arms.items():
+            mean, colour = 100 * summary.mean, colours[arm]
+            if summary.interval:
+                low, high = (min(max(100 * end, 0.0), 100.0) for end in summary.interval)
+                axes.plot([cost, cost], [low, high], color=colour, linewidth=1.2, alpha=0.6)
+            face = colour if arm in front else "none"
+            axes.plot([cost], [mean], "o", markeredgecolor=colour, markerfacecolor=face, markersize=6)
+        axes.set_title(title)
+        axes.set_xlabel(label)
+        axes.margins(x=0.08)
+        axes.grid()
+        _legend(figure, {arm: (colours[arm], "-") for arm in arms})
+        return _to_svg(figure, name, title)
