@@ -20,8 +20,8 @@ MAIN = "mAP"
 
 HOW = (
     "Exact p: Fisher's permutation test of the difference of means, two-sided; in brackets the smallest p "
-    "that as many repeats can give. Corrected: after Holm, over the arms that are compared in this table. Effect: "
-    "Hedges' g, the difference in standard deviations of a repeat."
+    "that as many repeats can give. Corrected: after Holm, over the arms that are compared in this table. "
+    "Effect: Hedges' g, the difference in standard deviations of a repeat."
 )
 CUT = "No difference lies beyond 100 points: of an interval that does, the part within is shown."
 

@@ -27,10 +27,10 @@ PARTS = (
 HOUR = 3600.0
 
 NOTE = (
-    "Time multiplied by the GPUs that a job held, or by CPU threads where it had none. Tuning: points of a sweep "
-    "that the trainings do not use. From other jobs: teachers and pretrainings, in full for every arm that "
-    "starts from them. Per result: all of it over the finished trainings, what is shared in full. What failed "
-    "or interrupted attempts took is the arm's too."
+    "Time multiplied by the GPUs that a job held, or by CPU threads where it had none. Tuning: points of a "
+    "sweep that the trainings do not use. From other jobs: teachers, pretrainings and searches of other arms, "
+    "in full for every arm that starts from them. Per result: all of it over the finished trainings, what is "
+    "shared in full. What failed or interrupted attempts took is the arm's too."
 )
 
 
@@ -97,10 +97,8 @@ def arm_costs(records: Records) -> dict[str, ArmCost]:
         trained = mine[mine["kind"] == "train"]["job"]
         own, needed = set(mine["job"]), _closure(trained, inputs)
         rows = costs[costs["job"].isin(own | needed)]
-        part = [
-            _part(row.kind, row.phase, row.job, own, tried - needed)
-            for row in rows[["kind", "phase", "job"]].itertuples()
-        ]
+        keys = zip(rows["kind"], rows["phase"], rows["job"], strict=True)
+        part = [_part(kind, phase, job, own, tried - needed) for kind, phase, job in keys]
         sums = rows["device_seconds"].groupby(pd.Series(part, index=rows.index, dtype=object)).sum()
         done = int((mine[mine["kind"] == "train"]["status"] == "done").sum())
         found[arm] = ArmCost({name: float(sums.get(name, 0.0)) for name in PARTS}, done)

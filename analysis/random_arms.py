@@ -15,6 +15,10 @@ NO_RANDOM_ARM = (
 )
 # What of a search's recipe is its budget.
 BUDGET = ("epochs", "batch", "split")
+# What a searched space may lack.
+NO_SAMPLING = "no arm trains architectures that are drawn from it"
+NO_SEARCH = "no random search has its budget"
+OTHER_BUDGET = "its random search has another budget than the search"
 
 
 def sampling_arms(records: Records) -> list[str]:
@@ -45,10 +49,8 @@ def random_arms(records: Records) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-def unmatched(records: Records) -> list[str]:
-    """A sentence for every space that is searched, and that lacks a random arm at the search's budget."""
-    if not records.arms_with("search"):
-        return []
+def lacking(records: Records) -> dict[tuple[str, str], list[str]]:
+    """The searched arms by their space and what it lacks of random arms at the search's budget."""
     drawn = sampling_arms(records)
     sampled = {
         part(inputs, "genotype").get("space")
@@ -56,22 +58,30 @@ def unmatched(records: Records) -> list[str]:
         if arm in drawn
     }
     random = [recipe for _, recipe in _plain(records, "random-search", "recipe_json")]
-    if not (sampled or random):
-        return [NO_RANDOM_ARM]
-    points: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], list[str]] = {}
     for arm, recipe in _plain(records, "search", "recipe_json"):
         space = recipe.get("space")
         same = [part(other, "budget") for other in random if other.get("space") == space]
         budget = {name: recipe.get(name) for name in BUDGET}
-        for missing, words in (
-            (space not in sampled, "no arm trains architectures that are drawn from it"),
-            (not same, "no random search has its budget"),
-            (same and budget not in same, "its random search has another budget than the search"),
+        for missing, what in (
+            (space not in sampled, NO_SAMPLING),
+            (not same, NO_SEARCH),
+            (same and budget not in same, OTHER_BUDGET),
         ):
             if missing:
-                arms = points.setdefault(f"Of {space} {words}", [])
+                arms = found.setdefault((str(space), what), [])
                 arms += [] if arm in arms else [arm]
+    return found
+
+
+def unmatched(records: Records) -> list[str]:
+    """A sentence for every space that is searched, and that lacks a random arm at the search's budget."""
+    if not records.arms_with("search"):
+        return []
+    if not (sampling_arms(records) or records.arms_with("random-search")):
+        return [NO_RANDOM_ARM]
     return [
-        f"{words}: how much of the results of {'; '.join(arms)} is owed to the search cannot be told in full."
-        for words, arms in points.items()
+        f"Of {space} {what}: how much of the results of {'; '.join(arms)} is owed to the search cannot be told "
+        "in full."
+        for (space, what), arms in lacking(records).items()
     ]

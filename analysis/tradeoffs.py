@@ -74,8 +74,8 @@ def tradeoffs(records: Records, prefix: str) -> Section | None:
     looks = arm_colours(records.arms)
     pictures = tuple(_picture(price, scores, fronts[price.name], looks, prefix) for price in found)
     intro = (
-        "An arm is on the front where no other has as good a mean mAP for as little. Means are compared as they "
-        "are: two arms within each other's intervals may change places with other seeds."
+        "An arm is on the front where no other has as good a mean mAP for as little. Means are compared as "
+        "they are: two arms within each other's intervals may change places with other seeds."
     )
     grid = _grid(found, scores, fronts)
     return Section("What accuracy costs", intro, grids=(grid,), pictures=pictures)
