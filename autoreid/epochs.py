@@ -29,6 +29,8 @@ class Position:
         self.epoch = self.step = 0
         self.sums: Tensor | None = None
         self.seconds = self.epoch_seconds = 0.0
+        # Of these seconds, those of earlier attempts, from whose checkpoint the run continues.
+        self.earlier_seconds = 0.0
         self.pulse: Callable[[], None] = no_pulse
 
     def __str__(self) -> str:
@@ -93,6 +95,7 @@ class Position:
         self.epoch, self.step = state["epoch"], state["step"]
         self.sums = None if state["sums"] is None else state["sums"].to(device)
         self.seconds, self.epoch_seconds = state["seconds"], state["epoch_seconds"]
+        self.earlier_seconds = self.seconds + self.epoch_seconds
 
 
 def all_finite(held: Iterable[Tensor]) -> Tensor:

@@ -35,7 +35,9 @@ def facts(started: str, begin: float, run: Run | None) -> dict[str, Any]:
     return {
         "started": started,
         "wall_seconds": time.perf_counter() - begin,
+        "earlier_seconds": run.position.earlier_seconds if run else 0.0,
         "host": platform.node(),
+        "device_kind": device.type,
         "device": torch.cuda.get_device_name(device) if cuda else processor_name(),
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if cuda else peak,

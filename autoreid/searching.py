@@ -28,7 +28,7 @@ from autoreid.weights import WeightFile
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
 from search_spaces.relaxations import one_hot, relaxation
-from search_spaces.space import initial_alphas, mean_entropy
+from search_spaces.space import initial_alphas, mean_entropy, plain_alphas
 
 
 class SearchRun:
@@ -191,6 +191,8 @@ class SearchRun:
         changes = len(set(self.genotype.choices) - set(before.choices)) if before else 0
         recipe, epoch = self.recipe, self.position.epoch - 1
         images = self.position.steps * recipe.batch.size
+        # What the numbers of a place belong to is said once.
+        options = {place: list(names) for place, names in self.space.places.items()}
         return {
             "epoch": self.position.epoch,
             "loss": weights[0],
@@ -210,6 +212,8 @@ class SearchRun:
             "images": images,
             "wall_seconds": seconds,
             "images_per_second": images / seconds,
+            "alphas": plain_alphas(self.alphas),
+            **({"options": options} if epoch == 0 else {}),
         }
 
     def check(self) -> None:

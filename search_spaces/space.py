@@ -104,6 +104,15 @@ def mean_entropy(alphas: Mapping[str, Tensor]) -> float:
     return float(torch.stack(entropies).mean())
 
 
+def plain_alphas(alphas: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    """The alphas of each place as plain numbers, to 6 significant digits: float32 holds no more in full.
+
+    >>> plain_alphas({"1": torch.tensor([1 / 3, -2e-5])})
+    {'1': [0.333333, -2e-05]}
+    """
+    return {place: [float(f"{value:.6g}") for value in alpha.tolist()] for place, alpha in alphas.items()}
+
+
 def check_choices(space: SearchSpace, genotype: Genotype) -> None:
     """InputError with every mistake of a genotype: another space, missing or alien places, alien options."""
     check_places(space.id, space.places, genotype)

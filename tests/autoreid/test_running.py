@@ -25,6 +25,7 @@ from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
 from autoreid.records import measured
 from autoreid.running import is_final, run_attempt, run_job
 from autoreid.runs import Row
+from autoreid.searching import SearchRun
 from autoreid.snapshots import from_bytes, newest_checkpoint, to_bytes
 from autoreid.storage import Storage
 from autoreid.training import TrainRun
@@ -88,6 +89,11 @@ def test_an_interrupted_run_equals_an_undisturbed_one(
     assert first is not None
     assert second is not None
     assert repeatable(second[0].records()) == repeatable(first[0].records())
+    # What the interrupted attempt took of the epochs is told: it is not the second one's.
+    times = [row["wall_seconds"] for row in second[0].records()]
+    assert first[1].facts["earlier_seconds"] == 0
+    assert second[1].facts["earlier_seconds"] == pytest.approx(sum(times[:2]))
+    assert second[1].facts["device_kind"] == "cpu"
     assert len(broken.job(job.id).attempts()) == 2
     assert list(run_job(job, broken, small_source, CPU, cache)) == []  # finished work never runs again
 
@@ -186,9 +192,23 @@ def test_rows_have_exactly_the_declared_columns(small_data: PreparedData) -> Non
     names = {column.name for column in EPOCH_COLUMNS}
     for job in jobs_of(small_data).values():
         row = build_run(job, CDNET, small_data, CPU).advance()
-        assert row.keys() <= names
+        of_alphas = {"alphas", "options"} if job.kind == "search" else set()
+        assert row.keys() - names == of_alphas
         assert {column.name for column in EPOCH_COLUMNS if not column.nullable} <= row.keys()
-        assert job.kind == "train" or row.keys() == names - OF_A_TEACHER
+        assert job.kind == "train" or row.keys() == names - OF_A_TEACHER | of_alphas
+
+
+def test_the_record_of_an_epoch_holds_the_alphas(small_data: PreparedData) -> None:
+    run = build_run(jobs_of(small_data)["search"], CDNET, small_data, CPU)
+    assert isinstance(run, SearchRun)
+    first, second = run.advance(), run.advance()
+    assert "options" not in second  # they are named once, after the first epoch
+    places = {place: list(options) for place, options in run.space.places.items()}
+    assert first["options"] == places and first["alphas"].keys() == second["alphas"].keys() == places.keys()
+    for place, values in second["alphas"].items():
+        assert values == pytest.approx(run.alphas[place].tolist(), rel=5e-6, abs=0)
+        assert [float(f"{value:.6g}") for value in values] == values
+    assert second["alphas"] != first["alphas"]
 
 
 def test_a_search_moves_weights_and_alphas(tmp_path: Path, small_source: DataSource, cache: Path) -> None:
