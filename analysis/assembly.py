@@ -10,8 +10,11 @@ import pandas as pd
 
 from analysis import words
 from analysis.cautions import cautions
+from analysis.checklist import checklist
 from analysis.differences import differences
+from analysis.figure_data import curve_data
 from analysis.figures import Look, arm_colours, learning_curves
+from analysis.health import health
 from analysis.pages import Code, Grid, Page, Picture, Records, Section
 from analysis.results import (
     KINDS,
@@ -31,6 +34,9 @@ from analysis.words import NOTHING
 
 # How a line of a claim begins that starts a paragraph: a command, or `Cost:`.
 OPENING = re.compile(r"autoreid |\w+:(\s|$)")
+
+# Lines of a figure: of more, none can be followed.
+LINES = 120
 
 CURVES = {
     "search": {
@@ -53,42 +59,27 @@ VERSIONS = {
 }
 
 
-def slug(name: str, number: int) -> str:
-    """A name for files and anchors that is unique within one report.
-
-    >>> slug("CDNet, table 1", 2), slug("<>", 1)
-    ('cdnet-table-1', 'campaign-1')
-    """
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or f"campaign-{number}"
-
-
-def slugs(names: list[str]) -> list[str]:
-    """One slug for each name; where it is taken, the first number that makes it another.
-
-    >>> slugs(["a.b", "a-b", "a-b-2"])
-    ['a-b', 'a-b-2', 'a-b-2-2']
-    """
-    found: list[str] = []
-    for place, name in enumerate(names, 1):
-        plain = result = slug(name, place)
-        number = 1
-        while result in found:
-            number += 1
-            result = f"{plain}-{number}"
-        found.append(result)
-    return found
+def _drawn(rows: pd.DataFrame) -> pd.DataFrame:
+    """The epochs of as many jobs as a figure can show: the first repeats of every arm come first."""
+    jobs = rows[["arm", "repeat"]].drop_duplicates()
+    if len(jobs) <= LINES:
+        return rows
+    return rows.merge(jobs.sort_values("repeat", kind="stable").head(LINES), on=["arm", "repeat"])
 
 
 def _pictures(records: Records, kind: str, prefix: str, looks: dict[str, Look]) -> list[Picture]:
     rows = records.epochs[records.epochs["kind"] == kind]
+    drawn = _drawn(rows)
+    count, all_jobs = (found.groupby(["arm", "repeat"]).ngroups for found in (drawn, rows))
+    lines = words.counted(count, "job") + (f" of {all_jobs:,}" if count < all_jobs else "")
     pictures = []
     for column, label in CURVES[kind].items():
         if rows[column].notna().any():
             name = f"{prefix}--{kind}-{column.replace('_', '-')}"
             title = f"{kind.capitalize()}: {label}"
-            lines = words.counted(rows.groupby(["arm", "repeat"]).ngroups, "job")
             caption = f"{title}; {lines}, {words.counted(rows['epoch'].max(), 'epoch')}."
-            pictures.append(Picture(name, caption, learning_curves(rows, column, title, looks, name)))
+            svg = learning_curves(drawn, column, title, looks, name)
+            pictures.append(Picture(name, caption, svg, curve_data(rows, column)))
     return pictures
 
 
@@ -216,10 +207,12 @@ def page(records: Records, prefix: str) -> Page:
         differences(records),
         status(records),
         searches(records),
+        health(records),
         networks(records),
         pretrainings(records),
         curves(records, prefix),
         cost(records),
+        checklist(records),
         reproduce(records),
     )
     kept = tuple(section for section in sections if section is not None)

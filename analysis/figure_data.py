@@ -39,7 +39,10 @@ def repeat_data(
     rows = []
     for arm, summary in found.items():
         trained = records.retrains[records.retrains["arm"] == arm].sort_values("repeat", kind="stable")
-        given = [(f"repeat {repeat + 1}", value) for repeat, value in trained[["repeat", column]].itertuples(index=False)]
+        given = [
+            (f"repeat {repeat + 1}", value)
+            for repeat, value in trained[["repeat", column]].itertuples(index=False)
+        ]
         given.append(("mean", summary.mean))
         if summary.interval:
             given += list(zip(("interval, low end", "interval, high end"), summary.interval, strict=True))

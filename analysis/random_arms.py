@@ -81,7 +81,7 @@ def unmatched(records: Records) -> list[str]:
     if not (sampling_arms(records) or records.arms_with("random-search")):
         return [NO_RANDOM_ARM]
     return [
-        f"Of {space} {what}: how much of the results of {'; '.join(arms)} is owed to the search cannot be told "
-        "in full."
+        f"Of {space} {what}: how much of the results of {'; '.join(arms)} is owed to the search cannot be "
+        "told in full."
         for (space, what), arms in lacking(records).items()
     ]

@@ -1,18 +1,37 @@
-"""The report of a storage's campaigns: one HTML file, one Markdown file, and the figures as SVG files."""
+"""The report of a storage's campaigns: one HTML file, one Markdown file, figures as SVG, tables as CSV and
+LaTeX."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import re
+from importlib import resources
 
 import jinja2
+from markupsafe import Markup
 
 from analysis import tables
-from analysis.assembly import page, slugs
-from analysis.pages import Page, Records
+from analysis.assembly import page
+from analysis.checklist import VERDICTS
+from analysis.downloads import csv_text
+from analysis.latex import latex_table
+from analysis.layout import Chapter, chapter, slugs
+from analysis.overview import NAME, overview
+from analysis.pages import Records
 from analysis.results import STATUSES
+from autoreid.folders import Folder
 from autoreid.version import __version__
 
 ALIGNMENTS = {"l": "---", "w": "---", "r": "--:"}
+# Words that a page colours, by the heading of their column.
+MARKS = {"status": dict(zip(STATUSES, STATUSES, strict=True)), "verdict": VERDICTS}
+
+# What this report wrote into its folder, so that a later one removes what it no longer has; and what may be
+# removed on the word of such a list.
+LIST = "files.json"
+REMOVABLE = re.compile(r"(figures/[a-z0-9-]+\.svg|tables/[a-z0-9-]+\.(csv|tex))")
 
 
 def markdown(text: str) -> str:
@@ -46,42 +65,94 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def render(pages: list[Page], prefixes: list[str], template: str) -> str:
-    """The pages as text by one of the templates, `report.html.j2` or `report.md.j2`."""
+def render(chapters: list[Chapter], template: str) -> str:
+    """The pages as text by one of the templates, `report.html.j2` or `report.md.j2`.
+
+    The one script of the HTML is allowed by its digest alone: a browser runs no other.
+    """
+    script = resources.files("analysis").joinpath("templates/report.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         _environment()
         .get_template(template)
         .render(
-            pages=list(zip(pages, prefixes, strict=True)),
-            statuses=STATUSES,
+            chapters=chapters,
+            marks=MARKS,
             alignments=ALIGNMENTS,
             version=__version__,
+            script=Markup(script),
+            script_digest=digest,
         )
     )
+
+
+def _chapters(records: list[Records]) -> list[Chapter]:
+    """Every campaign's page; of several, a page that compares them comes first."""
+    names = [found.name for found in records]
+    several = len(records) > 1
+    first, *prefixes = slugs([NAME, *names]) if several else ["", *slugs(names)]
+    pages = [
+        chapter(page(found, prefix), prefix, f"tables/*/{found.name}.parquet")
+        for found, prefix in zip(records, prefixes, strict=True)
+    ]
+    return [chapter(overview(records, first), first, "tables/*/*.parquet"), *pages] if several else pages
+
+
+def _files(chapters: list[Chapter]) -> dict[str, str]:
+    """The text of every file of the report by its name below the folder, report.html and report.md first."""
+    files = {name: render(chapters, f"{name}.j2") for name in ("report.html", "report.md")}
+    for found in chapters:
+        for part in found.parts:
+            pictures = (figure.picture for figure in part.figures)
+            files |= {f"figures/{picture.name}.svg": picture.svg for picture in pictures}
+        for sheet in found.sheets:
+            files[f"tables/{sheet.name}.csv"] = csv_text(sheet.grid)
+            if sheet.grid.latex:
+                files[f"tables/{sheet.name}.tex"] = latex_table(sheet.grid, sheet.name, found.page.name)
+    return files
+
+
+def _former(folder: Folder) -> set[str]:
+    """The files of the report that was in the folder before; none where it left no list that can be read."""
+    try:
+        names = json.loads(folder.read(LIST))["files"]
+        return {name for name in names if REMOVABLE.fullmatch(name)}
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return set()
+
+
+def _list(names: set[str]) -> bytes:
+    return (json.dumps({"files": sorted(names)}, indent=1) + "\n").encode()
+
+
+def _write(folder: Folder, files: dict[str, str]) -> None:
+    """Put the files there, and remove those of a former report that are no part of this one.
+
+    The list names all of both meanwhile: after a break nothing is left that no list knows.
+    """
+    new, former = set(files), _former(folder)
+    folder.write(LIST, _list(new | former))
+    for name, text in files.items():
+        folder.write(name, text.encode())
+    for name in sorted(former - new):
+        folder.remove(name)
+    folder.write(LIST, _list(new))
 
 
 def report(
     where: tables.Where, output: tables.Where | None = None, campaigns: list[str] | None = None
 ) -> list[str]:
-    """Write report.html, report.md and figures/*.svg; their paths or addresses, report.html first.
+    """Write report.html, report.md, figures/*.svg, tables/*.csv and tables/*.tex; their paths or addresses,
+    report.html first, then report.md.
 
     `where` holds the collected tables, and nothing else is read. `output` is `<where>/report` unless given.
     All collected campaigns are in the report, unless some are named. InputError as for
-    `analysis.tables.read`, and for a file where the folder should be. Equal tables give equal files.
+    `analysis.tables.read`, and for a file where the folder should be. Equal tables give equal files; files
+    of a former report that this one does not have are removed.
     """
     source = tables.folder_of(where)
     folder = tables.output_folder(source.child("report") if output is None else output)
     names = tables.known_campaigns(source) if campaigns is None else campaigns
-    records = [Records.read(source, name) for name in names]
-    prefixes = slugs(names)
-    pages = [page(found, prefix) for found, prefix in zip(records, prefixes, strict=True)]
-    files = {
-        "report.html": render(pages, prefixes, "report.html.j2"),
-        "report.md": render(pages, prefixes, "report.md.j2"),
-    }
-    for found in pages:
-        for section in found.sections:
-            files |= {f"figures/{picture.name}.svg": picture.svg for picture in section.pictures}
-    for name, text in files.items():
-        folder.write(name, text.encode())
+    files = _files(_chapters([Records.read(source, name) for name in names]))
+    _write(folder, files)
     return [f"{folder}/{name}" for name in files]

@@ -29,3 +29,8 @@ def grid(found: Page, title: str, part: str) -> Grid:
 def written(root: Path, output: Path | None = None, campaigns: list[str] | None = None) -> list[Path]:
     """The files of the report of a folder."""
     return [Path(name) for name in report(root, output, campaigns)]
+
+
+def figures(files: list[Path]) -> list[Path]:
+    """The figures among the files of a report."""
+    return [path for path in files if path.suffix == ".svg"]
