@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -16,6 +16,8 @@ from analysis.figure_data import curve_data
 from analysis.figures import Look, arm_colours, learning_curves
 from analysis.health import health
 from analysis.pages import Code, Grid, Page, Picture, Records, Section
+from analysis.paper_report import paper
+from analysis.paper_tables import PaperTable
 from analysis.results import (
     KINDS,
     cost,
@@ -196,13 +198,14 @@ def paragraphs(claim: object) -> tuple[str, ...]:
     return tuple(" ".join(parts) for parts in found if parts)
 
 
-def page(records: Records, prefix: str) -> Page:
-    """The page of one campaign. Names of figures begin with `prefix`."""
+def page(records: Records, prefix: str, papers: Sequence[PaperTable] = ()) -> Page:
+    """The page of one campaign, beside tables of papers if asked. Names of figures begin with `prefix`."""
     records = under_their_arms(records)
     sections = (
         scores(records, prefix),
         selections(records),
         sweeps(records),
+        *(paper(records, table) for table in papers),
         cautions(records),
         differences(records),
         status(records),

@@ -39,6 +39,11 @@ def _configure_tables(parser: argparse.ArgumentParser) -> None:
     add_json_flag(summary)
     summary.set_defaults(run_verb=_summary)
 
+    papers = verbs.add_parser("papers", help="list the papers' tables, or print one of them")
+    papers.add_argument("table", metavar="TABLE", nargs="?", help="such as cdnet/table1 (default: a list)")
+    add_json_flag(papers)
+    papers.set_defaults(run_verb=_papers)
+
 
 def _run_tables(options: argparse.Namespace) -> int:
     code: int = options.run_verb(options)
@@ -82,6 +87,17 @@ def _describe(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _papers(options: argparse.Namespace) -> int:
+    from analysis.paper_listing import index_plain, index_text, table_plain, table_text
+
+    if options.table is None:
+        answer(index_plain() if options.json else [], index_text(), options.json)
+    else:
+        rows = table_plain(options.table) if options.json else []
+        answer(rows, table_text(options.table), options.json)
+    return DONE
+
+
 def _summary(options: argparse.Namespace) -> int:
     from analysis.summary import summary_plain, summary_table
     from analysis.tables import known_campaigns
@@ -97,6 +113,14 @@ def _configure_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", help="the storage; or a folder with collected tables")
     parser.add_argument("--campaign", metavar="NAME", help="only this campaign (default: all)")
     parser.add_argument("--out", metavar="DIR", help="folder of the report (default: DIR/report)")
+    parser.add_argument(
+        "--paper",
+        metavar="TABLE",
+        action="append",
+        default=[],
+        help="set the arms beside a paper's table, such as auto-reid/table1; several with commas "
+        "('autoreid tables papers' lists them)",
+    )
     add_json_flag(parser)
 
 
@@ -105,10 +129,12 @@ def _run_report(options: argparse.Namespace) -> int:
 
     A folder with jobs is a storage: tables that lie in it without a campaign are not taken for current.
     """
+    from analysis.paper_tables import chosen
     from analysis.report import report
     from analysis.tables import campaigns, output_folder
     from autoreid.storage import Storage
 
+    papers = chosen(options.paper)
     if options.out is not None:
         output_folder(options.out)
     storage = Storage(options.directory)
@@ -117,7 +143,7 @@ def _run_report(options: argparse.Namespace) -> int:
     found = None if tables_alone else _collected(options.directory, None, options.campaign)
     named = None if options.campaign is None else [options.campaign]
     names = list(found.campaigns) if found else named
-    paths = report(options.directory, options.out, names)
+    paths = report(options.directory, options.out, names, papers)
     tables = list(found.files) if found else []
     warnings = list(found.warnings) if found else []
     result = {"report": paths[0], "markdown": paths[1], "figures": paths[2:], "tables": tables}

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 
 import pandas as pd
 
@@ -168,13 +167,9 @@ class PaperTable:
         return tuple(self.rows[0].figures)
 
 
-def _folder() -> Traversable:
-    return files("analysis") / "papers"
-
-
 def _read(name: str) -> list[dict[str, str]]:
-    with (_folder() / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    text = files("analysis").joinpath("papers", name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
 
 
 def _settings(text: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from importlib import resources
 
 import jinja2
@@ -20,6 +21,7 @@ from analysis.latex import latex_table
 from analysis.layout import Chapter, chapter, slugs
 from analysis.overview import NAME, overview
 from analysis.pages import Records
+from analysis.paper_tables import PaperTable
 from analysis.results import STATUSES
 from autoreid.folders import Folder
 from autoreid.version import __version__
@@ -86,13 +88,13 @@ def render(chapters: list[Chapter], template: str) -> str:
     )
 
 
-def _chapters(records: list[Records]) -> list[Chapter]:
+def _chapters(records: list[Records], papers: Sequence[PaperTable]) -> list[Chapter]:
     """Every campaign's page; of several, a page that compares them comes first."""
     names = [found.name for found in records]
     several = len(records) > 1
     first, *prefixes = slugs([NAME, *names]) if several else ["", *slugs(names)]
     pages = [
-        chapter(page(found, prefix), prefix, f"tables/*/{found.name}.parquet")
+        chapter(page(found, prefix, papers), prefix, f"tables/*/{found.name}.parquet")
         for found, prefix in zip(records, prefixes, strict=True)
     ]
     return [chapter(overview(records, first), first, "tables/*/*.parquet"), *pages] if several else pages
@@ -140,19 +142,22 @@ def _write(folder: Folder, files: dict[str, str]) -> None:
 
 
 def report(
-    where: tables.Where, output: tables.Where | None = None, campaigns: list[str] | None = None
+    where: tables.Where,
+    output: tables.Where | None = None,
+    campaigns: list[str] | None = None,
+    papers: Sequence[PaperTable] = (),
 ) -> list[str]:
     """Write report.html, report.md, figures/*.svg, tables/*.csv and tables/*.tex; their paths or addresses,
     report.html first, then report.md.
 
     `where` holds the collected tables, and nothing else is read. `output` is `<where>/report` unless given.
-    All collected campaigns are in the report, unless some are named. InputError as for
-    `analysis.tables.read`, and for a file where the folder should be. Equal tables give equal files; files
-    of a former report that this one does not have are removed.
+    All collected campaigns are in the report, unless some are named, each beside the tables of `papers`.
+    InputError as for `analysis.tables.read`, and for a file where the folder should be. Equal tables give
+    equal files; files of a former report that this one does not have are removed.
     """
     source = tables.folder_of(where)
     folder = tables.output_folder(source.child("report") if output is None else output)
     names = tables.known_campaigns(source) if campaigns is None else campaigns
-    files = _files(_chapters([Records.read(source, name) for name in names]))
+    files = _files(_chapters([Records.read(source, name) for name in names], papers))
     _write(folder, files)
     return [f"{folder}/{name}" for name in files]

@@ -1,0 +1,215 @@
+"""The section of a report that sets a campaign's arms beside the rows of a paper's table."""
+
+from __future__ import annotations
+
+from analysis import words
+from analysis.pages import Grid, Records, Section
+from analysis.paper_figures import Beside, beside
+from analysis.paper_matching import Matches, Pairing, match
+from analysis.paper_tables import DATA_SETS, METRICS, Metric, PaperTable, Printed, PrintedRow
+from analysis.statistics import Summary
+from analysis.words import NOTHING
+
+INTRO = (
+    "Printed figures of {title} ({shows}), and what the arms of this campaign gave. A difference is ours "
+    "minus printed, and stands only where data and protocol agree as far as both are known."
+)
+SCORE_NOTE = (
+    "The interval is ours, for one further repeat, or for the mean of as many further repeats as are "
+    "printed: the print lies inside where it could be one of ours."
+)
+SELECTED_NOTE = (
+    "A printed best of several searches is compared with our selected repeat alone, and no interval is "
+    "given: a best of several is not compared with a mean. Validation selected ours; how the paper chose is "
+    "in the notes of the table, as far as it says."
+)
+REASONS = {
+    "not comparable": "no difference is taken where data or protocol differ",
+    "printed is a best": "printed is the best of several searches, and of ours none is selected and trained",
+    "ours is a best": "ours is the best of several searches by validation, and printed is one run",
+    "another machine": "times are of different machines and are not compared",
+    "nothing recorded": "the arm has no figure yet, or none that counts as the table does",
+}
+BY = {"name": "", "network": " (by its network)"}
+
+
+def _decimals(printed: tuple[Printed, ...], metric: Metric) -> int:
+    """Digits of our figures: those of the print; one more for counts, which are exact."""
+    digits = max(figure.decimals for figure in printed)
+    return digits if metric.is_score or metric.timed or metric.label.startswith("length") else digits + 1
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:,.{digits}f}"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:+,.{digits}f}"
+
+
+def _printed(figures: tuple[Printed, ...], found: Beside) -> str:
+    """The figures as printed; of several repeats their mean too."""
+    texts = [figure.text for figure in figures if figure.number is not None]
+    if len(texts) == 1:
+        return texts[0]
+    digits = max(figure.decimals for figure in figures)
+    return f"{' · '.join(texts)}; mean {_number(found.mean, digits)}"
+
+
+def _spread(summary: Summary | None, digits: int) -> str:
+    if summary is None:
+        return NOTHING
+    deviation = "" if not summary.deviation else f" ± {_number(summary.deviation, digits)}"
+    return _number(summary.mean, digits) + deviation
+
+
+def _interval(found: Beside, digits: int) -> str:
+    """Our interval, the part within 0 to 100, or why there is none."""
+    if found.reference is None or found.reference is not found.ours:
+        return NOTHING
+    if found.interval is None:
+        return words.NO_INTERVAL if found.ours.n < 2 else words.EQUAL
+    low, high = words.within(found.interval, 0, 100)
+    return f"{_number(low, digits)} to {_number(high, digits)}"
+
+
+def _line(pairing: Pairing, name: str, found: Beside) -> tuple[str, ...]:
+    metric = METRICS[name]
+    figures = tuple(row.figures[name] for row in pairing.rows)
+    digits = _decimals(figures, metric)
+    difference = found.why if found.difference is None else _signed(found.difference, digits)
+    cells = [
+        pairing.label,
+        pairing.arm + BY[pairing.by],
+        _printed(figures, found),
+        _spread(found.ours, digits),
+        str(found.ours.n if found.ours else 0),
+    ]
+    if not metric.is_score:
+        return (*cells, difference)
+    beyond = (_interval(found, digits), found.lies or NOTHING)
+    return (*cells, _spread(found.selected, digits), difference, *beyond)
+
+
+def _metric_grid(records: Records, table: PaperTable, matches: Matches, name: str) -> Grid | None:
+    """One metric of all pairings, for which the paper has a figure."""
+    metric = METRICS[name]
+    found = [(pairing, beside(records, table, pairing, name)) for pairing in matches.pairings]
+    present = [(pairing, one) for pairing, one in found if one is not None]
+    if not present:
+        return None
+    headings = ["printed row", "arm", "printed", "ours, mean ± sd", "repeats"]
+    if metric.is_score:
+        headings += ["selected", "difference", "95% interval of ours", "printed lies"]
+    else:
+        headings += ["difference"]
+    notes = [SCORE_NOTE] if any(one.interval for _, one in present) else []
+    if any(one.reference is not None and one.reference is one.selected for _, one in present):
+        notes.append(SELECTED_NOTE)
+    why = dict.fromkeys(one.why for _, one in present if one.why)
+    notes += [f"{reason[0].upper()}{reason[1:]}: {REASONS[reason]}." for reason in why]
+    rows = tuple(_line(pairing, name, one) for pairing, one in present)
+    align = "ll" + "r" * (len(headings) - 2)
+    return Grid(f"{metric.label}, {metric.unit}", tuple(headings), align, rows, " ".join(notes), latex=True)
+
+
+def _labels(pairings: list[Pairing]) -> str:
+    """`all` or the pairings by their printed row and arm."""
+    names = dict.fromkeys(
+        pairing.label if pairing.label == pairing.arm else f"{pairing.label} ({pairing.arm})"
+        for pairing in pairings
+    )
+    return "; ".join(names)
+
+
+def _sides_grid(matches: Matches) -> Grid:
+    """Data and protocol on both sides, what differs first."""
+    held: dict[tuple[str, str, str, bool], list[Pairing]] = {}
+    for pairing in matches.pairings:
+        for side in pairing.sides:
+            held.setdefault((side.what, side.printed, side.ours, side.differs), []).append(pairing)
+    ordered = sorted(held.items(), key=lambda item: not item[0][3])
+    rows = tuple(
+        (
+            what,
+            printed,
+            ours,
+            "differ" if differs else "agree" if printed == ours else "cannot be told",
+            "all" if len(pairings) == len(matches.pairings) else _labels(pairings),
+        )
+        for (what, printed, ours, differs), pairings in ordered
+    )
+    headings = ("what", "printed", "this campaign", "they", "rows")
+    return Grid("Data and protocol on both sides", headings, "llllw", rows)
+
+
+def _figures(row: PrintedRow) -> str:
+    parts = (
+        f"{METRICS[name].label} {figure.text} {METRICS[name].unit}"
+        for name, figure in row.figures.items()
+        if figure.number is not None
+    )
+    return ", ".join(parts)
+
+
+def _rows_grid(rows: tuple[PrintedRow, ...], table: PaperTable) -> Grid | None:
+    """What the paper prints and no arm of the campaign repeats."""
+    if not rows:
+        return None
+    cells = tuple(
+        (_place(row), row.method, DATA_SETS[row.data_set].title, _figures(row), row.note) for row in rows
+    )
+    headings = ("row", "method", "data", "printed", "note")
+    return Grid(f"Rows of {table.printed} without an arm", headings, "rllww", cells, folded=True)
+
+
+def _place(row: PrintedRow) -> str:
+    return NOTHING if row.row is None else str(row.row)
+
+
+def _notes_grid(matches: Matches) -> Grid | None:
+    """What is to be known of the printed rows that are compared: doubtful digits, contradictions."""
+    rows = dict.fromkeys(
+        (_place(row), row.method, row.note) for p in matches.pairings for row in p.rows if row.note
+    )
+    if not rows:
+        return None
+    return Grid("Notes on the print", ("row", "method", "note"), "rlw", tuple(rows), folded=True)
+
+
+def _points(matches: Matches, table: PaperTable) -> tuple[str, ...]:
+    """In plain words: what is not comparable and why, and what has no partner."""
+    if not matches.pairings:
+        return (f"No arm of this campaign repeats a row of {table.title}.",)
+    points = []
+    gaps: dict[str, list[Pairing]] = {}
+    for pairing in matches.pairings:
+        for gap in pairing.gaps:
+            gaps.setdefault(f"{gap.what}: printed {gap.printed}, here {gap.ours}", []).append(pairing)
+    apart = [pairing for pairing in matches.pairings if pairing.gaps]
+    if apart:
+        whole = len(apart) == len(matches.pairings)
+        these = "None of the scores" if whole else f"The scores of {_labels(apart)}"
+        verb = "is comparable" if whole else "are not comparable"
+        points.append(f"{these} {verb} with the print, and no difference is taken.")
+    for text, pairings in gaps.items():
+        of = "" if len(pairings) == len(matches.pairings) else f" ({_labels(pairings)})"
+        points.append(f"Different: {text}{of}.")
+    if matches.arms_alone:
+        points.append(f"Arms without a printed row: {'; '.join(matches.arms_alone)}.")
+    return tuple(points)
+
+
+def paper(records: Records, table: PaperTable) -> Section:
+    """The arms of a campaign beside the rows of one table, and what stands alone on either side."""
+    matches = match(records, table)
+    grids = [_metric_grid(records, table, matches, name) for name in table.metrics]
+    grids += [_sides_grid(matches)] if matches.pairings else []
+    grids += [_notes_grid(matches), _rows_grid(matches.rows_alone, table)]
+    intro = INTRO.format(title=table.title, shows=table.shows)
+    return Section(
+        f"Beside {table.title}",
+        intro,
+        points=_points(matches, table),
+        grids=tuple(grid for grid in grids if grid is not None),
+    )
