@@ -206,6 +206,8 @@ def _run_run(options: argparse.Namespace) -> int:
     if options.quiet:  # else the progress has said it
         for job, error in (summary.failed | summary.skipped).items():
             say(f"job {job}: {error}")
+        for node, reason in summary.left_out.items():
+            say(f"{node} is left out: {reason}")
     answer(summary.plain(), summary.text(), options.json)
     return summary.exit_code
 

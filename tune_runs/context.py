@@ -14,8 +14,8 @@ from autoreid.storage import Storage
 from tune_runs.packages import Packages
 
 # How a trial ended whose job is not done: another process works on it; it was asked to stop; it must not
-# run at all; anything else.
-HELD, INTERRUPTED, REFUSED, FAILED = "held", "interrupted", "refused", "failed"
+# run at all; it failed where the machine may be the reason; anything else.
+HELD, INTERRUPTED, REFUSED, BROKEN, FAILED = "held", "interrupted", "refused", "broken", "failed"
 
 # The same call as `autoreid.running.run_job`; the last argument is asked between steps whether to stop.
 Engine = Callable[

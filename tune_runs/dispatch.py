@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from autoreid.errors import AutoreidError, InputError
-from tune_runs.context import HELD, INTERRUPTED, REFUSED
+from autoreid.errors import InputError
+from tune_runs.context import FAILED, HELD, INTERRUPTED, REFUSED
+from tune_runs.nodes import Nodes
 from tune_runs.progress import Progress
 from tune_runs.releases import Releases
 from tune_runs.retries import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, Retries
+from tune_runs.site import UNREADABLE, Site
 from tune_runs.states import CANCELLED, State
 from tune_runs.supply import NoMore, Supply
 
@@ -23,31 +25,6 @@ LOOK_SECONDS = 3.0
 ASK_SECONDS = 0.5
 KILLED = "the worker process ended without an outcome: it was killed, or out of memory"
 STOPPED = "the worker process was asked to stop"
-# What a storage raises that cannot be reached, or holds something else than it should.
-UNREADABLE = (OSError, AutoreidError)
-
-
-class Site(Protocol):
-    """The surroundings of a launch: the files of its jobs and the processes that run them.
-
-    Every call may raise UNREADABLE.
-    """
-
-    def state(self, job: str) -> State:
-        """What the files of a job say."""
-        ...
-
-    def describe(self, job: str) -> None:
-        """Write what a worker must know of a job."""
-        ...
-
-    def cancelled(self) -> frozenset[str]:
-        """Jobs that are not to be run."""
-        ...
-
-    def interrupt(self, jobs: Iterable[str]) -> None:
-        """Ask the workers of running jobs to stop."""
-        ...
 
 
 def never() -> bool:
@@ -60,7 +37,8 @@ class Dispatch:
 
     A job that ended is settled by its files, not by what Tune saw. One that can be tried again waits a while
     first. `supply` gives more jobs when none is left, of which `reused` were done before; `refused` says why
-    it cannot go on, if it cannot. `stopping` says whether the launch is to end; `clock` gives seconds.
+    it cannot go on, if it cannot. `stopping` says whether the launch is to end, as it does where none of
+    `nodes` is left; `clock` gives seconds.
     """
 
     def __init__(
@@ -72,12 +50,14 @@ class Dispatch:
         slots: int,
         retries: int = 0,
         supply: Supply | None = None,
+        nodes: Nodes | None = None,
         stopping: Callable[[], bool] = never,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.releases, self.site, self.progress = releases, site, progress
         self.slots, self.retries = slots, Retries(retries)
         self.supply: Supply = NoMore() if supply is None else supply
+        self.nodes = Nodes() if nodes is None else nodes
         self.stopping, self.clock = stopping, clock
         self.elsewhere: set[str] = set()
         self.reused = 0
@@ -85,8 +65,14 @@ class Dispatch:
         self._cancelled: frozenset[str] = frozenset()
         self._waits: set[str] = set()
         self._attempts: dict[str, int] = {}
+        self._began: dict[str, float] = {}
         self._next_look = self._next_ask = 0.0
         self._away = self._closed_until = 0.0
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing more is to begin."""
+        return self.stopping() or self.nodes.none_left
 
     @property
     def over(self) -> bool:
@@ -94,12 +80,12 @@ class Dispatch:
         if self.releases.running:
             return False
         ended = self.supply.over or self.refused is not None
-        return self.stopping() or (not self.releases.waits and ended)
+        return self.ending or (not self.releases.waits and ended)
 
     def next(self) -> str | None:
         """The next job to run; None where there is none at this moment."""
         self._look_around()
-        while not self.stopping() and len(self.releases.running) < self.slots:
+        while not self.ending and len(self.releases.running) < self.slots:
             if self.clock() < self._closed_until:
                 return None
             job = self.releases.release(self.clock())
@@ -131,19 +117,22 @@ class Dispatch:
     def reported(self, job: str, row: Mapping[str, Any]) -> None:
         """A running job has done an epoch."""
         self.retries.progressed(job, row["epoch"])
+        self.nodes.progressed(row.get("node"))
         with contextlib.suppress(*UNREADABLE):
             self.supply.reported(job, row)
         if "loss" in row:
             self.progress.epoch(job, row)
 
-    def ended(self, job: str, how: str | None, problem: str | None) -> None:
-        """A job's trial is over; `how` and `problem` are what it said, None where it died without a word."""
+    def ended(self, job: str, how: str | None, problem: str | None, node: str | None = None) -> None:
+        """A job's trial is over; `how` and `problem` are what it said, None where it died without a word.
+        `node` is where it ran, if that is known."""
         try:
             state = self.site.state(job)
         except UNREADABLE as error:
-            state, problem = State("unknown"), str(error)
+            state, how, problem = State("unknown"), FAILED, str(error)
         if state.status == "done":
             self._done(job, here=how != HELD)
+            self.nodes.progressed(node)
         elif job in self.supply.given_up:
             self.releases.give_up(job)
             self.progress.given_up(job)
@@ -152,11 +141,16 @@ class Dispatch:
         elif how == HELD:
             self._wait(job, state)
         elif how == REFUSED:
-            self._fail(job, str(problem))
+            self._refused(job, str(problem), node)
         else:
             said = state.error is not None and state.attempts > self._attempts.get(job, 0)
-            words = state.error if said else STOPPED if how == INTERRUPTED else problem
-            self._failed(job, words or KILLED, final=said and state.final)
+            words = (state.error if said else STOPPED if how == INTERRUPTED else problem) or KILLED
+            if said and state.final:
+                self._fail(job, words)
+            elif self.ending:
+                self.releases.put_back(job)
+            elif how == FAILED or not self._blames(job, words, node):
+                self._failed(job, words)
 
     def take(self, states: Mapping[str, State], cancelled: Iterable[str]) -> None:
         """Before anything is run: jobs whose failure is final stay failed, cancelled ones are skipped."""
@@ -192,7 +186,7 @@ class Dispatch:
     def _look_around(self) -> None:
         now = self.clock()
         try:
-            if self.stopping() and now >= self._next_ask:
+            if self.ending and now >= self._next_ask:
                 self._next_ask = now + ASK_SECONDS
                 self.site.interrupt(self.releases.running)
             elif now >= self._next_look:
@@ -215,7 +209,7 @@ class Dispatch:
             else:
                 self.site.describe(job)
                 self._away = 0.0
-                self._attempts[job] = state.attempts
+                self._attempts[job], self._began[job] = state.attempts, self.clock()
                 self._waits.discard(job)
                 self.progress.started(job)
                 return True
@@ -249,18 +243,42 @@ class Dispatch:
             self.progress.waits(job, state.where or "another process")
         self.releases.put_back(job, self.clock() + LOOK_SECONDS)
 
-    def _failed(self, job: str, error: str, *, final: bool) -> None:
-        if self.stopping() and not final:
-            self.releases.put_back(job)
-            return
-        delay = None if final else self.retries.failed(job)
+    def _failed(self, job: str, error: str) -> None:
+        delay = self.retries.failed(job)
         if delay is None:
-            tried = "" if final or not self.retries.limit else f" (tried {self.retries.limit + 1} times)"
+            tried = f" (tried {self.retries.limit + 1} times)" if self.retries.limit else ""
             self._fail(job, f"{error}{tried}")
             return
         attempts = self.retries.limit + 1
         self.progress.tried_again(job, self.retries.attempt(job), attempts, delay, error)
         self.releases.put_back(job, self.clock() + delay)
+
+    def _blames(self, job: str, error: str, node: str | None) -> bool:
+        """Whether it is its node that a job failed by: then none of its retries is lost."""
+        known = len(self.nodes.left_out)
+        jobs = self.nodes.failed(node, job, error, began=self._began.get(job, 0.0), now=self.clock())
+        if jobs is None:
+            return False
+        for other in jobs[:-1]:
+            self.retries.forgive(other)
+        self._moves(job, error, known)
+        return True
+
+    def _refused(self, job: str, error: str, node: str | None) -> None:
+        """A job was refused where it was to run: of a cluster its node is left out."""
+        known = len(self.nodes.left_out)
+        if self.nodes.refused(node, error):
+            self._moves(job, error, known)
+        else:
+            self._fail(job, error)
+
+    def _moves(self, job: str, error: str, known: int) -> None:
+        if len(self.nodes.left_out) > known:
+            node, reason = list(self.nodes.left_out.items())[-1]
+            self.progress.left_out(self.nodes.name(node), reason, last=self.nodes.none_left)
+        if not self.nodes.none_left:
+            self.progress.moves(job, error)
+        self.releases.put_back(job, self.clock() + FIRST_DELAY_SECONDS)
 
     def _fail(self, job: str, error: str) -> None:
         skipped = self.releases.fail(job, error)

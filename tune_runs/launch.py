@@ -38,7 +38,7 @@ from tune_runs.weights import provide_weights
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How a launch ended. `ran` jobs were finished by it, `reused` were done before, `elsewhere` meanwhile by
-    another launch; `given_up` are those of pruned points."""
+    another launch; `given_up` are those of pruned points. `left_out` says by name why nodes were left out."""
 
     campaign: str
     jobs: int
@@ -49,6 +49,7 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
     wall_seconds: float = 0.0
 
     @property
@@ -69,6 +70,7 @@ class Summary:
             "failed": self.failed,
             "skipped": self.skipped,
             "unfinished": list(self.unfinished),
+            "left_out": self.left_out,
             "wall_seconds": self.wall_seconds,
             "exit_code": self.exit_code,
         }
@@ -237,5 +239,6 @@ def _summary(name: str, dispatch: Dispatch, reused: int, seconds: float) -> Summ
         failed=releases.failed | ({"sweep": dispatch.refused} if dispatch.refused else {}),
         skipped=releases.skipped,
         unfinished=tuple(releases.unfinished),
+        left_out={dispatch.nodes.name(node): why for node, why in dispatch.nodes.left_out.items()},
         wall_seconds=seconds,
     )

@@ -71,6 +71,18 @@ class Progress:
     def tried_again(self, job: str, attempt: int, attempts: int, seconds: float, error: str) -> None:
         self._say(job, f"attempt {attempt} of {attempts} in {seconds:.0f} s: {error}")
 
+    def moves(self, job: str, error: str) -> None:
+        self._say(job, f"is tried elsewhere: {error}")
+
+    def left_out(self, node: str, reason: str, *, last: bool) -> None:
+        """Nothing more begins on a node; `last` where there is no other."""
+        self.write(f"[{self.ended}/{self.total}] {node} is left out: {reason}")
+        if last:
+            self.write(
+                f"[{self.ended}/{self.total}] nothing is left to run on, and the launch ends; jobs stay "
+                "unfinished. See what 'autoreid doctor' says there, then run the same command again."
+            )
+
     def failed(self, job: str, error: str) -> None:
         self.ended += 1
         self._say(job, f"FAILED: {error}")

@@ -107,6 +107,9 @@ def run_in_small(
     try:
         scratch = Storage(folder)
         summary = run_plan(small, scratch, allotment, engine, lambda line: write(f"rehearsal: {line}"))
+        if summary.unfinished and summary.left_out:
+            lines = (f"rehearsal: {node} is left out: {why}" for node, why in summary.left_out.items())
+            raise RunError("\n".join([*lines, "Nothing of the campaign was run."]))
         if summary.unfinished:
             raise InterruptionError("the rehearsal was stopped; nothing of the campaign was run.")
         if summary.failed:

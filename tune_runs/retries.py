@@ -32,6 +32,12 @@ class Retries:
             return None
         return min(FIRST_DELAY_SECONDS * 2.0 ** (failures - 1), LONGEST_DELAY_SECONDS)
 
+    def forgive(self, job: str) -> None:
+        """One of its failures was not the job's."""
+        left = self._failures.pop(job, 0) - 1
+        if left > 0:
+            self._failures[job] = left
+
     def attempt(self, job: str) -> int:
         """The number of the attempt that comes next, counted since the job last got on."""
         return self._failures.get(job, 0) + 1

@@ -7,11 +7,39 @@ import os
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
+from autoreid.errors import AutoreidError
 from autoreid.storage import Storage
 from tune_runs.planning import Plan
 from tune_runs.processes import descendants
 from tune_runs.states import State, state_of
+
+# What a storage raises that cannot be reached, or holds something else than it should.
+UNREADABLE = (OSError, AutoreidError)
+
+
+class Site(Protocol):
+    """The surroundings of a launch: the files of its jobs and the processes that run them.
+
+    Every call may raise UNREADABLE.
+    """
+
+    def state(self, job: str) -> State:
+        """What the files of a job say."""
+        ...
+
+    def describe(self, job: str) -> None:
+        """Write what a worker must know of a job."""
+        ...
+
+    def cancelled(self) -> frozenset[str]:
+        """Jobs that are not to be run."""
+        ...
+
+    def interrupt(self, jobs: Iterable[str]) -> None:
+        """Ask the workers of running jobs to stop."""
+        ...
 
 
 @dataclass(slots=True)

@@ -8,13 +8,15 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any
 
+import ray
 from ray.tune import Trainable
 
 from autoreid.errors import AutoreidError, HeldError, InterruptionError
 from autoreid.folders import read_json
 from autoreid.jobs import Job
 from autoreid.memory import free_memory
-from tune_runs.context import FAILED, HELD, INTERRUPTED, REFUSED, Context
+from tune_runs.context import BROKEN, FAILED, HELD, INTERRUPTED, REFUSED, Context
+from tune_runs.nodes import may_be_the_machine
 from tune_runs.packages import difference
 
 REPORTED = ("epoch", "loss", "accuracy", "validation_accuracy", "images_per_second")
@@ -30,6 +32,7 @@ class JobTrial(Trainable):
     def setup(self, config: dict[str, Any], context: Context) -> None:
         self.context = context
         self.refusal = difference(context.packages)
+        self.node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else None
         self._begin(config["job"])
         for number in NUMBERS:
             signal.signal(number, self._ask)
@@ -54,7 +57,7 @@ class JobTrial(Trainable):
         if result.get("done"):  # a process that is reused waits for the next job, beside others on its GPU
             self.rows.close()
             free_memory()
-        return result
+        return result if self.node is None else {**result, "node": self.node}
 
     def _advance(self) -> dict[str, Any]:
         if self.refusal is not None:
@@ -80,7 +83,9 @@ def _end(how: str, problem: str) -> dict[str, Any]:
 def _kind(error: Exception) -> str:
     if isinstance(error, HeldError):
         return HELD
-    return INTERRUPTED if isinstance(error, InterruptionError) else FAILED
+    if isinstance(error, InterruptionError):
+        return INTERRUPTED
+    return BROKEN if may_be_the_machine(error) else FAILED
 
 
 def _words(error: Exception) -> str:
