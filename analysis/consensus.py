@@ -51,7 +51,7 @@ def consensus(genotypes: Sequence[Genotype], order: Sequence[str] = ()) -> Conse
     Genotypes must have the same places; at least one is needed.
     """
     found = frequencies(genotypes)
-    if is_cells({place: "" for place in found}):
+    if is_cells(dict.fromkeys(found, "")):
         return _of_cells(genotypes, found, order)
     choices, counts, ties = {}, {}, []
     for place, options in found.items():

@@ -1,8 +1,6 @@
-"""The section of a report that says what the searches cost and found, random ones among them."""
+"""The section of a report that says what the searches cost, random ones among them."""
 
 from __future__ import annotations
-
-import json
 
 import pandas as pd
 
@@ -62,26 +60,11 @@ def _search_grid(records: Records, genotypes: pd.DataFrame) -> Grid:
     return Grid("Searches", headings, "lrrrrrr", tuple(rows), note)
 
 
-def _choices(text: str) -> str:
-    chosen = json.loads(text).items()
-    return " · ".join(f"{place} {option}" for place, option in chosen if option != "none")
-
-
 def searches(records: Records) -> Section | None:
-    """What the searches cost and found, and which architectures were drawn."""
-    drawn = bool((records.trials["found_by"] == "random-sampling").any())
-    if not (drawn or any(records.arms_with(kind) for kind in KINDS)):
+    """What the searches cost, and how many architectures they found; None in a campaign without any."""
+    if not any(records.arms_with(kind) for kind in KINDS):
         return None
-    genotypes = records.genotypes[records.genotypes["found_by"] != "given"]
+    genotypes = records.genotypes[records.genotypes["kind"].isin(KINDS)]
     if genotypes.empty:
         return Section("Search", "No search is finished yet.")
-    keys = ["arm", "found_by", "space", "genotype", "choices"]
-    rows = []
-    for key, repeats in records.by_arm(genotypes).groupby(keys, sort=False)["repeat"]:
-        arm, how, space, genotype, choices = map(str, key)
-        rows.append((arm, words.numbers(repeats), how, genotype, space, _choices(choices)))
-    headings = ("arm", "repeats", "found by", "genotype", "space", "choices")
-    found = Grid("Genotypes found", headings, "lrlllw", tuple(rows))
-    searched = genotypes[genotypes["found_by"] != "random-sampling"]
-    grids = (_search_grid(records, searched), found)
-    return Section("Search", grids=grids if any(records.arms_with(kind) for kind in KINDS) else grids[1:])
+    return Section("Search", grids=(_search_grid(records, genotypes),))
