@@ -19,14 +19,8 @@ from analysis.statistics import CONFIDENCE, Interval, Summary, summarise
 # Identities of the linear classifier that Auto-ReID's convention counts: those of Market-1501.
 CLASSIFIER = 751
 # What a network's size depends on, beside its genotype.
-SIZE = (
-    "network",
-    "train.channels",
-    "train.layers",
-    "train.width_multiplier",
-    "train.neck.name",
-    "train.neck.stripes",
-)
+BUILT = ("channels", "layers", "width_multiplier", "neck.name", "neck.stripes")
+SIZE = ("network", *(f"{kind}.{name}" for kind in ("train", "pretrain") for name in BUILT))
 COUNTED = ("parameters", "multiply-adds", "length of the feature")
 
 

@@ -172,7 +172,7 @@ def sides(records: Records, table: PaperTable, row: PrintedRow, arm: str) -> tup
         of, _, name = path.partition(".")
         if of == "search" and searched:
             found.append(Side(path, printed, field(searched, name)))
-        elif of == "train" and kind == "train":
+        elif of == kind:
             found.append(Side(path, printed, field(trained, name)))
     return tuple(found)
 
