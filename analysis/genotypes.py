@@ -83,7 +83,7 @@ def _drawn(found: Sequence[Group], records: Records, prefix: str) -> list[Pictur
     """Consensus and one genotype of the first arms, and how often each option was chosen."""
     drawn: list[Picture] = []
     for number, group in enumerate(found[:MOST_ARMS], 1):
-        name = f"{prefix}-genotypes-{number}"
+        name = f"{prefix}--genotypes-{number}"
         drawn.append(pictures.of_seed(group, group.shown, name))
         if len(group.seeds) < 2:
             continue
@@ -104,7 +104,7 @@ def _distance_pictures(found: Sequence[Group], prefix: str) -> list[Picture]:
                 break
             shown.append(group)
         if sum(len(group.seeds) for group in shown) > 2:
-            drawn.append(pictures.of_distances(shown, f"{prefix}-genotypes-distances-{number}"))
+            drawn.append(pictures.of_distances(shown, f"{prefix}--genotypes-distances-{number}"))
     return drawn
 
 
@@ -116,7 +116,7 @@ def _alpha_pictures(found: Sequence[Group], records: Records, prefix: str) -> li
         rows = rows[rows["arm"] == rows["arm"].iloc[0]] if len(rows) else rows
         if rows.empty or len(drawn) == MOST_ALPHAS:
             continue
-        name = f"{prefix}-genotypes-alphas-{len(drawn) + 1}"
+        name = f"{prefix}--genotypes-alphas-{len(drawn) + 1}"
         drawn.append(pictures.of_alphas(group, group.shown, rows, name))
     return drawn
 

@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 
 from analysis import words
+from analysis.costing import total_seconds
 from analysis.differences import differing, fields
 from analysis.pages import Records, values
 from analysis.random_arms import NO_SAMPLING, NO_SEARCH, OTHER_BUDGET, lacking
-from analysis.results import status_words, total_seconds
+from analysis.results import status_words
 from analysis.selections import RULES
 from analysis.sweeps import swept
 
@@ -23,6 +24,8 @@ NO_SEARCHES = "no arm searches"
 NO_TRAININGS = "no arm trains a network"
 # A mean of fewer repeats says next to nothing: Student's interval of two reaches 12.7 standard errors.
 SEVERAL = 3
+# What an arm is made of besides its recipes.
+BESIDES = {"found_by": "how its networks are found", "teacher": "its teacher"}
 CONFOUNDERS = {
     "engine_revision": "engine revisions",
     "code_version": "versions of autoreid",
@@ -192,8 +195,8 @@ def _set_up(records: Records, arm: str) -> Mapping[str, str]:
         recipe: dict[str, Any] = json.loads(text)
         for path, value in fields(recipe):
             found.setdefault(f"{kind}.{path}", set()).add(value)
-    for column in ("found_by", "teacher"):
-        found[column] = {str(value) for value in rows[column].dropna().unique()}
+    for column, what in BESIDES.items():
+        found[what] = {str(value) for value in rows[column].dropna().unique()}
     return {path: " or ".join(sorted(given)) for path, given in found.items()}
 
 

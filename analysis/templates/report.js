@@ -64,6 +64,7 @@
     tools.className = "filter";
     const input = document.createElement("input");
     input.type = "search";
+    input.name = "filter";
     input.placeholder = "Filter rows";
     input.setAttribute("aria-label", `Filter rows of ${box.dataset.table}`);
     const count = document.createElement("output");

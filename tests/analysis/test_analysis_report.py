@@ -12,6 +12,7 @@ from fake_storage import ARMS, MAP, FakeCampaign, genotype, partial_campaign
 from report_pages import figures, grid, made, section, written
 
 from analysis.collect import collect
+from analysis.layout import slugs
 from analysis.pages import Page
 from analysis.report import fence, markdown, report
 from analysis.summary import summary_plain, summary_table
@@ -109,7 +110,7 @@ def test_searches_networks_and_seeds(example_page: Page) -> None:
     assert grid(example_page, "Search", "Searches").rows[0] == (
         *(FIRST, "4 of 4", "15,360", "3.35 ± 0.13", "31.5 s", "2.10", "4"),
     )
-    found = grid(example_page, "Search", "Genotypes found").rows
+    found = grid(example_page, "Genotypes", "Genotypes found").rows
     assert [row[0] for row in found] == [FIRST] * 4 + [SECOND] * 2
     assert found[0][5].startswith("mblock1 (3,5,1) · mblock2 ")
     size = grid(example_page, "Networks", "Size").rows[0]
@@ -161,7 +162,7 @@ def test_the_html_is_whole_and_asks_for_nothing(collected: Path) -> None:
     assert "url(" not in re.sub(r"url\(#", "", text) and "@import" not in text
     assert "default-src 'none'" in text and "prefers-color-scheme: dark" in text
     assert [FIRST, "4 of 4", "38.0 ± 1.8", "35.1 to 40.9", "36.0 · 39.0 · 37.0 · 40.0", "8.0"] in checker.rows
-    assert text.count("<svg") == 8 == len(figures(paths))
+    assert text.count("<svg") == len(figures(paths)) >= 8
 
 
 def test_the_one_script_is_allowed_by_its_digest(collected: Path) -> None:
@@ -183,7 +184,7 @@ def test_markdown_has_the_same_tables_and_its_figures_are_there(collected: Path)
     assert named == [path.relative_to(html.parent).as_posix() for path in figures(rest)]
     assert all(path.is_file() for path in rest)
     linked = re.findall(r"\]\((tables/[^)]+\.csv)\)", "\n".join(lines))
-    assert len(linked) == 8 and all((html.parent / name).is_file() for name in linked)
+    assert len(set(linked)) == len(linked) >= 8 and all((html.parent / name).is_file() for name in linked)
 
 
 def test_equal_tables_give_equal_files(collected: Path, tmp_path: Path) -> None:
@@ -223,8 +224,9 @@ def test_two_campaigns_share_one_report_or_have_one_each(tmp_path: Path) -> None
     both = written(tmp_path)
     checker = Checker(both[0].read_text())
     assert [checker.references.count(f"#{name}") for name in ("campaigns", "one", "one-2")] == [1, 1, 1]
-    assert len(set(both)) == len(both) and len(figures(both)) == 16
-    assert 'aria-label="Campaigns"' not in written(tmp_path, tmp_path / "x", ["one"])[0].read_text()
+    single = written(tmp_path, tmp_path / "x", ["one"])
+    assert len(set(both)) == len(both) and len(figures(both)) == 2 * len(figures(single))
+    assert 'aria-label="Campaigns"' not in single[0].read_text()
 
 
 @pytest.mark.parametrize("names", [["demo", "demo-1"], ["a.b", "a-b", "a-b-2"]])
@@ -239,7 +241,10 @@ def test_names_that_look_alike_share_neither_anchors_nor_figures(tmp_path: Path,
     html, *rest = written(tmp_path)
     ids = Checker(html.read_text()).ids
     assert len(set(ids)) == len(ids) and len(set(rest)) == len(rest)
-    assert len(figures(rest)) == 8 * len(names)
+    assert (
+        len({len([p for p in figures(rest) if p.name.startswith(f"{n}--")]) for n in slugs(sorted(names))})
+        == 1
+    )
 
 
 def test_a_planned_campaign_and_a_campaign_of_searches_have_pages(tmp_path: Path) -> None:
