@@ -16,6 +16,7 @@ from autoreid.distilling import distils
 from autoreid.errors import InputError
 from autoreid.folders import read_json
 from autoreid.jobs import Job
+from autoreid.recipes import SelectRecipe
 from autoreid.storage import JobFolder, Storage
 from autoreid.values import canonical, digest
 from search_spaces.genotype import Genotype
@@ -132,11 +133,19 @@ class Questions:
     def sized(self, job_id: str) -> str:
         """Equal for jobs whose steps are alike: the same kind, data and sizes, and networks of one space."""
         job = self.jobs[job_id]
-        if job.kind in ("select", "random-search"):
+        if job.kind == "random-search":
             return self.full(job_id)
+        if isinstance(job.recipe, SelectRecipe):
+            return self._judged(job, job.recipe)
         given = job.genotype
         network = given.digest if isinstance(given, Genotype) else given and self._space(given)
         return digest([job.kind, _sizes(job.recipe), job.data, network, distils(job.recipe)])
+
+    def _judged(self, job: Job, recipe: SelectRecipe) -> str:
+        """Equal for selections with the same rule, of as many searches of the same sizes."""
+        searches = sorted(self.sized(search) if search in self.jobs else search for search in job.searches)
+        training = [_sizes(recipe.train), recipe.train.epochs, distils(recipe)]
+        return digest([job.kind, recipe.rule, recipe.fraction, training, job.data, searches])
 
     def _space(self, job_id: str) -> str:
         """The space of the network that a job finds."""

@@ -77,6 +77,19 @@ def test_jobs_of_the_same_sizes_tell_the_time_of_an_epoch(tmp_path):
     assert estimates(storage, other) == {}
 
 
+def test_selections_of_searches_of_the_same_sizes_tell_of_each_other(tmp_path):
+    storage, before = Storage(tmp_path), planned("repeats=2", "select=supernet")
+    for repeat in (0, 1):
+        does(storage, before, job_of(before, "a", "search", repeat), 25.0)
+    does(storage, before, job_of(before, "a", "select"), 12.0, epochs=2, each=5.0)
+    plan = planned("repeats=2", "select=supernet", "search.optimizer.learning_rate=0.1")
+    found = estimates(storage, plan)[job_of(plan, "a", "select")]
+    assert (found.expected, found.source) == (12.0, "jobs of the same sizes")
+    for other in ("repeats=3", "search.k=3", "select=retrain"):
+        plan = planned("repeats=2", "select=supernet", other)
+        assert job_of(plan, "a", "select") not in estimates(storage, plan)
+
+
 def test_jobs_that_have_begun_tell_the_time_of_an_epoch(tmp_path):
     storage, plan = Storage(tmp_path), planned("repeats=2", "search.epochs=8")
     first, second = (job_of(plan, "a", "search", repeat) for repeat in (0, 1))
