@@ -161,19 +161,22 @@ def settled(
 def continued(plan: Plan, storage: Storage) -> Plan:
     """The plan with the points that its sweep has asked for in a storage, and what is known of them.
 
-    Points whose jobs are no longer the same, since a recipe or the data has changed, are left out.
+    Points whose jobs are no longer the same, since a recipe or the data has changed, are left out. Figures
+    are kept where nothing of the campaign has changed: the size of a network is that of its training, whose
+    recipe has no part in the jobs of a point.
     """
     campaign = plan.campaign
     if campaign.sweep is None or campaign.name not in storage.campaigns():
         return plan
     manifest = storage.read_manifest(campaign.name)
-    unchanged = manifest.get("sweep") == campaign.sweep.plain()
-    before = fitting(campaign.sweep, read_points(manifest, storage), unchanged=unchanged)
-    planned = make_plan(campaign, plan.fingerprint, plan.classes, before)
-    pairs = zip(planned.points, before, strict=True)
+    before = [manifest.get(name) for name in ("sweep", "file", "settings")]
+    unchanged = before == [campaign.sweep.plain(), campaign.text, list(campaign.settings)]
+    asked = fitting(campaign.sweep, read_points(manifest, storage), unchanged=unchanged)
+    planned = make_plan(campaign, plan.fingerprint, plan.classes, asked)
+    pairs = zip(planned.points, asked, strict=True)
     same = {point.question for point, old in pairs if point.is_planned and point.jobs == old.jobs}
-    kept = [point for point in before if point.question in same or point.reason.startswith(REFUSED)]
-    if len(kept) < len(before):
+    kept = [point for point in asked if point.question in same or point.reason.startswith(REFUSED)]
+    if len(kept) < len(asked):
         kept = fitting(campaign.sweep, kept, unchanged=False)
     planned = make_plan(campaign, plan.fingerprint, plan.classes, kept)
     states = states_of(storage, {job_id: job.needs for job_id, job in planned.jobs.items()})

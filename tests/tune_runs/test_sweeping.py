@@ -87,6 +87,19 @@ def test_points_of_another_recipe_are_not_used(storage):
     assert not set(bench.ran[ran:]) & set(bench.ran[:ran])
 
 
+def test_sizes_are_told_anew_where_the_training_has_changed(storage, tmp_path):
+    aims = ("sweep.aims=[mAP, multiply_adds]", "sweep.points=3")
+    bench = Bench(storage)
+    bench.launch(sweeping(*aims))
+    before = points_of(storage)
+    bench.launch(sweeping(*aims, "train.width_multiplier=0.5"))
+    after = points_of(storage)
+    assert [point["jobs"] for point in after] == [point["jobs"] for point in before]
+    other = Bench(Storage(tmp_path / "other"))
+    other.launch(sweeping(*aims, "train.width_multiplier=0.5"))
+    assert [point["scores"] for point in after] == [point["scores"] for point in points_of(other.storage)]
+
+
 def test_points_out_of_a_narrowed_domain_are_left_out(storage):
     bench = Bench(storage)
     bench.launch(sweeping())
