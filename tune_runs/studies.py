@@ -29,10 +29,11 @@ FEWEST_RANDOM, MOST_RANDOM = 3, 10
 FEWEST_IN_A_GENERATION, MOST_IN_A_GENERATION = 4, 50
 
 
-def next_point(study: Study, points: Sequence[Point]) -> Point:
-    """The point that a study asks for after these of its own. It may be one that is known."""
+def next_point(study: Study, points: Sequence[Point], attempt: int = 0) -> Point:
+    """The point that a study asks for after these of its own. It may be one that is known, or that runs:
+    another `attempt` may give another one."""
     with _quiet():
-        built = _built(study, points)
+        built = _built(study, points, attempt)
         trial = built.ask()
         swept = study.swept[0]
         if len(study.swept) > 1:
@@ -97,21 +98,22 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _built(study: Study, points: Sequence[Point]) -> optuna.Study:
+def _built(study: Study, points: Sequence[Point], attempt: int) -> optuna.Study:
     """Optuna's study of these points, in memory, with a sampler for the next one."""
     import optuna  # deferred: slow to load
 
     directions = [AIMS[aim] for aim in study.settings.aims]
-    made = optuna.create_study(directions=directions, sampler=_sampler(study, len(points)))
+    made = optuna.create_study(directions=directions, sampler=_sampler(study, len(points), attempt))
     made.add_trials([_trial(study, point) for point in answered(points)])
     return made
 
 
-def _sampler(study: Study, asked: int) -> optuna.samplers.BaseSampler:
+def _sampler(study: Study, asked: int, attempt: int) -> optuna.samplers.BaseSampler:
     from optuna import samplers  # deferred: slow to load
 
     settings = study.settings
-    seed = int(digest([settings.seed, study.name, asked])[:8], 16)
+    again = [attempt] if attempt else []
+    seed = int(digest([settings.seed, study.name, asked, *again])[:8], 16)
     if study.sampler == "random":
         return samplers.RandomSampler(seed=seed)
     if study.sampler == "nsga2":

@@ -28,6 +28,9 @@ from tune_runs.sweeps import Study
 if TYPE_CHECKING:
     from autoreid.complexity import Complexity
 
+# How often a study is asked for a point that does not run already, before it waits.
+ATTEMPTS = 10
+
 
 class Sweeping:
     """The points of a plan. `grown` is told every plan that follows; `write` takes lines for people."""
@@ -42,7 +45,7 @@ class Sweeping:
         self.curves: dict[tuple[str, int], dict[int, float]] = {}
         # Whether a point was given up since the plan was made, so that it lacks what follows.
         self._behind = False
-        # The points of a study after which it asked for one that runs: it is asked again when they change.
+        # The points of a study after which it asked for what runs: it is asked again when they change.
         self._fruitless: dict[str, list[Point]] = {}
 
     @property
@@ -102,11 +105,10 @@ class Sweeping:
 
     def _asked(self, study: Study, mine: list[Point]) -> list[Point]:
         """The next points of a study: those that are settled at once, and one that is to be run, if there is
-        one and none of the same question runs."""
+        one whose question does not run already."""
         asked: list[Point] = []
         while _wants(study, mine + asked) and mine + asked != self._fruitless.get(study.name):
-            before = mine + asked
-            point = self._answered(untried(study, before, next_point(study, before)), before)
+            point = self._next(study, mine + asked)
             if point is None:
                 self._fruitless[study.name] = mine + asked
                 break
@@ -115,6 +117,12 @@ class Sweeping:
                 self.write(f"{_name(point)}: {_words(point.values)}")
                 break
         return asked
+
+    def _next(self, study: Study, before: list[Point]) -> Point | None:
+        """The next point of a study; None where each that it suggests asks what runs already."""
+        suggested = (next_point(study, before, attempt) for attempt in range(ATTEMPTS))
+        answered = (self._answered(untried(study, before, point), before) for point in suggested)
+        return next((point for point in answered if point is not None), None)
 
     def _answered(self, point: Point, before: Sequence[Point]) -> Point | None:
         """The point, settled where it is known, or refused; None where one of the same question runs."""

@@ -291,6 +291,14 @@ def test_several_slots_ask_for_several_points(storage):
     assert [point["state"] for point in points_of(storage)] == ["done"] * 6
 
 
+def test_where_a_question_runs_another_one_is_asked(storage):
+    text = SWEEP.replace(RATE, NARROW).replace("    k: [1, 2, 3, 4]\n", "")
+    # Beside two trainings, three of four values at once, each with a search in two repeats.
+    Bench(storage).launch(sweeping("sweep.sampler=random", text=text), slots=8, stops_after=1)
+    opened = [point["values"]["search.optimizer.learning_rate"] for point in points_of(storage, "open")]
+    assert len(opened) == len(set(opened)) == 3
+
+
 def test_the_manifest_is_plain_json_with_every_point(storage):
     Bench(storage).launch(sweeping())
     manifest = storage.read_manifest("small")
