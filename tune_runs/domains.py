@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from autoreid.errors import InputError, Problems, unknown
@@ -15,6 +16,8 @@ from tune_runs.yaml_places import Document
 # A value of a range is rounded to so many digits: names of arms stay readable, and two values that nobody
 # could tell apart are one.
 DIGITS = 4
+# More points, or numbers of one range, are not listed: a sampler does not run into them twice either.
+MOST_LISTED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,9 @@ class Range:
         (0.1235, 0.28125)
         """
         if self.step:
-            value = float(f"{self.low + round((value - self.low) / self.step) * self.step:.12g}")
-            return int(value) if self.whole else value
-        return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
+            value = self.low + round((value - self.low) / self.step) * self.step
+        value = float(f"{value:.{12 if self.step else DIGITS}g}")
+        return int(value) if self.whole else min(max(value, self.low), self.high)
 
     def __contains__(self, value: object) -> bool:
         if not isinstance(value, (int, float)) or not self.low <= value <= self.high:
@@ -46,10 +49,12 @@ class Range:
         return not self.step or math.isclose(self.rounded(value), value, rel_tol=1e-9)
 
     def numbers(self) -> tuple[float, ...] | None:
-        """All of its numbers, where these are steps."""
+        """All of its numbers, where these are steps, and not too many."""
         if not self.step or self.log:
             return None
         count = round((self.high - self.low) / self.step)
+        if count >= MOST_LISTED:
+            return None
         return tuple(self.rounded(self.low + place * self.step) for place in range(count + 1))
 
     def __str__(self) -> str:
@@ -78,10 +83,12 @@ class Range:
         elif self.step < 0:
             yield "step", f"{self.step:g} is negative."
         elif self.step:
-            steps = math.floor((self.high - self.low) / self.step + 1e-9)
-            reached = self.low + self.step * steps
-            if not math.isclose(reached, self.high):
-                yield "high", f"{self.high:g} is not reached in steps of {self.step:g}. Use {reached:g}."
+            # As they are written: Optuna refuses an end that is missed by the last digit.
+            low, high, step = (Decimal(str(end)).normalize() for end in (self.low, self.high, self.step))
+            beyond = (high - low) % step
+            if beyond:
+                reached = (high - beyond).normalize()
+                yield "high", f"{high:f} is not reached in steps of {step:f}. Use {reached:f}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from autoreid.values import digest
-from tune_runs.domains import Domain
+from tune_runs.domains import MOST_LISTED, Domain
 from tune_runs.points import Point, asks, was_cancelled
 from tune_runs.sweeps import Study
 
-# More are not listed: a sampler does not run into them twice either.
-MOST_LISTED = 2000
-
 
 def every_point(study: Study) -> list[Point] | None:
-    """All points that a study can ask for; None where they are too many, or a range has no steps."""
+    """All points that a study can ask for; None where they are too many, or a range cannot be listed."""
     found: list[Point] = []
     for swept in study.swept:
         if any(domain.values.numbers() is None for domain in swept.domains):
