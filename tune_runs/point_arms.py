@@ -42,4 +42,4 @@ def trained_arms(campaign: Campaign, points: Sequence[Point]) -> Iterator[Arm]:
         if study.settings.train == "best" and is_over(study, mine):
             for point in best_of(study, mine):
                 arm = arm_of(campaign, point)
-                yield replace(arm, name=point.arm) if study.aims == 1 else arm
+                yield replace(arm, name=point.arm) if study.has_one_aim else arm

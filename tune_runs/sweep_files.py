@@ -53,6 +53,10 @@ def read_sweep(
         problems.add(document.place(("sweep",)), "no arm has a search and a field of the sweep. Remove it.")
     if settings.joint and len(swept) > 1 and not _trains(document):
         problems.add(document.place(("sweep", "joint")), f"supernets of several arms {NOT_COMPARED}")
+    sweep = Sweep(settings, tuple(swept))
+    if settings.sampler == "nsga2" and any(study.is_conditional for study in sweep.studies):
+        message = "nsga2 mixes points of the same domains, and here some points lack a domain. Use tpe."
+        problems.add(document.place(("sweep", "sampler")), message)
     for domain in domains:
         sizes = SIZES & set(domain.axis.fields)
         if sizes and not _trains(document):
@@ -62,7 +66,7 @@ def read_sweep(
             problems.add(document.place(("sweep", "pruning")), message)
         if swept and not any(domain.name == own.name for found in swept for own in found.domains):
             problems.add(domain.axis.place, "no arm that is swept has it. Remove it.")
-    return Sweep(settings, tuple(swept))
+    return sweep
 
 
 def _trains(document: Document) -> bool:

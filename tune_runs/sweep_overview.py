@@ -110,7 +110,7 @@ def sweep_lines(sweep: Sweep, points: Sequence[Point]) -> list[str]:
         head = f"sweep of {study.name}: {counted(settings.points, 'point')}{known}, {how}"
         searches = counted(settings.repeats, "search", "searches")
         front = "; the front is trained, which counts here as one point"
-        best = "; the best is trained" if study.aims == 1 else front
+        best = "; the best is trained" if study.has_one_aim else front
         ends = best if settings.train == "best" else ""
         lines += [f"{head}; a point is {searches} and a selection{ends}"]
         for swept in study.swept:

@@ -24,8 +24,6 @@ AIMS: dict[str, Literal["maximize", "minimize"]] = {
     "parameters": "minimize",
 }
 MOST_POINTS = 10_000
-# The sampler of a study that has one aim, and of one that has several.
-SAMPLERS = {1: "tpe", 2: "nsga2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +78,19 @@ class Study:
     @property
     def sampler(self) -> str:
         """What chooses the points."""
-        return self.settings.sampler if self.settings.sampler != "auto" else SAMPLERS[min(self.aims, 2)]
+        if self.settings.sampler != "auto":
+            return self.settings.sampler
+        return "tpe" if self.has_one_aim or self.is_conditional else "nsga2"
 
     @property
-    def aims(self) -> int:
-        """How many figures a point has."""
-        return len(self.settings.aims)
+    def has_one_aim(self) -> bool:
+        """Whether a point has one figure, so that one point is the best."""
+        return len(self.settings.aims) == 1
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some points have a domain that others lack: NSGA-II would draw its values by chance."""
+        return len(self.swept) > 1 or any(domain.when for swept in self.swept for domain in swept.domains)
 
     def arm(self, name: str) -> Swept | None:
         """One of its arms by name."""
