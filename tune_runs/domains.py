@@ -10,7 +10,7 @@ from typing import Any
 
 from autoreid.errors import InputError, Problems, unknown
 from autoreid.values import canonical_json, fields_of, override, plain
-from tune_runs.grid import KINDS, NAMED, Axis
+from tune_runs.grid import KINDS, NAMED, Axis, labels_of
 from tune_runs.yaml_places import Document
 
 # A value of a range is rounded to so many digits: names of arms stay readable, and two values that nobody
@@ -125,18 +125,15 @@ class Choice:
 class Domain:
     """What a sweep chooses for some fields, which take the value together.
 
-    `axis` holds the fields and the name in the file. With `when` it is chosen only where the domains of these
-    names, which come before it, took one of the values.
+    `name` is what the file calls it, and the key of its values; `axis` holds the fields, and the label in
+    names of arms and in texts. With `when` it is chosen only where the domains of these names, which come
+    before it, took one of the values.
     """
 
+    name: str
     axis: Axis
     values: Range | Choice
     when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What the file calls it."""
-        return self.axis.label
 
     def applies(self, chosen: Mapping[str, Any]) -> bool:
         """Whether there is a choice, after those that were made."""
@@ -147,7 +144,8 @@ class Domain:
         values = self.values
         found = {"values": list(values.values)} if isinstance(values, Choice) else plain(values)
         when = {name: list(allowed) for name, allowed in self.when}
-        return {"name": self.name, "fields": list(self.axis.fields), "when": when, **found}
+        names = {"name": self.name, "label": self.axis.label, "fields": list(self.axis.fields)}
+        return {**names, "when": when, **found}
 
     @classmethod
     def from_plain(cls, given: Mapping[str, Any]) -> Domain:
@@ -155,7 +153,8 @@ class Domain:
         listed = given.get("values")
         known = {name: given[name] for name in fields_of(Range) if name in given}
         return cls(
-            Axis(tuple(given["fields"]), given["name"], (), ""),
+            given["name"],
+            Axis(tuple(given["fields"]), given.get("label", given["name"]), (), ""),
             override(Range(), known) if listed is None else Choice(tuple(listed)),
             tuple((name, tuple(allowed)) for name, allowed in given["when"].items()),
         )
@@ -163,7 +162,7 @@ class Domain:
     def __str__(self) -> str:
         conditions = (f"{name} = {Choice(values)}" for name, values in self.when)
         where = f" where {' and '.join(conditions)}" if self.when else ""
-        return f"{self.name} {'from' if isinstance(self.values, Range) else 'of'} {self.values}{where}"
+        return f"{self.axis.label} {'from' if isinstance(self.values, Range) else 'of'} {self.values}{where}"
 
 
 # What a name alone stands for; the papers' own values, and what lies around them.
@@ -191,10 +190,11 @@ def read_domains(document: Document, path: tuple[str, ...], problems: Problems) 
         problems.add(document.place(path), message)
         return ()
     found: list[Domain] = []
-    for name, spec in given.items():
+    every = {name: NAMED.get(name) or tuple(field.strip() for field in name.split(",")) for name in given}
+    labels = labels_of(every)
+    for name, fields in every.items():
         prefix = f"{document.prefix((*path, name))}{'.'.join(path)}."
-        fields = NAMED.get(name) or tuple(field.strip() for field in name.split(","))
-        axis = Axis(fields, name, (), prefix, named=name in NAMED)
+        axis = Axis(fields, labels[name], (), prefix, named=name in NAMED)
         wrong = [field for field in fields if field.split(".")[0] not in KINDS or "." not in field]
         taken = {field for domain in found for field in domain.axis.fields} & set(fields)
         if wrong:
@@ -203,16 +203,17 @@ def read_domains(document: Document, path: tuple[str, ...], problems: Problems) 
         elif taken:
             problems.add(axis.place, f"{', '.join(sorted(taken))} is in the sweep twice. Remove one of them.")
         else:
-            domain = _read_domain(axis, spec, found, problems)
-            found += [] if domain is None else [domain]
+            spec = given[name]
+            group = dict(spec) if isinstance(spec, Mapping) else {"values": spec}
+            when = _conditions(axis, group.pop("when", None), found, problems)
+            values = _read_values(axis, group, problems)
+            found += [] if values is None else [Domain(name, axis, values, when)]
     return tuple(found)
 
 
-def _read_domain(axis: Axis, spec: Any, before: list[Domain], problems: Problems) -> Domain | None:
-    """One domain: a list of values, {low, high, step, log}, {values}, or nothing for a name's own."""
-    group = dict(spec) if isinstance(spec, Mapping) else {}
-    when = _conditions(axis, group.pop("when", None), before, problems)
-    listed = group.pop("values", None) if isinstance(spec, Mapping) else spec
+def _read_values(axis: Axis, group: dict[str, Any], problems: Problems) -> Range | Choice | None:
+    """What is chosen from: {low, high, step, log}, {values}, or nothing for a name's own."""
+    listed = group.pop("values", None)
     if listed is not None and group:
         problems.add(f"{axis.place}.{next(iter(group))}", "a list of values has no other field. Remove it.")
         return None
@@ -228,18 +229,16 @@ def _read_domain(axis: Axis, spec: Any, before: list[Domain], problems: Problems
         if len(set(values)) < len(values):
             problems.add(axis.place, "a value is listed twice. Remove one.")
             return None
-        return Domain(axis, Choice(tuple(listed)), when)
+        return Choice(tuple(listed))
     if not group:
-        if axis.label in DEFAULTS:
-            return Domain(axis, DEFAULTS[axis.label], when)
+        if axis.named:
+            return DEFAULTS[axis.label]
         problems.add(axis.place, "nothing to choose from. Write a list of values, or {low: 0, high: 1}.")
         return None
-    return _read_range(axis, group, when, problems)
+    return _read_range(axis, group, problems)
 
 
-def _read_range(
-    axis: Axis, group: Mapping[str, Any], when: tuple[tuple[str, tuple[Any, ...]], ...], problems: Problems
-) -> Domain | None:
+def _read_range(axis: Axis, group: Mapping[str, Any], problems: Problems) -> Range | None:
     known = ("low", "high", "step", "log")
     for name in (name for name in group if name not in known):
         problems.add(f"{axis.place}.{name}", unknown("field", name, (*known, "values", "when")))
@@ -250,7 +249,7 @@ def _read_range(
         return None
     for name, message in found.problems():
         problems.add(f"{axis.place}.{name}", message)
-    return None if any(found.problems()) else Domain(axis, found, when)
+    return None if any(found.problems()) else found
 
 
 def _conditions(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,30 @@ class Axis:
         return f"{self.label}={str(value).lower() if isinstance(value, bool) else value}"
 
 
+def labels_of(keys: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What names of arms call the fields of each key: the shortest ends that no other key has, or a name of
+    `NAMED`.
+
+    >>> fields = ("search.k", "search.optimizer.learning_rate", "search.alpha_optimizer.learning_rate")
+    >>> list(labels_of({field: (field,) for field in fields}).values())
+    ['k', 'optimizer.learning_rate', 'alpha_optimizer.learning_rate']
+    >>> labels_of({"both": ("search.epochs", "train.epochs"), "lambda": NAMED["lambda"]})
+    {'both': 'epochs', 'lambda': 'lambda'}
+    """
+
+    def ends(key: str) -> Iterator[str]:
+        if key in NAMED:
+            yield key
+            return
+        split = [field.split(".") for field in keys[key]]
+        for length in range(1, max(map(len, split)) + 1):
+            yield "/".join(dict.fromkeys(".".join(parts[-length:]) for parts in split))
+
+    every = {key: list(ends(key)) for key in keys}
+    taken = Counter(end for found in every.values() for end in found)
+    return {key: next((end for end in found if taken[end] == 1), found[-1]) for key, found in every.items()}
+
+
 def read_axes(document: Document, problems: Problems) -> list[Axis]:
     """The axes in the order of the file; mistakes go into `problems`.
 
@@ -76,12 +101,8 @@ def read_axes(document: Document, problems: Problems) -> list[Axis]:
     axes: list[Axis] = []
     leaves = document.leaves(("grid",), problems)
     keys = {key: NAMED.get(key) or tuple(field.strip() for field in key.split(",")) for key in leaves}
-    shorts = [
-        key if key in NAMED else "/".join(dict.fromkeys(field.rsplit(".", 1)[-1] for field in fields))
-        for key, fields in keys.items()
-    ]
-    known: set[str] = set()
-    for short, (key, fields) in zip(shorts, keys.items(), strict=True):
+    labels, known = labels_of(keys), set[str]()
+    for key, fields in keys.items():
         leaf = leaves[key]
         wrong = [field for field in fields if field.split(".")[0] not in KINDS or "." not in field]
         if wrong:
@@ -96,8 +117,7 @@ def read_axes(document: Document, problems: Problems) -> list[Axis]:
         elif _repeated(leaf.value):
             problems.add(leaf.place, "a value is listed twice. Remove one.")
         else:
-            label = short if shorts.count(short) == 1 else "/".join(fields)
-            axes.append(Axis(fields, label, tuple(leaf.value), leaf.prefix, named=key in NAMED))
+            axes.append(Axis(fields, labels[key], tuple(leaf.value), leaf.prefix, named=key in NAMED))
         known.update(fields)
     return axes
 

@@ -82,6 +82,7 @@ def _study_plain(campaign: str, study: Study, points: Sequence[Point]) -> Plain:
         "aims": {aim: AIMS[aim] for aim in aims},
         "asked": sum(point.state != "known" for point in mine),
         "wanted": study.settings.points,
+        "labels": {domain.name: domain.axis.label for swept in study.swept for domain in swept.domains},
         "domains": {swept.name: list(map(str, swept.domains)) for swept in study.swept},
         "points": [
             {
@@ -141,7 +142,8 @@ def _names(study: Plain) -> list[str]:
 
 def _headings(study: Plain) -> tuple[str, ...]:
     arm = ("arm",) if len(study["domains"]) > 1 else ()
-    return ("point", *arm, *_names(study), *study["aims"], "")
+    labels = (study["labels"].get(name, name) for name in _names(study))
+    return ("point", *arm, *labels, *study["aims"], "")
 
 
 def _row(study: Plain, point: Plain) -> tuple[str, ...]:

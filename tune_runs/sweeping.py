@@ -114,7 +114,7 @@ class Sweeping:
                 break
             asked.append(point)
             if point.state == "open":
-                self.write(f"{_name(point)}: {_words(point.values)}")
+                self.write(f"{_name(point)}: {_words(_labelled(study, point))}")
                 break
         return asked
 
@@ -229,6 +229,13 @@ def _rests(study: Study, points: Sequence[Point]) -> bool:
 
 def _name(point: Point) -> str:
     return f"{point.arm}, point {point.number + 1}"
+
+
+def _labelled(study: Study, point: Point) -> dict[str, Any]:
+    """The values of a point under the labels of their domains."""
+    swept = study.arm(point.arm)
+    labels = {} if swept is None else {domain.name: domain.axis.label for domain in swept.domains}
+    return {labels.get(name, name): value for name, value in point.values.items()}
 
 
 def _words(values: Mapping[str, Any]) -> str:

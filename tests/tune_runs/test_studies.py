@@ -168,6 +168,8 @@ def test_the_overview_shows_the_best_first(tmp_path):
     lines = sweeps_text([plain]).splitlines()
     assert lines[0] == "small, study a: mAP (max.), by tpe"
     assert lines[2] == "  6 points asked of 6: 6 done"
+    assert lines[1].startswith("  a: k of 1, 2, 3, 4; learning_rate from 0.001 to 0.1")
+    assert lines[3].split() == ["point", "k", "learning_rate", "mAP"]
     assert lines[4].split()[-1] == "best"
 
 

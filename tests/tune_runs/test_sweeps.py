@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from campaigns import FINGERPRINT
 from sweeps import SWEEP, Bench, sweeping
@@ -10,10 +13,13 @@ from autoreid.errors import InputError
 from autoreid.storage import Storage
 from tune_runs.campaign import load_campaign
 from tune_runs.domains import Choice, Range
+from tune_runs.enumeration import every_point
 from tune_runs.foresight import foreseen, unswept
 from tune_runs.planning import make_plan, read_data
 from tune_runs.rehearsing import rehearsal_plan
+from tune_runs.studies import next_point
 from tune_runs.sweeping import continued
+from tune_runs.sweeps import Sweep
 
 OVER = SWEEP[SWEEP.index("    k: [") : SWEEP.index("  points")]
 FITS = "height: 64, width: 32, batch: {identities: 4, images: 2}, epochs: 2"
@@ -182,6 +188,19 @@ def test_a_range_of_a_field_of_whole_numbers_is_whole():
             "11: sweep.joint: supernets of several arms have scores that cannot",
         ),
         ("arms:", "grid: {search.epochs: [1, 2]}\narms:", "grid: and a sweep. Give the values of the grid"),
+        (
+            OVER,
+            "    search.alpha_scale: {low: 1, high: 2, step: 0.3333333333333333}\n",
+            "9: sweep.over.search.alpha_scale.high: 2 is not reached in steps of 0.3333333333333333. Use "
+            "1.9999999999999999.",
+        ),
+        (
+            OVER + "  points: 6",
+            "    search.relaxation: [top-k, softmax]\n"
+            "    k: {values: [1], when: {search.relaxation: top-k}}\n"
+            "  aims: [mAP, parameters]\n  sampler: nsga2",
+            "12: sweep.sampler: nsga2 mixes points of the same domains, and here some points lack a domain",
+        ),
     ],
 )
 def test_a_mistake_names_its_place_and_remedy(old, new, message):
@@ -213,6 +232,59 @@ def test_several_mistakes_are_told_at_once():
     with pytest.raises(InputError) as caught:
         sweeping(text=SWEEP.replace("k: [1, 2, 3, 4]", "k: [0, 9, q]").replace("points: 6", "points: 0"))
     assert len(caught.value.problems) == 3
+
+
+def test_labels_are_the_shortest_ends_of_fields_and_keys_are_whole():
+    rates = "{low: 0.001, high: 0.1}"
+    text = SWEEP.replace(
+        OVER, f"    search.optimizer.learning_rate: {rates}\n    search.alpha_scale: [1, 2]\n"
+    )
+    (swept,) = sweeping(text=text).sweep.swept
+    values = {"search.optimizer.learning_rate": 0.025, "search.alpha_scale": 2}
+    assert swept.allows(values) and swept.at(values).name == "a, learning_rate=0.025, alpha_scale=2"
+    two = text.replace("search.alpha_scale: [1, 2]", f"search.alpha_optimizer.learning_rate: {rates}")
+    sweep = sweeping(text=two).sweep
+    values = dict.fromkeys(("search.optimizer.learning_rate", "search.alpha_optimizer.learning_rate"), 0.025)
+    name = "a, optimizer.learning_rate=0.025, alpha_optimizer.learning_rate=0.025"
+    assert sweep.swept[0].at(values).name == name
+    assert Sweep.from_plain(json.loads(json.dumps(sweep.plain()))).plain() == sweep.plain()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{low: 0.1, high: 0.7, step: 0.2}", "{low: 0, high: 0.9999999999999999, step: 0.3333333333333333}"],
+)
+def test_every_number_of_a_range_with_steps_can_be_asked(text):
+    text = SWEEP.replace(OVER, f"    search.alpha_optimizer.weight_decay: {text}\n")
+    (study,) = sweeping(text=text).sweep.studies
+    points = every_point(study)
+    assert len(points) == 4 and all(study.swept[0].allows(point.values) for point in points)
+    asked = [
+        replace(point, number=number, state="done", scores=(0.1,)) for number, point in enumerate(points)
+    ]
+    assert study.swept[0].allows(next_point(study, asked).values)
+
+
+def test_a_long_range_of_whole_numbers_is_not_listed():
+    text = SWEEP.replace(OVER, "    search.epochs: {low: 1, high: 1000000}\n")
+    campaign = sweeping(text=text)
+    (study,) = campaign.sweep.studies
+    assert study.swept[0].domains[0].values.numbers() is None and every_point(study) is None
+    points = foreseen(make_plan(campaign, FINGERPRINT)).points
+    assert len(points) == 6 and all(study.swept[0].allows(point.values) for point in points)
+
+
+def test_nsga2_is_chosen_where_every_point_has_the_same_domains():
+    aims = "sweep.aims=[mAP, multiply_adds]"
+    assert [study.sampler for study in sweeping(aims).sweep.studies] == ["nsga2"]
+    assert [study.sampler for study in sweeping().sweep.studies] == ["tpe"]
+    joint = SWEEP.replace("sweep:\n", "select: retrain\nsweep:\n  joint: true\n").replace(
+        "  b: {genotype: cdnet-top2}\n", "  b: {search: {space: cs-v1}}\n"
+    )
+    assert [study.sampler for study in sweeping(aims, text=joint).sweep.studies] == ["tpe"]
+    when = OVER.replace("[1, 2, 3, 4]", "{values: [1, 2], when: {search.relaxation: top-k}}")
+    text = SWEEP.replace(OVER, f"    search.relaxation: [top-k, softmax]\n{when}")
+    assert [study.sampler for study in sweeping(aims, text=text).sweep.studies] == ["tpe"]
 
 
 def test_what_will_come_is_counted_before_it_is_asked():
