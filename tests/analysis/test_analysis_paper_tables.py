@@ -1,4 +1,4 @@
-"""The papers' tables against slips of transcription: what is there, in which range, and equal where repeated."""
+"""The papers' tables against slips of transcription: complete, in range, and equal where repeated."""
 
 from __future__ import annotations
 
