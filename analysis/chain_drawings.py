@@ -20,7 +20,7 @@ STEP = 26.0  # between things in a row
 ENDS = 74.0  # stem, DownSample
 LITE, LITE_HIGH = 44.0, 20.0
 BLOCK, BLOCK_HIGH = 96.0, 62.0
-PAD, HEAD = 9.0, 22.0
+PAD, HEAD, JOINT, SMALL = 9.0, 22.0, 14.0, 10.0
 GROUP_HIGH = HEAD + BLOCK_HIGH + PAD
 STAGE = GROUP_HIGH + 40.0
 
@@ -53,7 +53,7 @@ def _cblock(x: float, middle: float, kernels: tuple[str, str]) -> list[str]:
     for kernel, y in zip(kernels, (middle - 15, middle + 15), strict=True):
         shapes.append(svg.line([(fork, middle), (fork, y), (left, y)]))
         shapes.append(svg.box(left, y - LITE_HIGH / 2, LITE, LITE_HIGH, shade=0.1))
-        shapes.append(svg.text(left + LITE / 2, y, f"Lite {kernel}", size=10))
+        shapes.append(svg.text(left + LITE / 2, y, f"Lite {kernel}", size=SMALL))
         shapes.append(svg.line([(left + LITE, y), (total, y), (total, middle + (6 if y > middle else -6))]))
     ring = (
         f'<circle cx="{svg.number(total)}" cy="{svg.number(middle)}" r="6" fill="none" stroke="{svg.INK}"/>'
@@ -64,19 +64,24 @@ def _cblock(x: float, middle: float, kernels: tuple[str, str]) -> list[str]:
     return shapes
 
 
-def _room(slots: int) -> float:
-    """Width of a place's frame that has room for so many CBlocks."""
-    return 2 * PAD + slots * BLOCK + (slots - 1) * 14
+def _label(genotype: Genotype, place: str, notes: Mapping[str, str]) -> str:
+    return f"{genotype[place]} {notes.get(place, '')}".rstrip()
 
 
-def _place(x: float, y: float, slots: int, place: str, option: str, note: str, marked: str) -> list[str]:
-    """The frame of a place with its CBlocks; a line runs through where there are fewer than slots."""
+def _room(genotype: Genotype, notes: Mapping[str, str]) -> float:
+    """Width of a place's frame: that of the most CBlocks, or of the longest labels."""
+    slots = max(parsed(option)[2] for _, option in genotype.choices)
+    labels = (svg.wide(place, SMALL) + svg.wide(_label(genotype, place, notes)) for place in MBLOCKS)
+    return max(2 * PAD + slots * BLOCK + (slots - 1) * JOINT, max(labels) + 3 * PAD)
+
+
+def _place(x: float, y: float, room: float, place: str, label: str, option: str, marked: str) -> list[str]:
+    """The frame of a place with its CBlocks; a line runs on where there are fewer than fit into it."""
     first, second, repeats = parsed(option)
-    room, middle = _room(slots), y + HEAD + BLOCK_HIGH / 2
+    middle = y + HEAD + BLOCK_HIGH / 2
     ink, line, shade = (marked, 2.2, 0.08) if marked else (svg.INK, 0.8, 0.03)
     shapes = [svg.box(x, y, room, GROUP_HIGH, radius=6, stroke=ink, fill=ink, line=line, shade=shade)]
-    shapes.append(svg.text(x + PAD, y + 12, place, anchor="start", size=10, opacity=0.8))
-    label = f"{option} {note}".rstrip()
+    shapes.append(svg.text(x + PAD, y + 12, place, anchor="start", size=SMALL, opacity=0.8))
     shapes.append(svg.text(x + room - PAD, y + 12, label, anchor="end", bold=True))
     at = x + PAD
     shapes.append(svg.line([(x, middle), (at, middle)]))
@@ -84,8 +89,8 @@ def _place(x: float, y: float, slots: int, place: str, option: str, note: str, m
         shapes += _cblock(at, middle, (first, second))
         at += BLOCK
         if number + 1 < repeats:
-            shapes.append(svg.line([(at, middle), (at + 14, middle)], arrow=True))
-            at += 14
+            shapes.append(svg.line([(at, middle), (at + JOINT, middle)], arrow=True))
+            at += JOINT
     shapes.append(svg.line([(at, middle), (x + room, middle)]))
     return shapes
 
@@ -95,7 +100,7 @@ def _end(x: float, middle: float, lines: Sequence[str]) -> list[str]:
     shapes = [svg.box(x, middle - 20, ENDS, 40, radius=6)]
     for number, content in enumerate(lines):
         y = middle + (number - (len(lines) - 1) / 2) * 13
-        shapes.append(svg.text(x + ENDS / 2, y, content, size=10))
+        shapes.append(svg.text(x + ENDS / 2, y, content, size=SMALL))
     return shapes
 
 
@@ -103,8 +108,7 @@ def drawn(
     genotype: Genotype, notes: Mapping[str, str], marks: Mapping[str, str]
 ) -> tuple[float, float, list[str]]:
     """Width, height and shapes of a chain; `notes` stand beside options, `marks` are colours by place."""
-    slots = max(parsed(option)[2] for _, option in genotype.choices)
-    room = _room(slots)
+    room = _room(genotype, notes)
     start = ENDS + STEP
     ending = start + 2 * (room + STEP)
     shapes = []
@@ -118,7 +122,8 @@ def drawn(
         for number in range(2):
             place = MBLOCKS[2 * stage + number]
             x = start + number * (room + STEP)
-            shapes += _place(x, y, slots, place, genotype[place], notes.get(place, ""), marks.get(place, ""))
+            label, mark = _label(genotype, place, notes), marks.get(place, "")
+            shapes += _place(x, y, room, place, label, genotype[place], mark)
             shapes.append(svg.line([(x + room, middle), (x + room + STEP, middle)], arrow=True))
         if stage < 2:
             shapes += _end(ending, middle, ("DownSample", "to half"))

@@ -125,7 +125,7 @@ def test_the_report_shows_them_and_misses_none(finished: Path) -> None:
         ("searched", "2 of 2", "15,360"),
         ("found", "2 of 2", "5,000 of 5,120"),
     ]
-    how = {row[0]: row[2] for row in grid(page, "Search", "Genotypes found").rows}
+    how = {row[0]: row[2] for row in grid(page, "Genotypes", "Genotypes found").rows}
     assert how == {"searched": "search", "sampled": "random-sampling", "found": "random-search"}
     assert ("random searches", "2", "0", "0", "0", "0") in grid(page, "Status", "Jobs by status").rows
 
