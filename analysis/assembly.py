@@ -11,27 +11,29 @@ import pandas as pd
 from analysis import words
 from analysis.cautions import cautions
 from analysis.checklist import checklist
+from analysis.comparing import comparison_section, verdicts
+from analysis.costing import cost, total_seconds
 from analysis.differences import differences
 from analysis.figure_data import curve_data
 from analysis.figures import Look, arm_colours, learning_curves
+from analysis.genotypes import genotypes
 from analysis.health import health
 from analysis.pages import Code, Grid, Page, Picture, Records, Section
 from analysis.paper_report import paper
 from analysis.paper_tables import PaperTable
 from analysis.results import (
     KINDS,
-    cost,
     networks,
     pretrainings,
     scores,
     status,
     status_words,
     summaries,
-    total_seconds,
 )
 from analysis.searches import searches
 from analysis.selections import best_alone, selections
 from analysis.sweeps import sweeps, under_their_arms
+from analysis.tradeoffs import tradeoffs
 from analysis.words import NOTHING
 
 # How a line of a claim begins that starts a paragraph: a command, or `Cost:`.
@@ -202,7 +204,9 @@ def page(records: Records, prefix: str, papers: Sequence[PaperTable] = ()) -> Pa
     """The page of one campaign, beside tables of papers if asked. Names of figures begin with `prefix`."""
     records = under_their_arms(records)
     sections = (
+        verdicts(records),
         scores(records, prefix),
+        comparison_section(records),
         selections(records),
         sweeps(records),
         *(paper(records, table) for table in papers),
@@ -210,10 +214,12 @@ def page(records: Records, prefix: str, papers: Sequence[PaperTable] = ()) -> Pa
         differences(records),
         status(records),
         searches(records),
+        genotypes(records, prefix),
         health(records),
         networks(records),
         pretrainings(records),
         curves(records, prefix),
+        tradeoffs(records, prefix),
         cost(records),
         checklist(records),
         reproduce(records),

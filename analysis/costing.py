@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import words
-from analysis.pages import Grid, Records
+from analysis.pages import Grid, Records, Section
+from analysis.results import KINDS
 from analysis.words import NOTHING
 
 # Where a phase of a job of one's own is counted, by kind of job and phase; `other` goes with the job.
@@ -28,9 +29,9 @@ HOUR = 3600.0
 
 NOTE = (
     "Time multiplied by the GPUs that a job held, or by CPU threads where it had none. Tuning: points of a "
-    "sweep that the trainings do not use. From other jobs: teachers, pretrainings and searches of other arms, "
-    "in full for every arm that starts from them. Per result: all of it over the finished trainings, what is "
-    "shared in full. What failed or interrupted attempts took is the arm's too."
+    "sweep that the trainings do not use. From other jobs: teachers, pretrainings and searches of other "
+    "arms, in full for every arm that starts from them. Per result: all of it over the finished trainings, "
+    "what is shared in full. What failed or interrupted attempts took is the arm's too."
 )
 
 
@@ -140,3 +141,42 @@ def arm_cost_grid(records: Records) -> Grid | None:
 
 def _hours(seconds: float) -> str:
     return words.significant(seconds / HOUR) if seconds else NOTHING
+
+
+# Wall time of the attempt that counts, and of those before it.
+SPENT = ("wall_seconds", "interrupted_seconds", "failed_seconds")
+
+
+def _cost_row(label: str, jobs: pd.DataFrame) -> tuple[str, ...]:
+    times = [float(jobs[name].sum()) for name in SPENT]
+    peak = jobs["peak_memory_bytes"].max()
+    return (
+        label,
+        str(len(jobs)),
+        str(jobs["attempts"].sum()),
+        *(words.duration(time) for time in (*times, sum(times))),
+        words.memory(None if pd.isna(peak) else float(peak)),
+    )
+
+
+def total_seconds(records: Records) -> float:
+    """Wall time of all attempts, every job once."""
+    return float(records.jobs[[*SPENT]].sum().sum())
+
+
+def cost(records: Records) -> Section:
+    """Wall time by kind of job, failed and interrupted attempts included."""
+    jobs = records.jobs
+    rows = [
+        _cost_row(KINDS[kind][1], jobs[jobs["kind"] == kind]) for kind in KINDS if kind in set(jobs["kind"])
+    ]
+    rows.append(_cost_row("all", jobs))
+    headings = ("kind", "jobs", "attempts", "finished", "interrupted", "failed", "together", "peak memory")
+    note = (
+        "Wall time of attempts summed over jobs, which may have run side by side. A job that several arms "
+        "share counts once. What an interrupted attempt did was continued by the next one; of one that was "
+        "killed the time up to its last sign of life counts."
+    )
+    by_arm = arm_cost_grid(records)
+    grids = [Grid("Wall time", headings, "lrrrrrrr", tuple(rows), note)]
+    return Section("Cost", grids=tuple(grids if by_arm is None else [by_arm, *grids]))

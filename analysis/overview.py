@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from analysis import words
+from analysis.costing import total_seconds
 from analysis.differences import fields
 from analysis.pages import Grid, Page, Records, Section
-from analysis.results import status_words, summaries, total_seconds
+from analysis.results import status_words, summaries
 from analysis.words import NOTHING
 
 NAME = "Campaigns"

@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from analysis import figures, words
+from analysis.figure_data import repeat_data
 from analysis.pages import Grid, Picture, Records, Section, values
 from analysis.selections import of_selected
-from analysis.statistics import Summary, compare, summarise
+from analysis.single_networks import single_networks
+from analysis.statistics import Summary, summarise
 from analysis.words import NOTHING
 from search_spaces.published import PUBLISHED
 
@@ -94,7 +96,8 @@ def _score_grid(records: Records, column: str, label: str) -> Grid:
     intervals = [summary.interval for summary in found.values() if summary.interval]
     cut = any(words.within(interval, 0, 1) != interval for interval in intervals)
     note = " ".join([CUT_NOTE] * cut + [SELECTED_NOTE] * len(selects))
-    return Grid(f"{label}, %", headings, f"lrrrl{'r' * len(selects)}r", tuple(rows), note)
+    aligned = f"lrrrl{'r' * len(selects)}r"
+    return Grid(f"{label}, %", headings, aligned, tuple(rows), note, latex=True)
 
 
 def _further_grid(records: Records) -> Grid:
@@ -103,39 +106,8 @@ def _further_grid(records: Records) -> Grid:
         (arm, *(words.spread(found[c][arm]) if arm in found[c] else NOTHING for c in FURTHER))
         for arm in records.arms_with("train")
     )
-    return Grid("Further scores, mean ± sd, %", ("arm", *FURTHER.values()), "lrrr", rows)
-
-
-def _difference_grid(records: Records) -> Grid | None:
-    baseline = records.baseline
-    others = [arm for arm in records.arms_with("train") if arm != baseline]
-    if baseline is None or not others:
-        return None
-    rows, cut = [], False
-    for arm in others:
-        for column, label in MEASURES.items():
-            ours, theirs = (values(records.retrains, a, column) for a in (arm, baseline))
-            if not (ours and theirs):
-                rows.append((arm, label, f"{len(ours)}, {len(theirs)}", *(NOTHING,) * 3))
-                continue
-            found = compare(ours, theirs)
-            cut |= found.interval is not None and words.within(found.interval, -1, 1) != found.interval
-            relative = NOTHING if found.relative is None else f"{words.points(found.relative)}%"
-            rows.append(
-                (
-                    arm,
-                    label,
-                    f"{found.n}, {found.n_baseline}",
-                    words.points(found.difference),
-                    words.difference_between(found),
-                    relative,
-                )
-            )
-    headings = ("arm", "score", "repeats (arm, baseline)", "points", "95% interval", "relative")
-    note = "Difference of the means in percentage points, with Welch's interval; relative to the baseline."
-    if cut:
-        note += " No difference lies beyond 100 points: of an interval that does, the part within is shown."
-    return Grid(f"Difference to the baseline, {baseline}", headings, "llrrrr", tuple(rows), note)
+    headings = ("arm", *FURTHER.values())
+    return Grid("Further scores, mean ± sd, %", headings, "lrrr", rows, latex=True)
 
 
 def _score_picture(records: Records, column: str, label: str, prefix: str) -> Picture:
@@ -147,7 +119,8 @@ def _score_picture(records: Records, column: str, label: str, prefix: str) -> Pi
     caption = f"{label}: dots are the repeats, the diamond is their mean, the bar its 95% interval" + (
         "; the cross is the untrained network." if before else "."
     )
-    return Picture(name, caption, figures.repeats(found, before, f"{label}, %", colours, name))
+    svg = figures.repeats(found, before, f"{label}, %", colours, name)
+    return Picture(name, caption, svg, repeat_data(records, column, label, found, before))
 
 
 def scores(records: Records, prefix: str) -> Section:
@@ -157,7 +130,7 @@ def scores(records: Records, prefix: str) -> Section:
     if records.retrains.empty:
         return Section("Results", "No training is finished yet, so there are no scores.")
     grids = [_score_grid(records, column, label) for column, label in MEASURES.items()]
-    grids += [grid for grid in (_difference_grid(records), _further_grid(records)) if grid]
+    grids += [grid for grid in (_further_grid(records), single_networks(records)) if grid]
     pictures = tuple(_score_picture(records, column, label, prefix) for column, label in MEASURES.items())
     queries = ", ".join(f"{count:,}" for count in sorted(set(records.retrains["queries"])))
     intro = f"Trained networks on query and gallery ({queries} queries with a match)."
@@ -234,40 +207,3 @@ def pretrainings(records: Records) -> Section | None:
         "pretraining serves all repeats of its network, unless the campaign varies its seed."
     )
     return Section("Pretraining", intro, grids=(Grid("Accuracy, %", headings, "lrlrrrrr", rows),))
-
-
-# Wall time of the attempt that counts, and of those before it.
-SPENT = ("wall_seconds", "interrupted_seconds", "failed_seconds")
-
-
-def _cost_row(label: str, jobs: pd.DataFrame) -> tuple[str, ...]:
-    times = [float(jobs[name].sum()) for name in SPENT]
-    peak = jobs["peak_memory_bytes"].max()
-    return (
-        label,
-        str(len(jobs)),
-        str(jobs["attempts"].sum()),
-        *(words.duration(time) for time in (*times, sum(times))),
-        words.memory(None if pd.isna(peak) else float(peak)),
-    )
-
-
-def total_seconds(records: Records) -> float:
-    """Wall time of all attempts, every job once."""
-    return float(records.jobs[[*SPENT]].sum().sum())
-
-
-def cost(records: Records) -> Section:
-    """Wall time by kind of job, failed and interrupted attempts included."""
-    jobs = records.jobs
-    rows = [
-        _cost_row(KINDS[kind][1], jobs[jobs["kind"] == kind]) for kind in KINDS if kind in set(jobs["kind"])
-    ]
-    rows.append(_cost_row("all", jobs))
-    headings = ("kind", "jobs", "attempts", "finished", "interrupted", "failed", "together", "peak memory")
-    note = (
-        "Wall time of attempts summed over jobs, which may have run side by side. A job that several arms "
-        "share counts once. What an interrupted attempt did was continued by the next one; of one that was "
-        "killed the time up to its last sign of life counts."
-    )
-    return Section("Cost", grids=(Grid("Wall time", headings, "lrrrrrrr", tuple(rows), note),))

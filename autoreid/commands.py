@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, run_command, say
 from autoreid.errors import InputError, Problems, unknown
+from autoreid.evaluation.words import scores_text
 from autoreid.interruption import stop_on_signals
 from autoreid.models.commands import find_genotype
 
@@ -226,13 +227,6 @@ def _run_train(options: argparse.Namespace) -> int:
     )
     answer(trained.result | {"out": options.out}, text, options.json)
     return DONE
-
-
-def scores_text(scores: Mapping[str, Any]) -> str:
-    """One line of percentages: rank-1, rank-5, rank-10, mAP, mINP."""
-    ranks = ", ".join(f"rank-{n} {100 * scores[f'rank_{n}']:.1f}" for n in (1, 5, 10))
-    means = f"mAP {100 * scores['mAP']:.1f}, mINP {100 * scores['mINP']:.1f}"
-    return f"{ranks}, {means} ({scores['queries']} queries)"
 
 
 def _configure_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,14 @@ ALPHA_COLUMNS = (
     Column("weight", "float64", "fraction", "softmax of the alphas over the place's options", nullable=False),
 )
 
+# Of one network, over draws of whole identities among the queries; empty for few identities.
+INTERVAL_COLUMNS = (
+    Column("mAP_low", "float64", "fraction", "lower end of mAP's 95% interval over the queries' identities"),
+    Column("mAP_high", "float64", "fraction", "upper end of it"),
+    Column("rank_1_low", "float64", "fraction", "lower end of rank-1's 95% interval over the identities"),
+    Column("rank_1_high", "float64", "fraction", "upper end of it"),
+)
+
 EVALUATION_COLUMNS = (
     Column(
         "stage",
@@ -38,6 +46,7 @@ EVALUATION_COLUMNS = (
     Column("rank_10", "float64", "fraction", "CMC at rank 10"),
     Column("mINP", "float64", "fraction", "mean inverse negative penalty"),
     Column("queries", "int64", "", "queries with a valid match"),
+    *INTERVAL_COLUMNS,
 )
 
 COST_COLUMNS = (

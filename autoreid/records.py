@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from autoreid.columns import Column
-from autoreid.detail_columns import ALPHA_COLUMNS, COST_COLUMNS, EVALUATION_COLUMNS
+from autoreid.detail_columns import ALPHA_COLUMNS, COST_COLUMNS, EVALUATION_COLUMNS, INTERVAL_COLUMNS
 from autoreid.epoch_columns import EPOCH_COLUMNS
 
 # Raised where files need another reading: a table is added, or a column is removed, renamed, or changes its
@@ -152,6 +152,7 @@ RETRAIN_COLUMNS = (
     Column("rank_10", "float64", "fraction", "CMC at rank 10", nullable=False),
     Column("mINP", "float64", "fraction", "mean inverse negative penalty", nullable=False),
     Column("queries", "int64", "", "queries with a valid match", nullable=False),
+    *INTERVAL_COLUMNS,
     Column("protocol", "string", "", "evaluation protocol as JSON", nullable=False),
     Column("untrained_mAP", "float64", "fraction", "mAP of the same network before training"),
     Column("untrained_rank_1", "float64", "fraction", "rank-1 of the same network before training"),

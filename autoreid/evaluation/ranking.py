@@ -16,6 +16,7 @@ import numpy as np
 from autoreid.errors import InputError
 from autoreid.evaluation.checks import JUNK, feature_problems, label_problems, matrix_problems, nan_problems
 from autoreid.evaluation.distances import distance_blocks, prepare
+from autoreid.evaluation.intervals import over_identities
 
 PROTOCOL: Mapping[str, Any] = {
     "distance": "euclidean",
@@ -35,7 +36,8 @@ class RankingScores:
     cmc: (gallery images without junk,) cmc[r - 1] is rank-r, the share of these queries with a match among
     the first r images.
     queries: how many queries have a valid match; the others are left out of every mean.
-    average_precisions: (queries,) of the queries that `valid`, a bool for every query given, marks.
+    average_precisions, first_ranks, identities: (queries,) of the queries that `valid`, a bool for every
+    query given, marks; `first_ranks` are those of the first match, from 1.
     """
 
     mean_average_precision: float
@@ -43,6 +45,8 @@ class RankingScores:
     mean_inverse_negative_penalty: float
     queries: int
     average_precisions: np.ndarray
+    first_ranks: np.ndarray
+    identities: np.ndarray
     valid: np.ndarray
 
     def rank(self, r: int) -> float:
@@ -52,7 +56,11 @@ class RankingScores:
         return float(self.cmc[min(r, len(self.cmc)) - 1])
 
     def plain(self, protocol: Mapping[str, Any]) -> dict[str, Any]:
-        """The figures as plain numbers, with the protocol that gave them."""
+        """The figures as plain numbers, with the protocol that gave them, and the 95% intervals of mAP and
+        rank-1 over the identities of the queries, None for few of them."""
+        nothing = (None, None)
+        precision = over_identities(self.average_precisions, self.identities) or nothing
+        first = over_identities(self.first_ranks == 1, self.identities) or nothing
         return {
             "mAP": self.mean_average_precision,
             "rank_1": self.rank(1),
@@ -60,6 +68,10 @@ class RankingScores:
             "rank_10": self.rank(10),
             "mINP": self.mean_inverse_negative_penalty,
             "queries": self.queries,
+            "mAP_low": precision[0],
+            "mAP_high": precision[1],
+            "rank_1_low": first[0],
+            "rank_1_high": first[1],
             "protocol": dict(protocol),
         }
 
@@ -198,7 +210,7 @@ def _score(blocks: Iterable[np.ndarray], labels: _Labels) -> RankingScores:
     for block in blocks:
         for row in np.ascontiguousarray(block):
             ranks.append(_match_ranks(row, len(ranks), groups))
-    return _summary(ranks, groups.size)
+    return _summary(ranks, labels.query_ids, groups.size)
 
 
 def _match_ranks(row: np.ndarray, query: int, groups: _Groups) -> np.ndarray:
@@ -234,7 +246,7 @@ def _no_match(labels: _Labels) -> str:
     )
 
 
-def _summary(ranks: list[np.ndarray], gallery_size: int) -> RankingScores:
+def _summary(ranks: list[np.ndarray], query_ids: np.ndarray, gallery_size: int) -> RankingScores:
     matches = np.array([len(found) for found in ranks])
     valid = matches > 0
     matches = matches[valid]
@@ -250,5 +262,7 @@ def _summary(ranks: list[np.ndarray], gallery_size: int) -> RankingScores:
         mean_inverse_negative_penalty=float((matches / flat[ends - 1]).mean()),
         queries=len(matches),
         average_precisions=precisions,
+        first_ranks=flat[starts],
+        identities=query_ids[valid],
         valid=valid,
     )

@@ -25,6 +25,7 @@ def facts(seconds: float, epochs: int, **changes: Any) -> dict[str, Any]:
     return {
         "started": "2026-03-01T10:00:00+00:00",
         "wall_seconds": seconds,
+        "device_kind": "cpu",
         "device": "x86_64",
         "threads": 1,
         "peak_memory_bytes": 700 * 2**20,

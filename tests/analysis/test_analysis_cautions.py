@@ -114,7 +114,9 @@ def test_two_repeats_are_called_few_and_impossible_ends_are_cut(tmp_path: Path) 
     scores_grid = grid(found, "Results", "mAP")
     assert [row[3] for row in scores_grid.rows] == ["0.0 to 100.0", "repeats are equal"]
     assert "the part within is shown" in scores_grid.note and grid(found, "Results", "rank-1").note == ""
-    difference = grid(found, "Results", "Difference")
-    assert [row[4] for row in difference.rows] == ["-100.0 to +100.0", "repeats are equal"]
+    difference = grid(found, "Comparison", "Difference to the baseline, a: mAP")
+    assert difference.rows[0][3] == "-100.0 to +100.0"
     assert "No difference lies beyond 100 points" in difference.note
+    difference = grid(found, "Comparison", "Difference to the baseline, a: rank-1")
+    assert difference.rows[0][3] == "repeats are equal" and "beyond 100" not in difference.note
     assert any("12.7 standard errors" in point for point in section(found, "Read with care").points)

@@ -81,8 +81,11 @@ def test_scores_of_every_arm_with_all_repeats_beside_the_untrained_network(examp
 
 
 def test_the_difference_to_the_baseline_has_both_ns(example_page: Page) -> None:
-    found = grid(example_page, "Results", f"Difference to the baseline, {FIRST}")
-    assert found.rows[0] == (SECOND, "mAP", "1, 4", "-7.0", "needs 2 repeats", "-18.4%")
+    (row,) = grid(example_page, "Comparison", f"Difference to the baseline, {FIRST}: mAP").rows
+    assert row[:5] == (SECOND, "1, 4", "-7.0", "needs 2 repeats", "-18.4%")
+    assert row[6:] == ("0.2 (0.2)", "0.2")
+    (verdict,) = grid(example_page, "Verdict", "Verdicts").rows
+    assert verdict[0] == SECOND and "not told apart (-7.0 points, p = 0.2)" in verdict[1]
 
 
 def test_every_job_that_is_not_done_is_named_with_its_error(example_page: Page) -> None:
@@ -277,7 +280,7 @@ def test_one_repeat_and_no_baseline(tmp_path: Path) -> None:
     assert grid(found, "Results", "mAP").rows == (
         ("top-2", "1 of 1", "36.0", "needs 2 repeats", "36.0", "-"),
     )
-    assert not [g for g in section(found, "Results").grids if g.title.startswith("Difference")]
+    assert not {"Verdict", "Comparison"} & {part.title for part in found.sections}
     assert "An arm with one repeat has no interval: its spread is unknown." in (
         section(found, "Read with care").points
     )

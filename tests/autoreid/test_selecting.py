@@ -105,7 +105,8 @@ def forced(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
 
     def score(*_: Any, **__: Any) -> RankingScores:
         value = next(given)
-        return RankingScores(value, np.array([value]), value, 9, np.array([value]), np.array([True]))
+        one = np.array([value])
+        return RankingScores(value, one, value, 9, one, np.array([1]), np.array([1]), np.array([True]))
 
     monkeypatch.setattr(selecting, "score_in_supernet", score)
 

@@ -48,6 +48,7 @@ def test_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         "rank_10": 1.0,
         "mINP": 0.75,
         "queries": 2,
+        **dict.fromkeys(("mAP_low", "mAP_high", "rank_1_low", "rank_1_high")),
         "protocol": dict(PROTOCOL),
     }
 

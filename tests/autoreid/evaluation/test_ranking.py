@@ -238,6 +238,7 @@ def test_plain_is_json_with_the_protocol() -> None:
         "rank_10": 1.0,
         "mINP": pytest.approx(5 / 12),
         "queries": 2,
+        **dict.fromkeys(("mAP_low", "mAP_high", "rank_1_low", "rank_1_high")),
         "protocol": dict(PROTOCOL),
     }
 
