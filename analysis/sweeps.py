@@ -48,6 +48,9 @@ def under_their_arms(records: Records) -> Records:
         trials=renamed(records.trials),
         epochs=renamed(records.epochs, "epoch"),
         genotypes=renamed(records.genotypes),
+        alphas=renamed(records.alphas, "epoch", "place", "option"),
+        evaluations=renamed(records.evaluations, "stage", "search_job"),
+        costs=renamed(records.costs, "phase", "device"),
     )
 
 
