@@ -1,0 +1,130 @@
+"""Arms of several campaigns beside one of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis import words
+from analysis.comparisons import Comparison, comparison, corrected, verdict
+from analysis.differences import fields
+from analysis.pages import Grid, Records, Section
+from analysis.results import summaries
+from analysis.words import NOTHING
+from autoreid.errors import InputError, unknown
+from autoreid.records import TABLES
+
+MAIN = "mAP"
+MOST_FIELDS = 4
+
+
+def labelled(campaign: str, arm: str) -> str:
+    """An arm among those of several campaigns.
+
+    >>> labelled("demo", "top-2")
+    'demo: top-2'
+    """
+    return f"{campaign}: {arm}"
+
+
+def merged(records: Sequence[Records], baseline: str | None) -> Records:
+    """Several campaigns as one, whose arms carry the names of their campaigns."""
+
+    def joined(table: str) -> pd.DataFrame:
+        columns = ("arm", "point") if table == "points" else ("arm",)
+        parts = [_labelled(getattr(one, table), one.name, columns) for one in records]
+        return pd.concat(parts, ignore_index=True)
+
+    return Records("all", {"baseline": baseline}, **{table: joined(table) for table in TABLES})
+
+
+def _labelled(frame: pd.DataFrame, campaign: str, columns: Sequence[str]) -> pd.DataFrame:
+    return frame.assign(**{name: [labelled(campaign, arm) for arm in frame[name]] for name in columns})
+
+
+def chosen_baseline(records: Sequence[Records], given: str | None) -> str | None:
+    """The arm that others are compared with: the one given as `campaign: arm`, else the first campaign's.
+
+    InputError for one that no campaign has.
+    """
+    known = [labelled(one.name, arm) for one in records for arm in one.arms_with("train")]
+    if given is not None:
+        plain = given if given in known else given.replace(":", ": ", 1)
+        if plain not in known:
+            raise InputError(f"--baseline: {unknown('arm', given, known)}")
+        return plain
+    return next((labelled(one.name, one.baseline) for one in records if one.baseline), None)
+
+
+def across(records: Sequence[Records], given: str | None = None) -> Section | None:
+    """Every arm of every campaign, and those of the other campaigns beside the baseline of one."""
+    baseline = chosen_baseline(records, given)
+    together = merged(records, baseline)
+    arms = together.arms_with("train")
+    if not arms:
+        return None
+    grids = [_scores(together, arms)]
+    intro = "No campaign names a baseline: --baseline 'CAMPAIGN: ARM' compares with one."
+    if baseline is not None:
+        home = next(one for one in records if baseline in (labelled(one.name, arm) for arm in one.arms))
+        others = [arm for arm in arms if not arm.startswith(labelled(home.name, ""))]
+        found = corrected([_comparison(together, arm, baseline) for arm in others])
+        intro = f"By {MAIN} beside {baseline}; the arms of its own campaign are compared on its page."
+        grids.append(
+            Grid("Verdicts", ("arm", "verdict"), "lw", tuple((one.arm, verdict(one)) for one in found))
+        )
+    return Section("Arms side by side", intro, grids=tuple(grids))
+
+
+def _scores(together: Records, arms: Sequence[str]) -> Grid:
+    found = summaries(together.retrains, arms, MAIN)
+    first = summaries(together.retrains, arms, "rank_1")
+    rows = tuple(
+        (
+            arm,
+            f"{found[arm].n if arm in found else 0} of {together.planned(arm, 'train')}",
+            words.spread(found[arm]) if arm in found else NOTHING,
+            words.between(found[arm]) if arm in found else NOTHING,
+            words.spread(first[arm]) if arm in first else NOTHING,
+        )
+        for arm in arms
+    )
+    headings = ("arm", "repeats", "mAP, mean ± sd", "95% interval", "rank-1, mean ± sd")
+    return Grid("Arms of all campaigns, %", headings, "lrrrr", rows, latex=True)
+
+
+def _comparison(together: Records, arm: str, baseline: str) -> Comparison:
+    """A comparison over the borders of a campaign, where a difference of recipes is nobody's claim."""
+    found = comparison(together, arm, baseline, MAIN)
+    reasons = _apart(together, arm, baseline)
+    if not reasons:
+        return found
+    return Comparison(arm, baseline, MAIN, found.ours, found.theirs, (*found.refused, *reasons))
+
+
+def _apart(together: Records, arm: str, baseline: str) -> list[str]:
+    """Why two arms of different campaigns are not compared, besides what holds for any two."""
+    ours, theirs = (_trainings(together, one) for one in (arm, baseline))
+    shared = set(ours["job"]) & set(theirs["job"])
+    found = [f"they share {words.counted(len(shared), 'training')}"] if shared else []
+    recipes = [_recipe(frame) for frame in (ours, theirs)]
+    names = dict.fromkeys(name for recipe in recipes for name in recipe)
+    pairs = {name: [recipe.get(name, NOTHING) for recipe in recipes] for name in names}
+    differing = [f"{name} {a} against {b}" for name, (a, b) in pairs.items() if a != b]
+    if differing:
+        more = len(differing) - MOST_FIELDS
+        rest = f" and {words.counted(more, 'more field')}" if more > 0 else ""
+        found.append(f"the training recipes differ: {', '.join(differing[:MOST_FIELDS])}{rest}")
+    return found
+
+
+def _trainings(together: Records, arm: str) -> pd.DataFrame:
+    return together.trials[(together.trials["arm"] == arm) & (together.trials["kind"] == "train")]
+
+
+def _recipe(trainings: pd.DataFrame) -> dict[str, str]:
+    """The fields of an arm's training recipe; repeats of several recipes are refused elsewhere."""
+    texts = trainings["recipe_json"].dropna()
+    return dict(fields(json.loads(texts.iloc[0]))) if len(texts) else {}
