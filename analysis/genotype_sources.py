@@ -15,7 +15,7 @@ from search_spaces.genotype import Genotype
 from search_spaces.places import check_built_in
 from search_spaces.published import PUBLISHED
 
-DIGITS = re.compile(r"[0-9a-f]{4,64}")
+DIGITS = re.compile(r"[0-9a-f]{4,32}")
 
 
 def find(name: str, storage: str | None = None) -> Genotype:
@@ -53,8 +53,7 @@ def _of_file(name: str) -> Genotype:
 
 def _collected(where: str, table: str) -> pd.DataFrame:
     """A table of all collected campaigns; empty where nothing is collected."""
-    found = [tables.read(where, table, campaign) for campaign in tables.campaigns(where)]
-    return pd.concat(found) if found else pd.DataFrame({"job": []})
+    return tables.read(where, table) if tables.campaigns(where) else pd.DataFrame({"job": []})
 
 
 def full_id(digits: str, known: set[str], where: str) -> str:
