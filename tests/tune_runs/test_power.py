@@ -27,11 +27,19 @@ def simulated(repeats, difference, deviations, arms, trials=20_000):
 
 @pytest.mark.parametrize(
     ("repeats", "difference", "deviations", "arms"),
-    [(6, 2.0, (1.0, 1.0), 1), (17, -1.0, (1.0, 1.0), 1), (10, 1.5, (0.5, 1.5), 3), (30, 0.3, (1.0, 0.2), 2)],
+    [
+        (2, 5.0, (1.0, 1.0), 1),
+        (2, 12.0, (1.0, 0.5), 3),
+        (4, 2.4, (1.0, 1.0), 1),
+        (6, 2.0, (1.0, 1.0), 1),
+        (17, -1.0, (1.0, 1.0), 1),
+        (10, 1.5, (0.5, 1.5), 3),
+        (30, 0.3, (1.0, 0.2), 2),
+    ],
 )
 def test_the_power_is_that_of_simulated_comparisons(repeats, difference, deviations, arms):
     found = power(repeats, difference, deviations, arms)
-    assert found == pytest.approx(simulated(repeats, difference, deviations, arms), abs=0.02)
+    assert found == pytest.approx(simulated(repeats, difference, deviations, arms), abs=0.01)
 
 
 @pytest.mark.parametrize("arms", [1, 9])
@@ -68,7 +76,7 @@ def test_differences_that_were_seen_are_told_by_arm():
 def test_before_anything_is_measured_differences_are_told_in_standard_deviations():
     lines = comparison_lines(comparison_plain({"base": [], "other": []}, "base", arms=1, repeats=4))
     assert lines[1:] == [
-        "  4 repeats tell a difference of 2.4 standard deviations of a repeat or more",
+        "  4 repeats tell a difference of 2.5 standard deviations of a repeat or more",
         "  a difference of so many standard deviations: 0.5 needs 64, 1 needs 17, 2 needs 6 repeats",
     ]
     (_, alone, _) = comparison_lines(comparison_plain({}, "base", arms=1, repeats=1))
