@@ -25,8 +25,8 @@ def power(repeats: int, difference: float, deviations: tuple[float, float], arms
     Of `arms` comparisons with one baseline this is the first that Holm's procedure looks at, which has to
     pass level / arms; the others have it easier. Two repeats or more, and a spread above 0.
 
-    The mean over the spreads that repeats may show, by which the test's degrees of freedom vary: a noncentral t
-    with those of the true spreads says 0.72 where two repeats have 0.41.
+    It is the mean over the spreads that repeats may show, by which the test's degrees of freedom vary: a
+    noncentral t with those of the true spreads says 0.72 where two repeats have 0.41.
 
     >>> round(power(17, 1.0, (1.0, 1.0), 1), 3), round(power(2, 5.0, (1.0, 1.0), 1), 2)
     (0.806, 0.41)
