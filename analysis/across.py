@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -56,6 +57,14 @@ def chosen_baseline(records: Sequence[Records], given: str | None) -> str | None
             raise InputError(f"--baseline: {unknown('arm', given, known)}")
         return plain
     return next((labelled(one.name, one.baseline) for one in records if one.baseline), None)
+
+
+def with_baseline(records: Records, arm: str) -> Records:
+    """The records of a campaign with another baseline than its file names; InputError for an unknown arm."""
+    known = records.arms_with("train")
+    if arm not in known:
+        raise InputError(f"--baseline: {unknown('arm', arm, known)}")
+    return replace(records, facts={**records.facts, "baseline": arm})
 
 
 def across(records: Sequence[Records], given: str | None = None) -> Section | None:

@@ -50,17 +50,18 @@ def _run_tables(options: argparse.Namespace) -> int:
     return code
 
 
-def _collected(directory: str, output: str | None, campaign: str | None) -> Collected:
+def _collected(directory: str, output: str | None, named: list[str] | None) -> Collected:
     from analysis.collect import collect
 
-    found = collect(directory, output, None if campaign is None else [campaign])
+    found = collect(directory, output, named)
     for warning in found.warnings:
         say(f"warning: {warning}")
     return found
 
 
 def _collect(options: argparse.Namespace) -> int:
-    found = _collected(options.directory, options.out, options.campaign)
+    named = None if options.campaign is None else [options.campaign]
+    found = _collected(options.directory, options.out, named)
     files = list(found.files)
     answer({"files": files, "warnings": list(found.warnings)}, "\n".join(files), options.json)
     return DONE
@@ -111,8 +112,18 @@ def _summary(options: argparse.Namespace) -> int:
 
 def _configure_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", help="the storage; or a folder with collected tables")
-    parser.add_argument("--campaign", metavar="NAME", help="only this campaign (default: all)")
+    parser.add_argument(
+        "--campaign",
+        metavar="NAME",
+        action="append",
+        help="only this campaign, or several: once for each (default: all)",
+    )
     parser.add_argument("--out", metavar="DIR", help="folder of the report (default: DIR/report)")
+    parser.add_argument(
+        "--baseline",
+        metavar="ARM",
+        help="compare with this arm (default: the campaign's baseline); between campaigns 'CAMPAIGN: ARM'",
+    )
     parser.add_argument(
         "--paper",
         metavar="TABLE",
@@ -140,10 +151,10 @@ def _run_report(options: argparse.Namespace) -> int:
     storage = Storage(options.directory)
     is_storage = bool(storage.campaigns()) or any(True for _ in storage.jobs())
     tables_alone = campaigns(options.directory) and not is_storage
-    found = None if tables_alone else _collected(options.directory, None, options.campaign)
-    named = None if options.campaign is None else [options.campaign]
+    named = None if options.campaign is None else list(dict.fromkeys(options.campaign))
+    found = None if tables_alone else _collected(options.directory, None, named)
     names = list(found.campaigns) if found else named
-    paths = report(options.directory, options.out, names, papers)
+    paths = report(options.directory, options.out, names, papers, options.baseline)
     tables = list(found.files) if found else []
     warnings = list(found.warnings) if found else []
     result = {"report": paths[0], "markdown": paths[1], "figures": paths[2:], "tables": tables}

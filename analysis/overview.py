@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from analysis import words
+from analysis.across import across
 from analysis.costing import total_seconds
 from analysis.differences import fields
 from analysis.pages import Grid, Page, Records, Section
 from analysis.results import status_words, summaries
+from analysis.sweeps import under_their_arms
 from analysis.words import NOTHING
 
 NAME = "Campaigns"
@@ -134,11 +136,12 @@ def comparable(records: list[Records]) -> Section:
     return Section("Can they be compared?", intro, tuple(points), grids=(grid,) if grid else ())
 
 
-def overview(records: list[Records], prefix: str) -> Page:
-    """The page that sets campaigns side by side. Names of figures begin with `prefix`.
+def overview(records: list[Records], prefix: str, baseline: str | None = None) -> Page:
+    """The page that sets campaigns side by side, arms beside the baseline of one of them.
 
-    Statistics between campaigns are sections of this page: functions of all records, as those here.
+    Names of figures begin with `prefix`. InputError for a baseline that no campaign has.
     """
-    sections = (campaigns(records), comparable(records))
+    arms = across([under_their_arms(one) for one in records], baseline)
+    sections = (campaigns(records), comparable(records), arms)
     facts = tuple((one.name, status_words(one)) for one in records)
-    return Page(NAME, (), facts, sections)
+    return Page(NAME, (), facts, tuple(section for section in sections if section is not None))

@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from analysis import tables
+from analysis.across import with_baseline
 from analysis.assembly import page
 from analysis.checklist import VERDICTS
 from analysis.downloads import csv_text
@@ -88,7 +89,7 @@ def render(chapters: list[Chapter], template: str) -> str:
     )
 
 
-def _chapters(records: list[Records], papers: Sequence[PaperTable]) -> list[Chapter]:
+def _chapters(records: list[Records], papers: Sequence[PaperTable], baseline: str | None) -> list[Chapter]:
     """Every campaign's page; of several, a page that compares them comes first."""
     names = [found.name for found in records]
     several = len(records) > 1
@@ -97,7 +98,9 @@ def _chapters(records: list[Records], papers: Sequence[PaperTable]) -> list[Chap
         chapter(page(found, prefix, papers), prefix, f"tables/*/{found.name}.parquet")
         for found, prefix in zip(records, prefixes, strict=True)
     ]
-    return [chapter(overview(records, first), first, "tables/*/*.parquet"), *pages] if several else pages
+    if not several:
+        return pages
+    return [chapter(overview(records, first, baseline), first, "tables/*/*.parquet"), *pages]
 
 
 def _files(chapters: list[Chapter]) -> dict[str, str]:
@@ -146,18 +149,24 @@ def report(
     output: tables.Where | None = None,
     campaigns: list[str] | None = None,
     papers: Sequence[PaperTable] = (),
+    baseline: str | None = None,
 ) -> list[str]:
     """Write report.html, report.md, figures/*.svg, tables/*.csv and tables/*.tex; their paths or addresses,
     report.html first, then report.md.
 
     `where` holds the collected tables, and nothing else is read. `output` is `<where>/report` unless given.
     All collected campaigns are in the report, unless some are named, each beside the tables of `papers`.
+    `baseline` is the arm that others are compared with: of one campaign its name, of several
+    `campaign: arm`, which is then the baseline between campaigns.
     InputError as for `analysis.tables.read`, and for a file where the folder should be. Equal tables give
     equal files; files of a former report that this one does not have are removed.
     """
     source = tables.folder_of(where)
     folder = tables.output_folder(source.child("report") if output is None else output)
     names = tables.known_campaigns(source) if campaigns is None else campaigns
-    files = _files(_chapters([Records.read(source, name) for name in names], papers))
+    records = [Records.read(source, name) for name in names]
+    if baseline is not None and len(records) == 1:
+        records, baseline = [with_baseline(records[0], baseline)], None
+    files = _files(_chapters(records, papers, baseline))
     _write(folder, files)
     return [f"{folder}/{name}" for name in files]

@@ -8,6 +8,7 @@ from fake_storage import FakeCampaign
 from analysis.across import across, chosen_baseline, merged
 from analysis.collect import collect
 from analysis.pages import Records
+from autoreid.cli import main
 from autoreid.errors import InputError
 
 REST = {"rank_1": 0.5, "rank_5": 0.6, "rank_10": 0.7, "mINP": 0.1, "queries": 9, "protocol": {"version": 1}}
@@ -85,3 +86,20 @@ def test_merged_records_keep_every_row_under_its_campaign(tmp_path: Path) -> Non
     assert together.arms == ["one: base", "two: base"]
     assert len(together.epochs) == sum(len(one.epochs) for one in records)
     assert set(together.costs["arm"]) == set(together.arms)
+
+
+def test_the_report_compares_several_campaigns_or_takes_another_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path, "one", {"base": LOW, "own": HIGH}, 1)
+    written(tmp_path, "two", {"new": HIGH}, 3)
+    written(tmp_path, "three", {"other": HIGH}, 4)
+    assert main(["report", str(tmp_path), "--campaign", "one", "--campaign", "two"]) == 0
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "| two: new | above the baseline by +10.0 points (p = 0.029). |" in text and "three" not in text
+    assert main(["report", str(tmp_path), "--campaign", "one", "--baseline", "own"]) == 0
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "| base | below the baseline by -10.0 points (p = 0.029). |" in text
+    capsys.readouterr()
+    assert main(["report", str(tmp_path), "--campaign", "one", "--baseline", "owl"]) == 2
+    assert "--baseline: no arm 'owl'. Did you mean 'own'?" in capsys.readouterr().err
