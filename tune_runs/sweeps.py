@@ -33,9 +33,8 @@ class Settings:
     `points` is how many each study asks for, `repeats` how often each is run: its figures are means over
     these. `joint` makes one study that also chooses the arm; else every arm has a study of its own. With
     `pruning` a point is given up whose first repeat has, at an epoch from `pruning_epoch` on, never had the
-    median validation accuracy that `pruning_points` or more finished ones of its arm had at that epoch. Of a
-    study that is over, `train: best` trains the point that was best, or those that no other point surpasses in
-    all aims.
+    median validation accuracy that `pruning_points` or more finished ones of its arm had at that epoch. When
+    a study is over, `train: best` trains the point that was best, or those that none surpasses in all aims.
     """
 
     points: int = bounded(20, 1, MOST_POINTS)
