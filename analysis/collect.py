@@ -7,19 +7,32 @@ and nothing of the present moment enters a file.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from analysis.details import cost_rows, evaluation_rows
+from analysis.files import Earlier, TableFile
+from analysis.histories import histories, stamp_of
 from analysis.jobs import Seen, look, part
-from analysis.rows import ROWS, Choice, Entry, Row, checked, compact, point_rows
-from analysis.tables import CAMPAIGN_FACTS_KEY, CAMPAIGN_KEY, Where, file_of, output_folder, schema
+from analysis.rows import (
+    Choice,
+    Entry,
+    Row,
+    checked,
+    compact,
+    genotype_rows,
+    point_rows,
+    pretrain_rows,
+    retrain_rows,
+    trial_rows,
+)
+from analysis.tables import Where, file_of, output_folder
 from analysis.tables import campaigns as with_tables
 from analysis.words import SHORT
 from autoreid.errors import InputError
@@ -42,6 +55,19 @@ CAMPAIGN_FACTS = (
 )
 
 
+# Tables that hold few rows of each job.
+ROWS: dict[str, Callable[[Entry], list[Row]]] = {
+    "trials": trial_rows,
+    "genotypes": genotype_rows,
+    "retrains": retrain_rows,
+    "pretrains": pretrain_rows,
+    "evaluations": evaluation_rows,
+}
+
+# Tables that hold many rows of each job, and take over those that an earlier collection has read.
+HISTORIES = ("epochs", "alphas")
+
+
 @dataclass(frozen=True, slots=True)
 class Collected:
     """The campaigns that were collected, the paths or addresses of their files, and what was found damaged or
@@ -55,8 +81,10 @@ class Collected:
 class Campaign:
     """The planned jobs of one manifest, joined with what the storage holds of them."""
 
-    def __init__(self, storage: Storage, name: str, known: dict[str, Seen], warnings: list[str]) -> None:
-        self.storage, self.name, self.known, self.warnings = storage, name, known, warnings
+    def __init__(self, storage: Storage, name: str, warnings: list[str]) -> None:
+        self.storage, self.name, self.warnings = storage, name, warnings
+        # Of thousands of jobs only this much is kept: each is read when its rows are made.
+        self.known: dict[str, Seen] = {}
         self.manifest = storage.read_manifest(name)
         self.jobs = part(self.manifest, "jobs")
         entries = self.manifest.get("entries")
@@ -82,17 +110,21 @@ class Campaign:
         return {}
 
     def see(self, job_id: str) -> Seen:
+        """What other jobs ask of a job."""
+        return self.known.get(job_id) or self.look(job_id).brief
+
+    def look(self, job_id: str) -> Seen:
         """What became of the job; one whose input failed or was skipped, and that never began, is skipped."""
-        if job_id not in self.known:
-            seen, found = look(self.storage.job(job_id), f"job {job_id}")
-            self.warnings += found
-            if job_id in self.given_up and not seen.done:
-                seen = dataclasses.replace(seen, status="skipped", error="its point of the sweep was pruned")
-            self.known[job_id] = seen
-            for source in self.needs(job_id):
-                if self.known[job_id].status == "waiting":
-                    self.known[job_id] = seen.after(source, self.see(source))
-        return self.known[job_id]
+        seen, found = look(self.storage.job(job_id), f"job {job_id}")
+        self.warnings += found
+        if job_id in self.given_up and not seen.done:
+            seen = dataclasses.replace(seen, status="skipped", error="its point of the sweep was pruned")
+        self.known[job_id] = seen.brief
+        for source in self.needs(job_id):
+            if seen.status == "waiting":
+                seen = seen.after(source, self.see(source))
+        self.known[job_id] = seen.brief
+        return seen
 
     def needs(self, job_id: str) -> list[str]:
         """The jobs that a job starts from."""
@@ -113,7 +145,7 @@ class Campaign:
         for given in self.planned:
             if isinstance(given, Mapping) and given.get("kind") == "select":
                 job_id = str(given.get("job"))
-                choice = Choice.read(job_id, self.see(job_id).result)
+                choice = Choice.read(job_id, self.look(job_id).result)
                 # Of a sweep's point it is the scores that count: nothing was selected.
                 choice = dataclasses.replace(choice, search=None) if job_id in self.of_points else choice
                 found[str(given.get("arm"))] = choice
@@ -142,37 +174,55 @@ class Campaign:
                     source = choice.search
                 data = "classes" if keys["kind"] == "pretrain" else "data"
                 search = self.describe(source) if source else {}
-                seen = self.see(keys["job"])
+                seen = self.look(keys["job"])
                 keys["data_set"] = part(self.manifest, data).get("set")
                 teacher = self.teacher(job)
                 yield Entry(keys, job, seen, search, source, choice, given.get("sampled"), teacher)
             except (KeyError, TypeError) as error:
                 self.warnings.append(f"{self.name}: manifest.json: entry {number} is damaged ({error!r}).")
 
-    def rows(self) -> dict[str, list[Row]]:
-        """The rows of all tables, by table, in the manifest's order."""
-        tables: dict[str, list[Row]] = {table: [] for table in TABLES}
-        for entry in self.entries():
-            for table, make in ROWS.items():
-                found = (checked(row, table, entry.place, self.warnings) for row in make(entry))
-                tables[table] += [row for row in found if row is not None]
-        tables["points"] = point_rows(self.name, self.manifest, self.warnings)
-        return tables
+    def write(self, target: Folder) -> list[str]:
+        """Replace the files of all tables; their names. Rows stand in the manifest's order."""
+        with contextlib.ExitStack() as opened:
+            earlier = {
+                table: opened.enter_context(contextlib.closing(Earlier(target, table, self.name)))
+                for table in HISTORIES
+            }
+            facts = {"trials": self.facts()}
+            files = {
+                table: opened.enter_context(contextlib.closing(TableFile(table, self.name, facts.get(table))))
+                for table in TABLES
+            }
+            for entry in self.entries():
+                found = self._histories(entry, earlier, files)
+                for table, make in ROWS.items():
+                    self._add(files, table, entry, make(entry))
+                self._add(files, "costs", entry, cost_rows(entry, found["epochs"]))
+            files["points"].add_rows(point_rows(self.name, self.manifest, self.warnings))
+            for table, file in files.items():
+                file.put(target, file_of(table, self.name))
+        return [file_of(table, self.name) for table in files]
+
+    def _histories(
+        self, entry: Entry, earlier: Mapping[str, Earlier], files: Mapping[str, TableFile]
+    ) -> dict[str, pa.Table]:
+        """A job's epochs and alphas: taken over where they were made of the same, else read."""
+        stamp, before = stamp_of(entry), len(self.warnings)
+        taken = {table: held.take(stamp) for table, held in earlier.items()}
+        found = {table: content for table, content in taken.items() if content is not None}
+        if len(found) < len(earlier):
+            found = histories(entry, self.warnings)
+        for table, content in found.items():
+            # What was damaged is to be said by the next collection, too.
+            files[table].add_part(content, stamp if len(self.warnings) == before else "")
+        return found
+
+    def _add(self, files: Mapping[str, TableFile], table: str, entry: Entry, rows: list[Row]) -> None:
+        found = (checked(row, table, entry.place, self.warnings) for row in rows)
+        files[table].add_rows([row for row in found if row is not None])
 
     def facts(self) -> str:
         return compact({name: self.manifest.get(name) for name in CAMPAIGN_FACTS})
-
-
-def to_parquet(table: str, campaign: str, rows: list[Row], facts: str | None = None) -> bytes:
-    """The parquet file of one table and campaign; `facts` goes into its metadata."""
-    declared = schema(table)
-    metadata = {**declared.metadata, CAMPAIGN_KEY: campaign}
-    metadata |= {CAMPAIGN_FACTS_KEY: facts} if facts is not None else {}
-    buffer = io.BytesIO()
-    pq.write_table(
-        pa.Table.from_pylist(rows, schema=declared.with_metadata(metadata)), buffer, compression="zstd"
-    )
-    return buffer.getvalue()
 
 
 def _wanted(storage: Storage, campaigns: list[str] | None) -> list[str]:
@@ -216,21 +266,17 @@ def collect(
     names = _wanted(source, campaigns)
     target = output_folder(source.folder if output is None else output)
     warnings: list[str] = []
-    known: dict[str, Seen] = {}
     files: list[str] = []
     collected: list[str] = []
     for name in names:
         try:
-            campaign = Campaign(source, name, known, warnings)
+            campaign = Campaign(source, name, warnings)
         except InputError as error:
             if campaigns is not None or len(names) == 1:
                 raise
             warnings += [f"campaign {name} is left out: {problem}" for problem in error.problems]
             continue
-        for table, rows in campaign.rows().items():
-            facts = campaign.facts() if table == "trials" else None
-            target.write(file_of(table, name), to_parquet(table, name, rows, facts))
-            files.append(f"{target}/{file_of(table, name)}")
+        files += [f"{target}/{file}" for file in campaign.write(target)]
         collected.append(name)
     if not collected:
         raise InputError(*warnings)

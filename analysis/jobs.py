@@ -8,23 +8,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autoreid.attempts import RECORDS, Attempt, Outcome
+from autoreid.attempts import INTERRUPTED, RECORDS, Attempt, Outcome
+from autoreid.folders import sha256
 from autoreid.storage import JobFolder
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """An attempt that does not count: whether it failed or was interrupted, its wall time, and its facts."""
+
+    phase: str
+    seconds: float
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """The status of a job, and the records of the attempt that counts, else of the newest one."""
+    """The status of a job, and the result and facts of the attempt that counts, else of the newest one.
+
+    `recorded` is the attempt whose epoch records count. `stamp` stands for what they and the result say,
+    where the job is done: equal stamps, equal epochs and alphas.
+    """
 
     status: str = "waiting"
     attempts: int = 0
-    failed_seconds: float = 0.0
-    interrupted_seconds: float = 0.0
+    lost: tuple[Lost, ...] = ()
     result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    epochs: tuple[Row, ...] = ()
+    epoch_count: int = 0
+    recorded: Attempt | None = None
+    stamp: str = ""
     error: str | None = None
 
     @property
@@ -32,10 +47,13 @@ class Seen:
         return self.status == "done"
 
     @property
-    def epoch_count(self) -> int:
-        """Epochs done: what the outcome says, else the records that were found."""
-        given = self.facts.get("epochs")
-        return given if self.done and isinstance(given, int) else len(self.epochs)
+    def brief(self) -> Seen:
+        """What other jobs ask of it: thousands of these are kept at once."""
+        return Seen(self.status, error=self.error)
+
+    def seconds(self, phase: str) -> float:
+        """Wall time of the attempts that failed, or were interrupted."""
+        return float(sum(lost.seconds for lost in self.lost if lost.phase == phase))
 
     def after(self, job_id: str, source: Seen) -> Seen:
         """A job that never began, given what became of the job that it needs."""
@@ -90,13 +108,29 @@ def _all_damage(attempts: list[Attempt], outcomes: list[Outcome | None], counts:
     return [text for text in found if text]
 
 
-def _seconds(attempt: Attempt, outcome: Outcome) -> float:
-    """Wall time of an attempt: by its outcome, else the sum of its epochs."""
+def _failed(attempt: Attempt, outcome: Outcome) -> Lost:
+    """A failed attempt; its wall time by its outcome, else the sum of its epochs."""
     given = part({"facts": outcome.facts}, "facts").get("wall_seconds")
-    if isinstance(given, (int, float)):
-        return float(given)
-    times = (row.get("wall_seconds") for row in read_epochs(attempt, "")[0])
-    return float(sum(time for time in times if isinstance(time, (int, float))))
+    if not isinstance(given, (int, float)):
+        times = (row.get("wall_seconds") for row in read_epochs(attempt, "")[0])
+        given = sum(time for time in times if isinstance(time, (int, float)))
+    return Lost("failed", float(given), part({"facts": outcome.facts}, "facts"))
+
+
+def _interrupted(attempt: Attempt) -> Lost:
+    """An attempt without an outcome; where it was killed, nothing tells what it ran on."""
+    try:
+        facts = json.loads(attempt.folder.read(INTERRUPTED))
+    except (FileNotFoundError, ValueError):
+        facts = None
+    return Lost("interrupted", attempt.interrupted_seconds(), part({"facts": facts}, "facts"))
+
+
+def _stamp(outcome: Outcome) -> str:
+    """Empty where the outcome does not vouch for the records."""
+    records = part(outcome.files, RECORDS).get("sha256")
+    said = [records, part({"result": outcome.result}, "result").get("alphas")]
+    return sha256(json.dumps(said, sort_keys=True).encode()) if records else ""
 
 
 def _unfinished(outcomes: list[Outcome | None], damage: list[str]) -> Seen:
@@ -114,29 +148,29 @@ def look(job: JobFolder, place: str) -> tuple[Seen, list[str]]:
     """What became of a job, and what was found damaged. `place` goes in front of each warning."""
     attempts = job.attempts()
     outcomes = [attempt.outcome() for attempt in attempts]
-    finished = job.finished(attempts)
+    finished = next((found for found in zip(attempts, outcomes, strict=True) if _counts(*found)), None)
     damage = _all_damage(attempts, outcomes, finished[0] if finished else None)
-    if finished is not None:
-        seen = Seen("done", result=finished[1].result, facts=finished[1].facts)
-    else:
-        seen = _unfinished(outcomes, damage)
-    newest = attempts[-1] if attempts else None
-    counts = finished[0] if finished else newest
-    epochs, damaged = read_epochs(counts, place) if counts else ((), [])
-    lost = (
-        _seconds(attempt, outcome)
+    seen = _unfinished(outcomes, damage)
+    if finished is not None and finished[1] is not None:
+        stamp = _stamp(finished[1])
+        seen = Seen("done", result=finished[1].result, facts=finished[1].facts, stamp=stamp)
+    recorded = finished[0] if finished else attempts[-1] if attempts else None
+    count = seen.facts.get("epochs") if seen.done else None
+    damaged: list[str] = []
+    if recorded is not None and not isinstance(count, int):
+        epochs, damaged = read_epochs(recorded, place)
+        count = len(epochs)
+    lost = [
+        _interrupted(attempt) if outcome is None else _failed(attempt, outcome)
         for attempt, outcome in zip(attempts, outcomes, strict=True)
-        if outcome is not None and outcome.status == "failed"
-    )
+        if outcome is None or outcome.status == "failed"
+    ]
     seen = dataclasses.replace(
-        seen,
-        attempts=len(attempts),
-        failed_seconds=sum(lost),
-        interrupted_seconds=sum(
-            attempt.interrupted_seconds()
-            for attempt, outcome in zip(attempts, outcomes, strict=True)
-            if outcome is None
-        ),
-        epochs=epochs,
+        seen, attempts=len(attempts), lost=tuple(lost), epoch_count=count or 0, recorded=recorded
     )
     return seen, [f"{place}: {text}." for text in damage] + damaged
+
+
+def _counts(attempt: Attempt, outcome: Outcome | None) -> bool:
+    """Whether an attempt is done and whole: the first one that is, counts."""
+    return outcome is not None and outcome.status == "done" and attempt.valid(outcome)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,8 +101,11 @@ def checked(row: Row, table: str, place: str, warnings: list[str]) -> Row | None
     """The row as the table's columns ask for it; None where a column that is never empty cannot be filled."""
     result = fit(row, TABLES[table])
     for column in TABLES[table]:
-        mistake = _mistake(column, result[column.name])
+        value = result[column.name]
+        mistake = _mistake(column, value)
         if mistake is None:
+            if column.kind == "float64" and value is not None:
+                result[column.name] = float(value)
             continue
         if not column.nullable:
             warnings.append(f"{place}: no row in {table}: {column.name} {mistake}.")
@@ -141,19 +144,11 @@ def trial_rows(entry: Entry) -> list[Row]:
             "epochs": seen.epoch_count,
             "wall_seconds": seen.facts.get("wall_seconds") if seen.done else None,
             "started": seen.facts.get("started") if seen.done else None,
-            "failed_seconds": seen.failed_seconds,
-            "interrupted_seconds": seen.interrupted_seconds,
+            "failed_seconds": seen.seconds("failed"),
+            "interrupted_seconds": seen.seconds("interrupted"),
             "error": seen.error,
         }
     ]
-
-
-def epoch_rows(entry: Entry) -> list[Row]:
-    """The epochs of the attempt that counts, else of the newest one; those of short trainings are
-    left there."""
-    if entry.keys["kind"] in ("select", "random-search"):
-        return []
-    return [{**row, **entry.keys} for row in entry.seen.epochs]
 
 
 def genotype_rows(entry: Entry) -> list[Row]:
@@ -227,15 +222,6 @@ def _of_network(entry: Entry) -> Row:
         "genotype": result.get("genotype_digest"),
         "space": part(result, "genotype").get("space"),
     }
-
-
-ROWS: dict[str, Callable[[Entry], list[Row]]] = {
-    "trials": trial_rows,
-    "epochs": epoch_rows,
-    "genotypes": genotype_rows,
-    "retrains": retrain_rows,
-    "pretrains": pretrain_rows,
-}
 
 
 def point_rows(campaign: str, manifest: Mapping[str, Any], warnings: list[str]) -> list[Row]:

@@ -10,11 +10,12 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from autoreid.errors import InputError, StorageError
 
 PART = ".part-"
+CHUNK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,9 @@ class Folder(Protocol):
         """The bytes, or FileNotFoundError."""
         ...
 
-    def write(self, name: str, data: bytes) -> None:
-        """Put the bytes whole: a reader sees all of them or the ones before."""
+    def write(self, name: str, data: bytes | BinaryIO) -> None:
+        """Put the bytes, or those of an open file from where it stands, whole: a reader sees all of them or
+        the ones before."""
         ...
 
     def remove(self, name: str) -> None:
@@ -75,13 +77,14 @@ class LocalFolder:
         except OSError as error:
             raise StorageError(f"{path}: cannot be read: {error.strerror or error}.") from error
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes | BinaryIO) -> None:
         path = self.root / name
         temporary = path.parent / f"{PART}{uuid.uuid4().hex}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as file:
-                file.write(data)
+                for chunk in chunks(data):
+                    file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -121,6 +124,14 @@ class LocalFolder:
 
     def child(self, name: str) -> LocalFolder:
         return LocalFolder(self.root / name)
+
+
+def chunks(data: bytes | BinaryIO) -> Iterator[bytes]:
+    """The bytes as they are; those of an open file in pieces, so that they are never all in memory."""
+    if isinstance(data, bytes):
+        yield data
+    else:
+        yield from iter(lambda: data.read(CHUNK_BYTES), b"")
 
 
 def is_part(name: str) -> bool:

@@ -17,11 +17,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from autoreid.errors import AutoreidError, InputError, Problems, StorageError, unknown
-from autoreid.folders import File, Folder, is_part, open_folder
+from autoreid.folders import File, Folder, chunks, is_part, open_folder
 
 OPTIONS = {
     "s3": ("endpoint_override", "region", "scheme"),
@@ -89,9 +89,10 @@ class RemoteFolder:
             return data
         raise StorageError(f"{self}/{name}: changed {READS} times while it was read. Try again.")
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes | BinaryIO) -> None:
         client = _connect(self.store)
-        system = client.whole if len(data) < PART_BYTES else client.parts
+        size = len(data) if isinstance(data, bytes) else os.fstat(data.fileno()).st_size
+        system = client.whole if size < PART_BYTES else client.parts
         # In a thread of its own, where no signal's exception can come between opening and closing.
         with _named(self.store, f"{self}/{name}", "written"), ThreadPoolExecutor(1) as thread:
             thread.submit(_put, system, self._path(name), data).result()
@@ -159,10 +160,11 @@ def _no_bucket(store: Store) -> InputError:
     return InputError(f"{store}: no such bucket at this endpoint. Create it, or correct the address.")
 
 
-def _put(system: Any, path: str, data: bytes) -> None:
+def _put(system: Any, path: str, data: bytes | BinaryIO) -> None:
     stream = system.open_output_stream(path, compression=None)
     try:
-        stream.write(data)
+        for chunk in chunks(data):
+            stream.write(chunk)
     except BaseException:
         _BROKEN.append(stream)
         raise
