@@ -30,6 +30,13 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def test_the_examples_of_the_statistics_give_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (DOCS / "statistics.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    exec(compile(block, "docs/statistics.md", "exec"), {})
+    assert capsys.readouterr().out == f"{2 / 70}\n[4, 5, 6]\n"
+
+
 @pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize(
     ("block", "expected"),
