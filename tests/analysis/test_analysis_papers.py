@@ -1,86 +1,20 @@
-"""A campaign's arms beside the rows of a paper's table."""
+"""A campaign's arms beside the rows of a paper's table: what is compared, and what is not."""
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from fake_storage import MAP, FakeCampaign
+from fake_storage import FakeCampaign
+from printed_arms import FOUND, evaluation, faithful, finish, grid, line, section
 from scipy import stats
 
-from analysis.collect import collect
-from analysis.pages import Grid, Records, Section
 from analysis.paper_figures import further
-from analysis.paper_report import paper
-from analysis.paper_tables import table
 from analysis.statistics import summarise
-from autoreid.cli import main
 from autoreid.recipes import SelectRecipe
-from search_spaces.published import PUBLISHED
-
-MARKET = {"set": "market1501", "root": "/data"}
-FOUND = (0.80, 0.83, 0.81, 0.84)
-
-
-def put(recipe: dict[str, Any], path: str, text: str) -> None:
-    """Write a setting of a table into a recipe, as the type that is there."""
-    *parents, name = path.split(".")
-    for parent in parents:
-        recipe = recipe[parent]
-    before = recipe[name]
-    if isinstance(before, (list, tuple)):
-        recipe[name] = [int(part) for part in text.split(",")]
-    else:
-        recipe[name] = text if isinstance(before, str) or not text.replace(".", "").isdigit() else float(text)
-
-
-def faithful(campaign: FakeCampaign, name: str, **changes: Any) -> dict[str, Any]:
-    """The manifest with data and recipes as the table prints them, for arms that it has."""
-    manifest = json.loads(json.dumps(campaign.manifest(data=MARKET, **changes)))
-    rows = {arm: row for row in table(name).rows for arm in row.arms}
-    for entry in manifest["entries"]:
-        row = rows.get(entry["arm"])
-        recipe = manifest["jobs"][entry["job"]]["recipe"]
-        if row is None or entry["kind"] not in ("search", "train"):
-            continue
-        if entry["kind"] == "train":
-            recipe |= {"height": row.height, "width": row.width}
-        for path, text in row.settings.items():
-            kind, _, inner = path.partition(".")
-            if kind == entry["kind"]:
-                put(recipe, inner, text)
-    return manifest
-
-
-def evaluation(mean_precision: float, queries: int = 3368) -> dict[str, Any]:
-    scores = {name: mean_precision + 0.1 for name in ("rank_1", "rank_5", "rank_10")}
-    protocol = {"average_precision": "mean-precision", "single_query": True}
-    return {"mAP": mean_precision, **scores, "mINP": 0.1, "queries": queries, "protocol": protocol}
-
-
-def finish(campaign: FakeCampaign, arm: str, scores: tuple[float, ...] = FOUND, **changes: Any) -> None:
-    for repeat, score in enumerate(scores):
-        campaign.finish(arm, repeat, "search")
-        campaign.finish(arm, repeat, "train", evaluation=evaluation(score, **changes))
-
-
-def section(root: Path, campaign: FakeCampaign, manifest: dict[str, Any], name: str) -> Section:
-    campaign.storage.write_manifest(campaign.name, manifest)
-    collect(root)
-    return paper(Records.read(root, campaign.name), table(name))
-
-
-def grid(found: Section, part: str) -> Grid:
-    (result,) = [one for one in found.grids if one.title.startswith(part)]
-    return result
-
-
-def line(found: Section, part: str, place: int = 0) -> dict[str, str]:
-    one = grid(found, part)
-    return dict(zip(one.headings, one.rows[place], strict=True))
 
 
 @pytest.fixture
@@ -246,81 +180,7 @@ def test_our_best_is_not_compared_with_one_printed_run(tmp_path: Path) -> None:
     assert line(found, "mAP")["difference"] == "ours is a best"
 
 
-def given(campaign: FakeCampaign, arm: str, network: str, **recipe: Any) -> dict[str, Any]:
-    """The manifest where an arm trains a published network as it is given; its trainings are done."""
-    manifest = json.loads(json.dumps(campaign.manifest(data=MARKET)))
-    genotype = PUBLISHED[network]
-    manifest["entries"] = [
-        entry for entry in manifest["entries"] if (entry["arm"], entry["kind"]) != (arm, "search")
-    ]
-    for repeat in range(campaign.repeats):
-        job = manifest["jobs"][campaign.jobs[arm, repeat, "train"].id]
-        job["inputs"] = {"genotype": genotype.plain()}
-        job["recipe"] |= {"height": 256, "width": 128} | recipe
-        facts = {"genotype": genotype.plain(), "genotype_digest": genotype.digest}
-        campaign.finish(arm, repeat, "train", evaluation=evaluation(FOUND[repeat]), **facts)
-    return manifest
-
-
-def test_a_published_network_is_known_by_its_genotype(tmp_path: Path) -> None:
-    campaign = FakeCampaign(tmp_path, "given", {"ours": 2})
-    found = section(tmp_path, campaign, given(campaign, "ours", "cdnet-top2"), "cdnet/table1")
-    ours = line(found, "mAP")
-    assert (ours["printed row"], ours["arm"], ours["difference"]) == (
-        "CDNet, top-2",
-        "ours (by its network)",
-        "-1.7",
-    )
-    assert line(found, "parameters")["ours, mean ± sd"] == "1.80"
-
-
-def test_the_size_of_a_given_network_is_compared_on_any_data(tmp_path: Path) -> None:
-    campaign = FakeCampaign(tmp_path, "given", {"ours": 2})
-    manifest = given(campaign, "ours", "cdnet-top1") | {"data": {"set": "rendered"}}
-    found = section(tmp_path, campaign, manifest, "cdnet/table1")
-    assert line(found, "mAP")["difference"] == "not comparable"
-    assert (line(found, "parameters")["printed"], line(found, "parameters")["difference"]) == ("2.1", "-0.30")
-
-
-@pytest.mark.parametrize(("neck", "rows"), [({"stripes": 3}, ["partition 3"]), ({"stripes": 7}, [])])
-def test_of_several_rows_of_a_network_the_one_of_its_recipe_is_taken(
-    neck: dict[str, int], rows: list[str], tmp_path: Path
-) -> None:
-    campaign = FakeCampaign(tmp_path, "given", {"ours": 2})
-    manifest = given(campaign, "ours", "cdnet-top2")
-    for job in manifest["jobs"].values():
-        job["recipe"]["neck"] |= neck
-    found = section(tmp_path, campaign, manifest, "cdnet/table5")
-    assert [row[0] for one in found.grids if one.title.startswith("mAP") for row in one.rows] == rows
-
-
-def test_an_arm_of_a_row_that_trains_another_network_is_not_compared(tmp_path: Path) -> None:
-    campaign = FakeCampaign(tmp_path, "given", {"DARTS": 2})
-    found = section(tmp_path, campaign, given(campaign, "DARTS", "darts-v1-net"), "auto-reid/table1")
-    assert "Different: network: printed darts-v2-net, here darts-v1-net." in found.points
-    assert line(found, "parameters")["difference"] == "nothing recorded"  # the head is no embedding of f
-
-
-def test_parameters_of_auto_reids_convention_hold_one_linear_classifier(tmp_path: Path) -> None:
-    campaign = FakeCampaign(tmp_path, "given", {"ResNet-18": 2}, repeats=1)
-    manifest = given(campaign, "ResNet-18", "resnet18")
-    job = campaign.jobs["ResNet-18", 0, "train"]
-    manifest["jobs"][job.id]["recipe"]["neck"] |= {"name": "embedding", "feature": "f"}
-    counts = {"backbone": 11_176_512, "inference": 11_176_512, "training": 12_000_000}
-    adds = {"backbone": 1_776_508_928, "inference": 1_776_508_928}
-    digest = {"genotype": PUBLISHED["resnet18"].plain(), "genotype_digest": PUBLISHED["resnet18"].digest}
-    other = FakeCampaign(tmp_path / "again", "given", {"ResNet-18": 2}, repeats=1)
-    complexity = {"params": counts, "multiply_adds": adds, "feature_dim": 512}
-    other.finish("ResNet-18", 0, "train", evaluation=evaluation(0.6), complexity=complexity, **digest)
-    found = section(tmp_path / "again", other, manifest, "auto-reid/table1")
-    ours = line(found, "parameters")
-    assert (ours["printed"], ours["ours, mean ± sd"], ours["difference"]) == ("11.6", "11.56", "-0.04")
-    assert line(found, "multiply-adds")["difference"] == "not comparable"  # 256x128 is not 384x128
-
-
 def test_the_interval_of_further_repeats_covers_as_it_promises() -> None:
-    import numpy as np
-
     generator = np.random.default_rng(7)
     for repeats in (1, 4):
         inside = 0
@@ -330,48 +190,3 @@ def test_the_interval_of_further_repeats_covers_as_it_promises() -> None:
             inside += interval[0] <= generator.normal(70, 2, repeats).mean() <= interval[1]
         assert abs(inside / 4000 - 0.95) < 0.015
     assert further(summarise([0.5, 0.5])) is None and further(summarise([0.5])) is None
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def test_the_report_has_a_section_for_every_table_that_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    campaign = FakeCampaign(tmp_path, "one", {"CDNet, k=2": 2, "<b>&": 3}, repeats=2)
-    finish(campaign, "CDNet, k=2", MAP["top-2"][:2])
-    campaign.write_manifest()
-    named = ("--paper", "cdnet/table1,auto-reid/table1", "--paper", "cdnet/table1")
-    assert run(capsys, "report", tmp_path, *named)[0] == 0
-    text = (tmp_path / "report" / "report.md").read_text()
-    assert text.count("## Beside CDNet, Table 1\n") == text.count("## Beside Auto-ReID, Table 1\n") == 1
-    html = (tmp_path / "report" / "report.html").read_text()
-    assert "Arms without a printed row: &lt;b&gt;&amp;." in html and "<b>&" not in html
-    assert run(capsys, "report", tmp_path)[0] == 0
-    assert "Beside" not in (tmp_path / "report" / "report.md").read_text()
-
-
-def test_unknown_tables_end_the_report_before_it_begins(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    FakeCampaign(tmp_path, "one", {"a": 2}, repeats=1).write_manifest()
-    code, _, err = run(capsys, "report", tmp_path, "--paper", "cdnet/table01")
-    assert code == 2 and "--paper: no table of a paper 'cdnet/table01'. Did you mean 'cdnet/table1" in err
-    assert not (tmp_path / "tables").exists() and not (tmp_path / "report").exists()
-
-
-def test_tables_papers_lists_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "tables", "papers")
-    assert code == 0 and len(out.splitlines()) == 20 and "kdas_table1" in out
-    code, out, _ = run(capsys, "tables", "papers", "cdnet/table7")
-    assert code == 0 and "1.80" in out and out.startswith("CDNet, Table 7: ")
-    code, out, _ = run(capsys, "tables", "papers", "cdnet/table7", "--json")
-    (first, *_) = json.loads(out)
-    assert (first["table"], first["parameters_millions"], first["row"]) == ("cdnet/table7", "1.80", 1)
-    code, out, _ = run(capsys, "tables", "papers", "--json")
-    assert json.loads(out)[5]["metrics"]["search_milliseconds"] == "ms"
-    code, _, err = run(capsys, "tables", "papers", "cdnet/tabel7")
-    assert code == 2 and "Did you mean 'cdnet/table7'?" in err
