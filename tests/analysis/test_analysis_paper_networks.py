@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,10 @@ def test_tables_papers_lists_and_prints(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(out)[5]["metrics"]["search_milliseconds"] == "ms"
     code, _, err = run(capsys, "tables", "papers", "cdnet/tabel7")
     assert code == 2 and "Did you mean 'cdnet/table7'?" in err
+
+
+def test_the_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "papers.md"
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    exec(compile(block, "docs/papers.md", "exec"), {})
+    assert "CDNet 1.80 1.8" in capsys.readouterr().out
