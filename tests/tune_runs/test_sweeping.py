@@ -11,7 +11,7 @@ from campaigns import FINGERPRINT
 from sweeps import RATE, SWEEP, Bench, by_rate, points_of, sweeping
 
 from autoreid.errors import InputError
-from autoreid.leases import Lease
+from autoreid.leases import Lease, read_lease
 from autoreid.recipes import SearchRecipe
 from autoreid.storage import Storage
 from tune_runs.alone import alone
@@ -209,7 +209,8 @@ def test_a_manifest_that_cannot_be_read_ends_the_launch_with_a_word(storage):
     assert "manifest.json" in dispatch.refused
 
 
-def test_one_launch_at_a_time_asks(storage):
+def test_one_launch_at_a_time_asks(storage, monkeypatch):
+    monkeypatch.setattr("tune_runs.alone.SETTLE_SECONDS", 0)
     with alone(sweeping(), storage), alone(sweeping(), storage):
         pass  # of one process
     Lease("node7", "elsewhere", 7, None, time.time()).write(storage.folder.child("campaigns/small"))
@@ -220,6 +221,19 @@ def test_one_launch_at_a_time_asks(storage):
         pass
     with alone(sweeping(text=SWEEP[: SWEEP.index("sweep:")] + SWEEP[SWEEP.index("arms:") :]), storage):
         pass
+
+
+def test_of_launches_that_begin_at_once_one_asks(storage, monkeypatch):
+    other = Lease("node7", "elsewhere", 7, None, time.time())
+    folder = storage.folder.child("campaigns/small")
+    # The other one looked before this one wrote, and writes after it.
+    monkeypatch.setattr("tune_runs.alone.time.sleep", lambda _: other.write(folder))
+    with (
+        pytest.raises(InputError, match=r"small: another launch \(node7, process 7\) asks"),
+        alone(sweeping(), storage),
+    ):
+        pass
+    assert read_lease(folder) == other
 
 
 def test_several_aims_give_a_front_that_is_trained_whole(storage):
