@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from analysis import words
 from analysis.pages import Grid, Records, Section
 from analysis.paper_figures import Beside, beside
@@ -113,13 +115,15 @@ def _metric_grid(records: Records, table: PaperTable, matches: Matches, name: st
     return Grid(f"{metric.label}, {metric.unit}", tuple(headings), align, rows, " ".join(notes), latex=True)
 
 
-def _labels(pairings: list[Pairing]) -> str:
-    """`all` or the pairings by their printed row and arm."""
-    names = dict.fromkeys(
-        pairing.label if pairing.label == pairing.arm else f"{pairing.label} ({pairing.arm})"
+def _labels(pairings: list[Pairing], matches: Matches) -> str:
+    """`all`, or the printed rows; with their arms where a row has several."""
+    if len(pairings) == len(matches.pairings):
+        return "all"
+    counts = Counter(pairing.label for pairing in matches.pairings)
+    return "; ".join(
+        pairing.label if counts[pairing.label] == 1 else f"{pairing.label} ({pairing.arm})"
         for pairing in pairings
     )
-    return "; ".join(names)
 
 
 def _sides_grid(matches: Matches) -> Grid:
@@ -135,7 +139,7 @@ def _sides_grid(matches: Matches) -> Grid:
             printed,
             ours,
             "differ" if differs else "agree" if printed == ours else "cannot be told",
-            "all" if len(pairings) == len(matches.pairings) else _labels(pairings),
+            _labels(pairings, matches),
         )
         for (what, printed, ours, differs), pairings in ordered
     )
@@ -188,13 +192,13 @@ def _points(matches: Matches, table: PaperTable) -> tuple[str, ...]:
             gaps.setdefault(f"{gap.what}: printed {gap.printed}, here {gap.ours}", []).append(pairing)
     apart = [pairing for pairing in matches.pairings if pairing.gaps]
     if apart:
-        whole = len(apart) == len(matches.pairings)
-        these = "None of the scores" if whole else f"The scores of {_labels(apart)}"
-        verb = "is comparable" if whole else "are not comparable"
-        points.append(f"{these} {verb} with the print, and no difference is taken.")
+        labels = _labels(apart, matches)
+        said = "comparable with the print, and no difference is taken"
+        some = f"The scores of some rows are not {said}: {labels}."
+        points.append(f"None of the scores is {said}." if labels == "all" else some)
     for text, pairings in gaps.items():
-        of = "" if len(pairings) == len(matches.pairings) else f" ({_labels(pairings)})"
-        points.append(f"Different: {text}{of}.")
+        labels = _labels(pairings, matches)
+        points.append(f"Different: {text}{'' if labels == 'all' else f' ({labels})'}.")
     if matches.arms_alone:
         points.append(f"Arms without a printed row: {'; '.join(matches.arms_alone)}.")
     return tuple(points)
