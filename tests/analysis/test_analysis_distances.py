@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -188,3 +189,9 @@ def test_edges_that_are_kept_as_often_are_a_tie_and_the_lower_input_wins() -> No
     result = consensus([genotype, Genotype.of(genotype.space, other)])
     assert result.genotype["normal.b2.i1"] == "sep_conv_3x3" and result.genotype["normal.b2.i2"] == NONE
     assert result.ties == ("normal.b2.i1",)
+
+
+def test_the_page_on_genotypes_gives_the_agreements_by_chance() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "genotypes.md").read_text()
+    shares = {space: f"{100 * expected_agreement(PLACES[space]):.1f} %" for space in ("reid-v1", "cds-v1")}
+    assert f"For `reid-v1` that is {shares['reid-v1']}, for\n  `cds-v1` {shares['cds-v1']};" in page

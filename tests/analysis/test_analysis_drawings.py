@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -16,6 +17,7 @@ from search_spaces.places import NONE
 from search_spaces.published import PUBLISHED
 from search_spaces.registry import SPACES
 
+FIGURES = Path(__file__).parents[2] / "docs" / "figures"
 HOSTILE = '<script>alert(1)</script> & "quotes" \x00\x1b'
 
 
@@ -143,3 +145,16 @@ def test_families_of_operations_have_a_colour_each() -> None:
     operations = ("sep_conv_3x3", "dil_conv_5x5", "max_pool_3x3", "part_aware", "skip_connect")
     assert [tint(name) for name in operations] == [*COLOURS[:4], "currentColor"]
     assert tint("avg_pool_3x3") == tint("max_pool_3x3")
+
+
+@pytest.mark.parametrize("name", ["darts-v2-net", "cdnet-top1"])
+def test_the_drawings_of_the_docs_are_up_to_date(name: str) -> None:
+    """If this fails: autoreid genotypes draw NAME --out docs/figures/NAME.svg"""
+    assert (FIGURES / f"{name}.svg").read_text() == draw(PUBLISHED[name], name)
+
+
+def test_the_comparison_of_the_docs_is_up_to_date() -> None:
+    """If this fails: autoreid genotypes compare darts-v1-net darts-v2-net --out docs/figures/..."""
+    names = ("darts-v1-net", "darts-v2-net")
+    svg = draw_difference(*(PUBLISHED[name] for name in names), " and ".join(names), names)
+    assert (FIGURES / f"{'-'.join(names)}.svg").read_text() == svg
