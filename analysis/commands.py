@@ -157,8 +157,10 @@ def _run_report(options: argparse.Namespace) -> int:
     paths = report(options.directory, options.out, names, papers, options.baseline)
     tables = list(found.files) if found else []
     warnings = list(found.warnings) if found else []
-    result = {"report": paths[0], "markdown": paths[1], "figures": paths[2:], "tables": tables}
-    answer(result | {"warnings": warnings}, "\n".join([*tables, *paths[:2]]), options.json)
+    result = {"report": paths[0], "markdown": paths[1], "tables": tables, "warnings": warnings}
+    for kind, ending in (("figures", ".svg"), ("csv", ".csv"), ("latex", ".tex")):
+        result[kind] = [path for path in paths if path.endswith(ending)]
+    answer(result, "\n".join([*tables, *paths[:2]]), options.json)
     return DONE
 
 
@@ -166,5 +168,8 @@ TABLES = Command(
     "tables", "collect, print and explain the parquet tables of a storage", _configure_tables, _run_tables
 )
 REPORT = Command(
-    "report", "write a storage's report: report.html, report.md, figures", _configure_report, _run_report
+    "report",
+    "write a storage's report: report.html, report.md, figures, tables as CSV and LaTeX",
+    _configure_report,
+    _run_report,
 )
