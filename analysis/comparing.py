@@ -20,7 +20,7 @@ MAIN = "mAP"
 
 HOW = (
     "Exact p: Fisher's permutation test of the difference of means, two-sided; in brackets the smallest p "
-    "that as many repeats can give. Corrected: after Holm, over the arms that are compared in this table. "
+    "that as many repeats can give. Corrected: after Holm, over all arms that are compared. "
     "Effect: Hedges' g, the difference in standard deviations of a repeat."
 )
 CUT = "No difference lies beyond 100 points: of an interval that does, the part within is shown."
@@ -57,10 +57,10 @@ def _warnings(found: list[Comparison]) -> tuple[str, ...]:
 
 def comparison_section(records: Records) -> Section | None:
     """The figures behind the verdicts: differences, pairs, the random arms, and what spreads are made of."""
-    grids = [_differences(records, column, label) for column, label in MEASURES.items()]
-    grids += [_pairs(records), _relative(records), _spreads(records)]
+    differences = [_differences(records, column, label) for column, label in MEASURES.items()]
+    grids = [*differences, _pairs(records), _relative(records), _spreads(records)]
     kept = tuple(grid for grid in grids if grid is not None)
-    return Section("Comparison", grids=kept) if kept else None
+    return Section("Comparison", HOW if any(differences) else "", grids=kept) if kept else None
 
 
 def _differences(records: Records, column: str, label: str) -> Grid | None:
@@ -79,7 +79,7 @@ def _differences(records: Records, column: str, label: str) -> Grid | None:
     )
     note = (
         f"Difference of the mean {label} in percentage points with Welch's interval, and relative to the "
-        f"baseline with Fieller's. {HOW}"
+        "baseline with Fieller's."
     )
     cut = [one.difference.interval for one in found if one.difference and one.difference.interval]
     if any(words.within(interval, -1, 1) != interval for interval in cut):

@@ -48,14 +48,12 @@ def within(interval: Interval, lowest: float, highest: float) -> Interval:
 
 
 def probability(p: float) -> str:
-    """A p-value with two significant digits, never as 0.
+    """A p-value with three decimals, never as 0.
 
-    >>> probability(2 / 70), probability(0.123), probability(0.00001), probability(1)
-    ('0.029', '0.12', '<0.001', '1')
+    >>> probability(2 / 70), probability(0.125), probability(0.00001), probability(0.2), probability(1)
+    ('0.029', '0.125', '<0.001', '0.2', '1')
     """
-    if p < 0.001:
-        return "<0.001"
-    return f"{p:.3f}" if p < 0.1 else f"{p:.2g}"
+    return "<0.001" if p < 0.001 else f"{p:.3f}".rstrip("0").rstrip(".")
 
 
 def between(summary: Summary) -> str:

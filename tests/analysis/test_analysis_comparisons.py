@@ -147,7 +147,7 @@ def test_pairs_are_compared_where_repeats_share_their_seeds(tmp_path: Path) -> N
     (row,) = grid_of(section, "Paired with the baseline, base").rows
     expected = stats.ttest_rel(HIGH, LOW).confidence_interval()
     low, high = (f"{100 * end:+.1f}" for end in expected)
-    assert row == ("new", "4", "+10.0 · +11.0 · +9.0 · +10.0", "+10.0", f"{low} to {high}", "0.12 (0.12)")
+    assert row == ("new", "4", "+10.0 · +11.0 · +9.0 · +10.0", "+10.0", f"{low} to {high}", "0.125 (0.125)")
 
 
 def test_several_trainings_of_a_search_tell_its_spread_from_theirs(tmp_path: Path) -> None:
