@@ -25,6 +25,7 @@ def facts(seconds: float, epochs: int, **changes: Any) -> dict[str, Any]:
     return {
         "started": "2026-03-01T10:00:00+00:00",
         "wall_seconds": seconds,
+        "earlier_seconds": 0.0,
         "device_kind": "cpu",
         "device": "x86_64",
         "threads": 1,
