@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, quantiles
 from typing import Any
 
@@ -12,6 +13,7 @@ from autoreid.cli import say
 from autoreid.errors import InputError
 from autoreid.storage import Storage
 from tune_runs.costs import Estimate
+from tune_runs.evidence import Questions
 from tune_runs.launch import check_launch, decode_data
 from tune_runs.planning import Plan
 from tune_runs.rehearsing import rehearsal_plan, run_in_small
@@ -30,7 +32,8 @@ EVALUATION = 2.0
 def probe(
     plan: Plan, jobs: Collection[str], *, storage: Storage | None = None, machine: Machine | None = None
 ) -> dict[str, Estimate]:
-    """What these jobs of a plan take on this machine, by a probe of their arms and kinds.
+    """What these jobs of a plan take on this machine, by a probe of their arms and kinds, and of
+    every size that a sweep asks for.
 
     It is made in a folder of the storage, or of this machine where there is none, that is removed afterwards.
     RunError with every arm that failed; InputError where this machine or the data do not fit, and where the
@@ -57,6 +60,7 @@ def _probed(
 ) -> dict[str, Estimate]:
     from autoreid.rehearsal import rehearse_job  # deferred: loads torch
 
+    plan = _by_size(plan)
     groups: dict[tuple[str, str], list[str]] = {}
     for entry in plan.entries:
         groups.setdefault((entry.arm, entry.kind), []).append(entry.job)
@@ -78,6 +82,22 @@ def _probed(
                 estimate = estimated([one.result["rehearsal"] for one in found], margin, peak, kept)
                 estimates |= dict.fromkeys(left, estimate)
     return estimates
+
+
+def _by_size(plan: Plan) -> Plan:
+    """The plan with jobs of a sweep's points apart by their sizes, as if each size were an arm: what a small
+    network takes says nothing of a large one."""
+    questions = Questions(plan.jobs)
+    asked = {job: questions.sized(job) for point in plan.points for job in point.jobs}
+    numbers: dict[tuple[str, str], dict[str, int]] = {}
+    entries = []
+    for entry in plan.entries:
+        if entry.job in asked:
+            known = numbers.setdefault((entry.arm, entry.kind), {})
+            number = known.setdefault(asked[entry.job], len(known) + 1)
+            entry = replace(entry, arm=f"{entry.arm}, size {number}")
+        entries.append(entry)
+    return replace(plan, entries=tuple(entries))
 
 
 def estimated(

@@ -39,6 +39,7 @@ arms:
   a: {search: {space: cds-v1}}
   b: {genotype: cdnet-top2}
 """
+OVER = SWEEP[SWEEP.index("    k: [") : SWEEP.index("  points")]
 RATE = "    search.optimizer.learning_rate: {low: 0.001, high: 0.1, log: true}\n"
 Worth = Callable[[SearchRecipe], float]
 

@@ -10,11 +10,13 @@ import sys
 
 import pytest
 from campaigns import FINGERPRINT, small
+from sweeps import OVER, SWEEP, sweeping
 
 from autoreid.attempts import Outcome
 from autoreid.recipes import Execution
 from autoreid.storage import Storage
 from tune_runs import probing
+from tune_runs.foresight import foreseen
 from tune_runs.planning import make_plan
 from tune_runs.progress import silent
 from tune_runs.resources import Allotment
@@ -69,6 +71,31 @@ def test_every_arm_and_kind_takes_the_time_of_its_own_probes(tmp_path, monkeypat
     one = next(iter(found.values()))
     assert (one.peak_memory_bytes, one.kept_bytes, one.checkpoint_bytes) == (2**30, 1000, 100)
     assert one.high == pytest.approx(1.1 * one.expected)  # of a GPU
+
+
+def test_every_size_of_a_sweep_has_a_probe_of_its_own(tmp_path, monkeypatch):
+    rates = "search.optimizer.learning_rate: {low: 0.01, high: 0.1}"
+    text = SWEEP.replace(OVER, f"    k: [1, 2, 3]\n    {rates}\n").replace("points: 6", "points: 12")
+    plan, ran = foreseen(make_plan(sweeping(text=text), FINGERPRINT)), []
+
+    @contextlib.contextmanager
+    def in_small(part, storage, allotment, engine, write):
+        ran.extend(part.jobs[entry.job].recipe.k for entry in part.entries if entry.kind == "search")
+        for job_id, job in part.jobs.items():
+            step = 0.1 * job.recipe.k if job.kind == "search" else 1.0
+            found = {"rehearsal": REHEARSAL | {"steps_seconds": [step, step]}}
+            outcome = Outcome("done", result=found, facts={"peak_memory_bytes": 2**30})
+            storage.job(job_id).new_attempt().finish(outcome)
+        yield storage
+
+    monkeypatch.setattr(probing, "run_in_small", in_small)
+    allotment = Allotment(1, 0, 1, Execution(device="cpu"))
+    found = probing._probed(plan, plan.jobs.keys(), Storage(tmp_path), allotment, silent)
+    # A selection is among two searches.
+    assert sorted(ran) == [1, 1, 2, 2, 3, 3] and found.keys() == plan.jobs.keys()
+    for job_id, job in plan.jobs.items():
+        if job.kind == "search":
+            assert found[job_id].expected == pytest.approx(100.0 * job.recipe.k)
 
 
 @pytest.mark.ray

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from campaigns import FINGERPRINT
-from sweeps import SWEEP, Bench, sweeping
+from sweeps import OVER, SWEEP, Bench, sweeping
 
 from autoreid.errors import InputError
 from autoreid.storage import Storage
@@ -21,7 +21,6 @@ from tune_runs.studies import next_point
 from tune_runs.sweeping import continued
 from tune_runs.sweeps import Sweep
 
-OVER = SWEEP[SWEEP.index("    k: [") : SWEEP.index("  points")]
 FITS = "height: 64, width: 32, batch: {identities: 4, images: 2}, epochs: 2"
 AUTO_REID = """\
 name: named
