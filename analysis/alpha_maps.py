@@ -98,7 +98,8 @@ def _legend(scale: float, shares: Sequence[float], epochs: Sequence[int]) -> lis
         at = x + wide * shares[0] / scale
         shapes.append(svg.line([(at, y - 2), (at, y + 12)]))
         shapes.append(svg.text(at, y + 19, f"equal {shares[0]:.3g}", size=8.5))
-    words = f"epochs {epochs[0]} to {epochs[-1]}, left to right; triangle: in the genotype"
+    span = f"epochs {epochs[0]} to {epochs[-1]}, left to right" if len(epochs) > 1 else f"epoch {epochs[0]}"
+    words = f"{span}; triangle: in the genotype"
     shapes.append(svg.text(x + wide + 116, y + 5, words, size=10, anchor="start"))
     return shapes
 

@@ -47,6 +47,11 @@ class Group:
         return {seed.draw: seed.genotype for seed in self.seeds}
 
     @property
+    def at_random(self) -> bool:
+        """Whether nobody searched: what seeds that were drawn at random have in common is an accident."""
+        return all(seed.draw != seed.job for seed in self.seeds)
+
+    @property
     def space(self) -> str:
         return self.seeds[0].genotype.space
 

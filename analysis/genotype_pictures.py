@@ -56,10 +56,10 @@ def of_consensus(group: Group, places: Places | None, name: str) -> Picture:
         for place, option in _kept(found.genotype)
     )
     data = Grid(DATA, ("place", "option", f"chosen by, of {found.number}", "tie"), "llrl", rows)
-    said = "The most frequent choice at every place, and how many seeds made it"
+    said = "the most frequent choice at every place, and how many seeds made it"
     if is_cells(dict(found.genotype.choices)):
         said = (
-            "Of every block the two edges that most seeds keep, each with its most frequent operation and "
+            "of every block the two edges that most seeds keep, each with its most frequent operation and "
             "how many seeds have both"
         )
     tied = "; = marks a choice that another equals" if found.ties else ""
@@ -121,16 +121,17 @@ def of_alphas(group: Group, seed: Found, alphas: pd.DataFrame, name: str) -> Pic
     wide = alphas.pivot_table(
         index=["place", "option"], columns="epoch", values="weight", aggfunc="last", sort=False
     )
+    ends = list(dict.fromkeys([epochs[0], epochs[-1]]))
     rows = []
-    for key, first, last in zip(wide.index, wide[epochs[0]], wide[epochs[-1]], strict=True):
+    for key, *weights in zip(wide.index, *(wide[epoch] for epoch in ends), strict=True):
         place, option = map(str, key)
         marked = "yes" if choices.get(place) == option else ""
-        rows.append((place, option, _weight(first), _weight(last), marked))
-    headings = ("place", "option", f"epoch {epochs[0]}", f"epoch {epochs[-1]}", "in the genotype")
+        rows.append((place, option, *map(_weight, weights), marked))
+    headings = ("place", "option", *(f"epoch {epoch}" for epoch in ends), "in the genotype")
     note = "All epochs are in the table alphas."
     caption = (
         f"{group.label}, repeat {seed.repeat + 1}: the weight of every option over the epochs; a triangle "
         "marks what is in the genotype."
     )
-    data = Grid(DATA, headings, "llrrl", tuple(rows), note)
+    data = Grid(DATA, headings, f"ll{'r' * len(ends)}l", tuple(rows), note)
     return Picture(name, caption, draw_alphas(alphas, seed.genotype, title), data)

@@ -80,12 +80,13 @@ def _between_grids(found: Sequence[Group]) -> list[Grid]:
 
 
 def _drawn(found: Sequence[Group], records: Records, prefix: str) -> list[Picture]:
-    """Consensus and one genotype of the first arms, and how often each option was chosen."""
+    """One genotype of each of the first arms; of those that searched, the consensus too, and how often each
+    option was chosen."""
     drawn: list[Picture] = []
     for number, group in enumerate(found[:MOST_ARMS], 1):
         name = f"{prefix}--genotypes-{number}"
         drawn.append(pictures.of_seed(group, group.shown, name))
-        if len(group.seeds) < 2:
+        if len(group.seeds) < 2 or group.at_random:
             continue
         places = options_of(group, records.alphas)
         drawn.append(pictures.of_consensus(group, places, f"{name}-consensus"))
@@ -128,16 +129,15 @@ def _left_out(found: Sequence[Group], records: Records, drawn: Sequence[Picture]
     said = []
     if total > shown:
         said.append(
-            f"Drawn are {words.counted(shown, 'genotype')} of {total}, the selected or first of each arm, "
-            "and the consensus of its seeds; any other: autoreid genotypes draw JOB --storage DIR."
+            f"Of {total} genotypes {shown} {'is' if shown == 1 else 'are'} drawn: the selected or first of "
+            "each arm, and of searches the consensus. Any other: autoreid genotypes draw JOB --storage DIR."
         )
     searches = records.alphas["job"].nunique()
     mapped = sum("-alphas-" in picture.name for picture in drawn)
     if searches > mapped:
-        of_all = words.counted(searches, "search", "searches")
         said.append(
-            f"The alphas of {mapped} of {of_all} are drawn; any other: autoreid"
-            " genotypes alphas JOB --storage DIR."
+            f"Of {words.counted(searches, 'search', 'searches')} the alphas of {mapped} are drawn. Any "
+            "other: autoreid genotypes alphas JOB --storage DIR."
         )
     return tuple(said)
 

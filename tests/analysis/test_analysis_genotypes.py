@@ -182,7 +182,7 @@ def test_the_alphas_of_a_few_searches_are_drawn_and_the_rest_is_said(records: Re
     result = found_in(with_rows(records, rows, alphas))
     maps = [picture for picture in result.pictures if "alphas" in picture.name]
     assert len(maps) == MOST_ALPHAS and maps[0].caption.startswith("a, repeat 2: ")
-    assert any(f"The alphas of {MOST_ALPHAS} of 12 searches are drawn" in point for point in result.points)
+    assert any(f"Of 12 searches the alphas of {MOST_ALPHAS} are drawn" in point for point in result.points)
     data = maps[0].data
     assert data is not None and data.headings[2:] == ("epoch 1", "epoch 3", "in the genotype")
     assert [line[1] for line in data.rows if line[4]] == [o for _, o in found[1][2].choices]
@@ -201,7 +201,29 @@ def test_hundreds_of_searches_give_a_bounded_section(records: Records) -> None:
     assert [name for name in names(found) if name.isdigit()] == [str(n) for n in range(1, MOST_ARMS + 1)]
     (grid_,) = [one for one in found.grids if one.title == "Genotypes found"]
     assert len(grid_.rows) == MOST_ROWS and grid_.folded and f"{sum(sizes) - MOST_ROWS} more" in grid_.note
-    assert f"Drawn are {MOST_ARMS} genotypes of {sum(sizes)}" in found.points[0]
+    assert f"Of {sum(sizes)} genotypes {MOST_ARMS} are drawn" in found.points[0]
+
+
+def test_what_was_drawn_at_random_has_no_consensus(records: Records) -> None:
+    drawn = {"found_by": "random-sampling", "kind": "train"}
+    rows = [row("r", n, g, **drawn) for n, g in enumerate(random_genotypes("cds-v1", 3))]
+    found = found_in(with_rows(records, rows))
+    assert names(found) == ["1", "distances-1"]
+    assert len(titled(found, "Agreement of the seeds")) == 1
+
+
+def test_a_search_of_which_the_last_alphas_alone_are_known(records: Records) -> None:
+    genotype = PUBLISHED["cdnet-top1"]
+    rows = alpha_rows(genotype, "a 0", "a", 0, epochs=4)
+    found = found_in(with_rows(records, [row("a", 0, genotype)], rows[rows["epoch"] == 4]))
+    picture = found.pictures[-1]
+    assert picture.data is not None and picture.data.headings == (
+        "place",
+        "option",
+        "epoch 4",
+        "in the genotype",
+    )
+    assert "epoch 4; triangle: in the genotype" in texts(picture.svg)
 
 
 def test_nothing_found_is_no_section_and_damaged_choices_are_left_out(records: Records) -> None:
