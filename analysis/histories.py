@@ -13,7 +13,7 @@ from analysis.jobs import part, read_epochs
 from analysis.rows import PYTHON_TYPES, Entry, Row, checked
 from analysis.tables import TYPES, schema
 from autoreid.columns import Column
-from autoreid.records import KEYS, TABLES
+from autoreid.records import TABLES
 from search_spaces.places import PLACES
 
 # So many epochs of a search are in the table `alphas`: enough for a picture of how they moved.
@@ -39,13 +39,13 @@ def _plain_types(column: Column) -> set[type]:
     return found | {type(None)} if column.nullable else found
 
 
-PLAIN_TYPES = {column: _plain_types(column) for column in TABLES["epochs"]}
+PLAIN_TYPES = {column.name: _plain_types(column) for column in TABLES["epochs"]}
 
 
 def _array(values: list[Any], column: Column) -> pa.Array:
     """The values as they are; TypeError or OverflowError where one of them is no value of the column."""
     kinds = set(map(type, values))
-    if not kinds <= PLAIN_TYPES[column]:
+    if not kinds <= PLAIN_TYPES[column.name]:
         raise TypeError
     if column.kind == "float64" and int in kinds:
         if any(type(value) is int and not -(2**63) <= value < 2**63 for value in values):
@@ -60,7 +60,7 @@ def _epochs(entry: Entry, rows: tuple[Row, ...], warnings: list[str]) -> pa.Tabl
     try:
         arrays = [
             _array([keys[column.name]] * len(rows), column)
-            if column in KEYS
+            if column.name in keys
             else _array([row.get(column.name) for row in rows], column)
             for column in TABLES["epochs"]
         ]

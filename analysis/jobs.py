@@ -77,7 +77,10 @@ def read_epochs(attempt: Attempt, place: str) -> tuple[tuple[Row, ...], list[str
     """The epoch records as far as they can be read, and a warning where they are damaged."""
     rows: list[Row] = []
     try:
-        for line in attempt.folder.read(RECORDS).decode(errors="replace").splitlines():
+        lines = attempt.folder.read(RECORDS).decode(errors="replace").splitlines()
+        if (whole := _together(lines)) is not None:
+            return whole, []
+        for line in lines:
             row = json.loads(line)
             rows.append({**row, "epoch": row["epoch"]})
     except FileNotFoundError:
@@ -86,6 +89,16 @@ def read_epochs(attempt: Attempt, place: str) -> tuple[tuple[Row, ...], list[str
         words = f"{RECORDS} is damaged; what comes after epoch {len(rows)} is left out."
         return tuple(rows), [f"{place}: {_label(attempt)}: {words}"]
     return tuple(rows), []
+
+
+def _together(lines: list[str]) -> tuple[Row, ...] | None:
+    """All records at once, which takes less time than one by one; None where one of them is damaged."""
+    try:
+        rows = json.loads(f"[{','.join(lines)}]")
+    except ValueError:
+        return None
+    sound = all(isinstance(row, dict) and "epoch" in row for row in rows)
+    return tuple(rows) if sound and len(rows) == len(lines) else None
 
 
 def _damage(attempt: Attempt, outcome: Outcome | None) -> str | None:

@@ -7,6 +7,7 @@ storage or another one, on a disk or at an address such as s3://bucket/prefix. C
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from pathlib import Path
@@ -56,6 +57,7 @@ def columns_of(table: str) -> tuple[Column, ...]:
     return TABLES[table]
 
 
+@functools.cache
 def schema(table: str) -> pa.Schema:
     """The arrow schema of a table, with `unit`, `description` and `measured` as metadata of each field.
 
