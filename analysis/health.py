@@ -84,6 +84,7 @@ def _row(records: Records, ends: pd.DataFrame, arm: str) -> tuple[str, ...]:
     return (
         arm,
         f"{len(found)} of {records.planned(arm, 'search')}",
+        _verdict(figures, int(collapsed.sum()), stopped, len(found)),
         NOTHING if gap is None else words.points(gap),
         skips,
         free,
@@ -92,7 +93,6 @@ def _row(records: Records, ends: pd.DataFrame, arm: str) -> tuple[str, ...]:
         entropy,
         NOTHING if rise is None else f"{rise:.2f}",
         str(stopped),
-        _verdict(figures, int(collapsed.sum()), stopped, len(found)),
     )
 
 
@@ -104,10 +104,10 @@ def health(records: Records) -> Section | None:
         return None
     ends = _ends(epochs)
     headings = (
-        *("arm", "searches", "gap, points", "skips, %", "without parameters, %", "collapsed"),
-        *("alpha entropy, nats", "of its start, %", "eigenvalue, rise", "stopped early", "in short"),
+        *("arm", "searches", "in short", "gap, points", "skips, %", "without parameters, %", "collapsed"),
+        *("alpha entropy, nats", "of its start, %", "eigenvalue, rise", "stopped early"),
     )
     rows = tuple(_row(records, ends, arm) for arm in arms)
     return Section(
-        "Search health", INTRO, grids=(Grid("Searches at their end", headings, "lrrrrrrrrrw", rows, NOTE),)
+        "Search health", INTRO, grids=(Grid("Searches at their end", headings, "lrlrrrrrrrr", rows, NOTE),)
     )

@@ -13,6 +13,9 @@ SHOWN = 250
 CARRIED = 4000
 # Characters of a title that become part of a name.
 LENGTH = 48
+# Width of a drawing, and from which on a column of a page is too narrow for it; in the drawing's own units.
+VIEW = re.compile(r'viewBox="0 0 ([\d.]+) ')
+COLUMN = 520
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ class Figure:
     picture: Picture
     sheet: Sheet | None
     svg: str
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the width of the page to be read."""
+        found = VIEW.search(self.picture.svg)
+        return found is not None and float(found.group(1)) > COLUMN
 
 
 @dataclass(frozen=True, slots=True)
