@@ -18,6 +18,7 @@ INTRO = (
     "their operations, 16 in a genotype; of other spaces the places. Agreement is its opposite, averaged "
     "over all pairs of seeds."
 )
+SWEPT = " The points of a sweep count as seeds of the arm that is swept."
 CHANCE_NOTE = (
     "By chance: the agreement of architectures drawn uniformly at random from the space, exactly; 95 of 100 "
     "random sets of as many stay below the next figure. p is the share of random sets that agree at "
@@ -156,4 +157,5 @@ def genotypes(records: Records, prefix: str) -> Section | None:
     agreed = _agreement_grid(found, records)
     grids = [found_grid(records), *([agreed] if agreed else []), *_between_grids(found)]
     points = _left_out(found, records, drawn)
-    return Section("Genotypes", INTRO if agreed else "", points, tuple(grids), tuple(drawn))
+    intro = INTRO + (SWEPT if len(records.points) else "")
+    return Section("Genotypes", intro if agreed else "", points, tuple(grids), tuple(drawn))

@@ -161,3 +161,12 @@ def test_genotypes_of_other_packages_spaces_are_taken_as_they_are(tmp_path: Path
     file = tmp_path / "other.json"
     file.write_text(other.to_json())
     assert sources.find(str(file)) == other
+
+
+def test_a_cell_with_three_edges_in_a_block_is_refused(tmp_path: Path) -> None:
+    cells = PUBLISHED["darts-v2-net"]
+    choices = dict(cells.choices) | {"normal.b2.i2": "skip_connect"}
+    file = tmp_path / "cells.json"
+    file.write_text(Genotype.of(cells.space, choices).to_json())
+    with pytest.raises(InputError, match=r"cells\.json: genotype\.choices\.normal\.b2: 3 edges"):
+        sources.find(str(file))

@@ -226,6 +226,13 @@ def test_a_search_of_which_the_last_alphas_alone_are_known(records: Records) -> 
     assert "epoch 4; triangle: in the genotype" in texts(picture.svg)
 
 
+def test_points_of_a_sweep_are_said_to_be_seeds(records: Records) -> None:
+    rows = [row("a", n, g) for n, g in enumerate(random_genotypes("cds-v1", 2))]
+    swept = dataclasses.replace(with_rows(records, rows), points=pd.DataFrame({"point": ["a"]}))
+    said = "The points of a sweep count as seeds"
+    assert said in found_in(swept).intro and said not in found_in(with_rows(records, rows)).intro
+
+
 def test_nothing_found_is_no_section_and_damaged_choices_are_left_out(records: Records) -> None:
     assert genotypes(dataclasses.replace(records, genotypes=records.genotypes.iloc[:0]), "p") is None
     good = PUBLISHED["cdnet-top1"]

@@ -28,6 +28,7 @@ print(report({storage!r})[0])
 LIGHT = """
 import sys
 import analysis.commands
+import analysis.genotype_commands
 heavy = {"torch", "ray", "pandas", "pyarrow", "optuna", "numpy", "scipy", "matplotlib", "jinja2"}
 print(sorted(heavy & set(sys.modules)))
 """
