@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 import pandas as pd
@@ -10,10 +12,12 @@ import pytest
 from fake_storage import partial_campaign
 
 from analysis.collect import collect
+from analysis.report import report
 from analysis.tables import campaign_facts, describe, describe_markdown, file_of, read, schema
 from autoreid.errors import InputError
-from autoreid.records import SCHEMA_VERSION, TABLES
+from autoreid.records import SCHEMA_VERSION, SINCE, TABLES
 
+OLD = Path(__file__).parent / "version_1"
 ARROW = {"string": "string", "int64": "int64", "float64": "double", "bool": "bool"}
 
 
@@ -121,3 +125,41 @@ def test_descriptions_name_every_column(table: str) -> None:
         assert f"  {column.name} " in text and column.description in text
         assert f"| `{column.name}` | {column.kind} |" in page
     assert len(schema(table)) == len(TABLES[table])
+
+
+class TestOlderVersions:
+    """`version_1` holds what the first release's columns gave, a few rows of each table."""
+
+    ROWS: ClassVar = {"trials": 16, "epochs": 3, "genotypes": 3, "retrains": 3, "pretrains": 2, "points": 3}
+
+    @pytest.mark.parametrize("table", ROWS)
+    def test_a_table_of_version_1_is_read(self, table: str) -> None:
+        written = pq.read_schema(OLD / file_of(table, "old"))
+        assert written.metadata[b"autoreid_schema_version"] == b"1"
+        frame = read(OLD, table)
+        assert list(frame.columns) == [column.name for column in TABLES[table]]
+        assert len(frame) == self.ROWS[table]
+        kept = pq.read_table(OLD / file_of(table, "old")).to_pandas()
+        for name in kept:
+            assert frame[name].isna().equals(kept[name].isna())
+            assert frame[name].dropna().tolist() == kept[name].dropna().tolist()
+        assert all(frame[name].isna().all() for name in set(frame) - set(kept))
+
+    @pytest.mark.parametrize("table", sorted(TABLES.keys() - ROWS.keys()))
+    def test_a_table_that_version_1_did_not_know_is_empty(self, table: str, tmp_path: Path) -> None:
+        frame = read(OLD, table)
+        assert frame.empty and list(frame.columns) == [column.name for column in TABLES[table]]
+        root = Path(shutil.copytree(OLD, tmp_path / "new"))
+        path = root / file_of("trials", "old")
+        trials = pq.read_table(path)
+        metadata = trials.schema.metadata | {b"autoreid_schema_version": str(SCHEMA_VERSION).encode()}
+        pq.write_table(trials.replace_schema_metadata(metadata), path)
+        with pytest.raises(InputError, match=rf"{table}/old\.parquet: no such file"):
+            read(root, table)
+
+    def test_every_table_is_of_some_version(self) -> None:
+        assert SINCE.keys() == TABLES.keys() - self.ROWS.keys()
+        assert set(SINCE.values()) <= set(range(2, SCHEMA_VERSION + 1))
+
+    def test_a_report_is_made_of_version_1(self, tmp_path: Path) -> None:
+        assert "old" in Path(report(OLD, tmp_path)[0]).read_text()
