@@ -18,7 +18,8 @@ INTRO = (
 )
 SCORE_NOTE = (
     "The interval is ours, for one further repeat, or for the mean of as many further repeats as are "
-    "printed: the print lies inside where it could be one of ours."
+    "printed: the print lies inside where it could be one of ours. Of twenty such prints one lies outside by "
+    "chance alone."
 )
 SELECTED_NOTE = (
     "A printed best of several searches is compared with our selected repeat alone, and no interval is "
@@ -32,6 +33,10 @@ REASONS = {
     "another machine": "times are of different machines and are not compared",
     "nothing recorded": "the arm has no figure yet, or none that counts as the table does",
 }
+Lines = list[tuple[Pairing, Beside]]
+SELECTED = "selected"
+# Names of arms that are longer are broken.
+WIDE = 40
 BY = {"name": "", "network": " (by its network)"}
 
 
@@ -50,12 +55,11 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _printed(figures: tuple[Printed, ...], found: Beside) -> str:
-    """The figures as printed; of several repeats their mean too."""
-    texts = [figure.text for figure in figures if figure.number is not None]
-    if len(texts) == 1:
-        return texts[0]
+    """The figure as printed, or the mean of several printed repeats."""
+    if len(found.printed) == 1:
+        return next(figure.text for figure in figures if figure.number is not None)
     digits = max(figure.decimals for figure in figures)
-    return f"{' · '.join(texts)}; mean {_number(found.mean, digits)}"
+    return f"{_number(found.mean, digits)}, mean of {len(found.printed)}"
 
 
 def _spread(summary: Summary | None, digits: int) -> str:
@@ -75,44 +79,51 @@ def _interval(found: Beside, digits: int) -> str:
     return f"{_number(low, digits)} to {_number(high, digits)}"
 
 
-def _line(pairing: Pairing, name: str, found: Beside) -> tuple[str, ...]:
+def _line(pairing: Pairing, name: str, found: Beside) -> dict[str, str]:
+    """The cells of one line under their headings."""
     metric = METRICS[name]
     figures = tuple(row.figures[name] for row in pairing.rows)
     digits = _decimals(figures, metric)
-    difference = found.why if found.difference is None else _signed(found.difference, digits)
-    cells = [
-        pairing.label,
-        pairing.arm + BY[pairing.by],
-        _printed(figures, found),
-        _spread(found.ours, digits),
-        str(found.ours.n if found.ours else 0),
-    ]
-    if not metric.is_score:
-        return (*cells, difference)
-    beyond = (_interval(found, digits), found.lies or NOTHING)
-    return (*cells, _spread(found.selected, digits), difference, *beyond)
-
-
-def _metric_grid(records: Records, table: PaperTable, matches: Matches, name: str) -> Grid | None:
-    """One metric of all pairings, for which the paper has a figure."""
-    metric = METRICS[name]
-    found = [(pairing, beside(records, table, pairing, name)) for pairing in matches.pairings]
-    present = [(pairing, one) for pairing, one in found if one is not None]
-    if not present:
-        return None
-    headings = ["printed row", "arm", "printed", "ours, mean ± sd", "repeats"]
+    cells = {
+        "printed row": pairing.label,
+        "arm": pairing.arm + BY[pairing.by],
+        "printed": _printed(figures, found),
+        "ours, mean ± sd": _spread(found.ours, digits),
+        "repeats": str(found.ours.n if found.ours else 0),
+        SELECTED: _spread(found.selected, digits),
+        "difference": found.why if found.difference is None else _signed(found.difference, digits),
+    }
     if metric.is_score:
-        headings += ["selected", "difference", "95% interval of ours", "printed lies"]
-    else:
-        headings += ["difference"]
-    notes = [SCORE_NOTE] if any(one.interval for _, one in present) else []
-    if any(one.reference is not None and one.reference is one.selected for _, one in present):
-        notes.append(SELECTED_NOTE)
+        cells |= {"our 95% interval": _interval(found, digits), "print lies": found.lies or NOTHING}
+    return cells
+
+
+def _metric_grid(table: PaperTable, name: str, present: Lines) -> Grid:
+    """One metric of all pairings for which the paper has a figure."""
+    metric = METRICS[name]
+    lines = [_line(pairing, name, one) for pairing, one in present]
+    shown = [
+        heading for heading in lines[0] if heading != SELECTED or any(one.selected for _, one in present)
+    ]
     why = dict.fromkeys(one.why for _, one in present if one.why)
-    notes += [f"{reason[0].upper()}{reason[1:]}: {REASONS[reason]}." for reason in why]
-    rows = tuple(_line(pairing, name, one) for pairing, one in present)
-    align = "ll" + "r" * (len(headings) - 2)
-    return Grid(f"{metric.label}, {metric.unit}", tuple(headings), align, rows, " ".join(notes), latex=True)
+    notes = [f"{reason[0].upper()}{reason[1:]}: {REASONS[reason]}." for reason in why]
+    rows = tuple(tuple(line[heading] for heading in shown) for line in lines)
+    title = f"{metric.label} beside {table.title}, {metric.unit}"
+    wide = any(len(line["arm"]) > WIDE for line in lines)
+    align = f"l{'w' if wide else 'l'}{'r' * (len(shown) - 2)}"
+    return Grid(title, tuple(shown), align, rows, " ".join(notes), latex=True)
+
+
+def _lines(records: Records, table: PaperTable, matches: Matches, name: str) -> Lines:
+    found = ((pairing, beside(records, table, pairing, name)) for pairing in matches.pairings)
+    return [(pairing, one) for pairing, one in found if one is not None]
+
+
+def _explained(found: list[Beside]) -> list[str]:
+    """How the intervals and the selected figures are to be read, where there are any."""
+    notes = [SCORE_NOTE] if any(one.interval for one in found) else []
+    selected = any(one.reference is not None and one.reference is one.selected for one in found)
+    return notes + [SELECTED_NOTE] * selected
 
 
 def _labels(pairings: list[Pairing], matches: Matches) -> str:
@@ -171,14 +182,14 @@ def _place(row: PrintedRow) -> str:
     return NOTHING if row.row is None else str(row.row)
 
 
-def _notes_grid(matches: Matches) -> Grid | None:
-    """What is to be known of the printed rows that are compared: doubtful digits, contradictions."""
-    rows = dict.fromkeys(
-        (_place(row), row.method, row.note) for p in matches.pairings for row in p.rows if row.note
-    )
+def _compared_grid(matches: Matches) -> Grid | None:
+    """The printed rows that have an arm, each repeat of its own, with what is to be known of them: doubtful
+    digits, contradictions."""
+    rows = {id(row): row for pairing in matches.pairings for row in pairing.rows}
     if not rows:
         return None
-    return Grid("Notes on the print", ("row", "method", "note"), "rlw", tuple(rows), folded=True)
+    cells = tuple((_place(row), row.method, _figures(row), row.note) for row in rows.values())
+    return Grid("Printed rows with an arm", ("row", "method", "printed", "note"), "rlww", cells, folded=True)
 
 
 def _points(matches: Matches, table: PaperTable) -> tuple[str, ...]:
@@ -207,13 +218,15 @@ def _points(matches: Matches, table: PaperTable) -> tuple[str, ...]:
 def paper(records: Records, table: PaperTable) -> Section:
     """The arms of a campaign beside the rows of one table, and what stands alone on either side."""
     matches = match(records, table)
-    grids = [_metric_grid(records, table, matches, name) for name in table.metrics]
+    lines = {name: _lines(records, table, matches, name) for name in table.metrics}
+    grids: list[Grid | None] = [
+        _metric_grid(table, name, present) for name, present in lines.items() if present
+    ]
     grids += [_sides_grid(matches)] if matches.pairings else []
-    grids += [_notes_grid(matches), _rows_grid(matches.rows_alone, table)]
-    intro = INTRO.format(title=table.title, shows=table.shows)
+    grids += [_compared_grid(matches), _rows_grid(matches.rows_alone, table)]
     return Section(
         f"Beside {table.title}",
-        intro,
-        points=_points(matches, table),
+        INTRO.format(title=table.title, shows=table.shows),
+        points=(*_points(matches, table), *_explained([one for part in lines.values() for _, one in part])),
         grids=tuple(grid for grid in grids if grid is not None),
     )
