@@ -21,10 +21,21 @@ def _configure_tables(parser: argparse.ArgumentParser) -> None:
     collect.set_defaults(run_verb=_collect)
 
     show = verbs.add_parser("show", help="print a table that was collected")
-    show.add_argument("table", metavar="TABLE", help="trials, epochs, genotypes or retrains")
+    show.add_argument("table", metavar="TABLE", help="such as trials or retrains; 'describe' lists all")
     show.add_argument("--storage", required=True, metavar="DIR", help="the storage, or collect's --out")
     show.add_argument("--campaign", metavar="NAME", help="only this campaign")
     show.add_argument("--columns", metavar="A,B", help="only these columns")
+    show.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="EXPR",
+        help="only rows for which it holds: arm=top-2, mAP>0.4, status!=done, error~memory (a part of the "
+        "text), error= (empty); of several all hold",
+    )
+    show.add_argument("--group-by", metavar="A,B", help="mean, deviation, least and most of each group")
+    show.add_argument("--sort", metavar="A,B", help="by these columns; A:desc begins with the largest")
+    show.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
     add_json_flag(show)
     show.set_defaults(run_verb=_show)
 
@@ -68,11 +79,14 @@ def _collect(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from analysis.listing import as_text, chosen, plain_rows
-    from analysis.tables import read
+    from analysis.listing import Wish, as_text, listed, plain_rows
 
-    frame = chosen(read(options.storage, options.table, options.campaign), options.columns)
-    answer(plain_rows(frame) if options.json else [], as_text(frame), options.json)
+    wish = Wish(options.where, options.group_by, options.columns, options.sort, options.limit)
+    frame, count = listed(options.storage, options.table, options.campaign, wish)
+    text = as_text(frame)
+    if len(frame) < count:
+        text += f"\n\n{len(frame)} of {count} rows"
+    answer(plain_rows(frame) if options.json else [], text, options.json)
     return DONE
 
 
