@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.comparability import obstacles
 from analysis.pages import Records
 from analysis.paper_tables import DATA_SETS, PaperTable, PrintedRow
 from search_spaces.published import PUBLISHED
@@ -168,6 +169,8 @@ def sides(records: Records, table: PaperTable, row: PrintedRow, arm: str) -> tup
     # Which rows of KDAS-ReID were trained under the teacher is not told apart: docs/fidelity.md.
     taught = NOT_SAID if table.paper == "KDAS-ReID" else NONE
     found.append(Side("teacher", taught, " or ".join(teachers) or NONE))
+    # Repeats that differ in more than their seeds have no mean.
+    found += [Side("repeats", "alike", reason) for reason in obstacles(records, (arm,))]
     searched = recipes(records, arm, ["search", "random-search"])
     for path, printed in row.settings.items():
         of, _, name = path.partition(".")

@@ -122,6 +122,14 @@ def test_another_evaluation_stops_the_comparison(change: dict[str, Any], words: 
     assert f"Different: {words}." in found.points
 
 
+def test_repeats_that_differ_among_themselves_are_not_compared(tmp_path: Path, cdnet: FakeCampaign) -> None:
+    manifest = faithful(cdnet, "cdnet/table1")
+    manifest["jobs"][cdnet.jobs["CDNet, k=2", 1, "train"].id]["data"] = "cd" * 32
+    found = section(tmp_path, cdnet, manifest, "cdnet/table1")
+    assert line(found, "mAP", 1)["difference"] == "not comparable"
+    assert any(point.startswith("Different: repeats: printed alike, here ") for point in found.points)
+
+
 def test_what_has_no_partner_is_listed_on_both_sides(tmp_path: Path, cdnet: FakeCampaign) -> None:
     found = section(tmp_path, cdnet, faithful(cdnet, "cdnet/table1"), "cdnet/table1")
     assert "Arms without a printed row: other." in found.points
