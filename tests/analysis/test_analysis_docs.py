@@ -8,7 +8,9 @@ from fake_storage import FakeCampaign
 
 from analysis.collect import collect
 from analysis.tables import describe_markdown
+from search_spaces.places import PLACES
 
+ALPHAS = {place: [0.1 * number for number in range(len(of))] for place, of in PLACES["cds-v1"].items()}
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", (DOCS / "reports.md").read_text(), re.DOTALL | re.MULTILINE)
 
@@ -23,7 +25,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the examples read: the storage of a demo in the working directory."""
     campaign = FakeCampaign(tmp_path / "autoreid-demo", "demo", {"top-2": 2}, repeats=2)
     for repeat in range(2):
-        campaign.finish("top-2", repeat, "search")
+        campaign.finish("top-2", repeat, "search", alphas=ALPHAS)
         campaign.finish("top-2", repeat, "train")
     campaign.write_manifest()
     collect(tmp_path / "autoreid-demo")
@@ -40,8 +42,8 @@ def test_the_examples_of_the_statistics_give_what_the_page_says(capsys: pytest.C
 @pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize(
     ("block", "expected"),
-    list(zip(BLOCKS, ["0.375", "done", "0.375", "b's' b'2'"], strict=True)),
-    ids=["pandas", "reader", "duckdb", "metadata"],
+    list(zip(BLOCKS, ["0.375", "done", "0.375", "0.03333", "(7,9,2)", "b's' b'2'"], strict=True)),
+    ids=["pandas", "reader", "duckdb", "duckdb-costs", "polars", "metadata"],
 )
 def test_the_examples_run(block: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block, "docs/reports.md", "exec"), {})
