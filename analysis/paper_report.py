@@ -194,9 +194,7 @@ def _compared_grid(matches: Matches) -> Grid | None:
 
 def _points(matches: Matches, table: PaperTable) -> tuple[str, ...]:
     """In plain words: what is not comparable and why, and what has no partner."""
-    if not matches.pairings:
-        return (f"No arm of this campaign repeats a row of {table.title}.",)
-    points = []
+    points = [] if matches.pairings else [f"No arm of this campaign repeats a row of {table.title}."]
     gaps: dict[str, list[Pairing]] = {}
     for pairing in matches.pairings:
         for gap in pairing.gaps:

@@ -145,7 +145,10 @@ def test_what_has_no_partner_is_listed_on_both_sides(tmp_path: Path, cdnet: Fake
 
 def test_a_campaign_without_a_row_says_so(tmp_path: Path, cdnet: FakeCampaign) -> None:
     found = section(tmp_path, cdnet, cdnet.manifest(), "auto-reid/table5")
-    assert found.points == ("No arm of this campaign repeats a row of Auto-ReID, Table 5.",)
+    assert found.points == (
+        "No arm of this campaign repeats a row of Auto-ReID, Table 5.",
+        "Arms without a printed row: CDNet, k=2; CNet, k=1; other.",
+    )
     assert [len(one.rows) for one in found.grids] == [6]
 
 
