@@ -34,4 +34,5 @@ def csv_text(grid: Grid) -> str:
 
 def data_uri(kind: str, text: str) -> str:
     """The text as an address that holds it: a link to it needs no network."""
-    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+    content = base64.b64encode(text.encode(errors="replace")).decode()
+    return f"data:{kind};charset=utf-8;base64,{content}"

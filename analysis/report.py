@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from importlib import resources
@@ -23,18 +22,13 @@ from analysis.layout import Chapter, chapter, slugs
 from analysis.overview import NAME, overview
 from analysis.pages import Records
 from analysis.paper_tables import PaperTable
+from analysis.report_folder import replace_files
 from analysis.results import STATUSES
-from autoreid.folders import Folder
 from autoreid.version import __version__
 
 ALIGNMENTS = {"l": "---", "w": "---", "r": "--:"}
 # Words that a page colours, by the heading of their column.
 MARKS = {"status": dict(zip(STATUSES, STATUSES, strict=True)), "verdict": VERDICTS}
-
-# What this report wrote into its folder, so that a later one removes what it no longer has; and what may be
-# removed on the word of such a list.
-LIST = "files.json"
-REMOVABLE = re.compile(r"(figures/[a-z0-9-]+\.svg|tables/[a-z0-9-]+\.(csv|tex))")
 
 
 def markdown(text: str) -> str:
@@ -73,7 +67,7 @@ def render(chapters: list[Chapter], template: str) -> str:
 
     The one script of the HTML is allowed by its digest alone: a browser runs no other.
     """
-    script = resources.files("analysis").joinpath("templates/report.js").read_text()
+    script = resources.files("analysis").joinpath("templates/report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         _environment()
@@ -117,33 +111,6 @@ def _files(chapters: list[Chapter]) -> dict[str, str]:
     return files
 
 
-def _former(folder: Folder) -> set[str]:
-    """The files of the report that was in the folder before; none where it left no list that can be read."""
-    try:
-        names = json.loads(folder.read(LIST))["files"]
-        return {name for name in names if REMOVABLE.fullmatch(name)}
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
-        return set()
-
-
-def _list(names: set[str]) -> bytes:
-    return (json.dumps({"files": sorted(names)}, indent=1) + "\n").encode()
-
-
-def _write(folder: Folder, files: dict[str, str]) -> None:
-    """Put the files there, and remove those of a former report that are no part of this one.
-
-    The list names all of both meanwhile: after a break nothing is left that no list knows.
-    """
-    new, former = set(files), _former(folder)
-    folder.write(LIST, _list(new | former))
-    for name, text in files.items():
-        folder.write(name, text.encode())
-    for name in sorted(former - new):
-        folder.remove(name)
-    folder.write(LIST, _list(new))
-
-
 def report(
     where: tables.Where,
     output: tables.Where | None = None,
@@ -168,5 +135,5 @@ def report(
     if baseline is not None and len(records) == 1:
         records, baseline = [with_baseline(records[0], baseline)], None
     files = _files(_chapters(records, papers, baseline))
-    _write(folder, files)
+    replace_files(folder, files)
     return [f"{folder}/{name}" for name in files]
