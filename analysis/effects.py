@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from scipy import special
 
 from analysis.permutations import LEVEL
-from analysis.statistics import CONFIDENCE, Interval, summarise
+from analysis.statistics import CONFIDENCE, Interval, Summary, summarise
 
 POWER = 0.8
 STEPS = 60
+# Of an integral over a spread; 20 agree with 80 to four digits.
+NODES = 20
 
 
 def hedges_g(values: Sequence[float], baseline: Sequence[float]) -> float | None:
@@ -80,24 +83,32 @@ def least_difference(
     does not enter.
 
     >>> round(least_difference([0.61, 0.64, 0.60, 0.63], [0.58, 0.57, 0.60, 0.57]), 3)
-    0.039
+    0.041
     """
-    ours, theirs = summarise(values), summarise(baseline)
-    if ours.deviation is None or theirs.deviation is None:
+    sides = summarise(values), summarise(baseline)
+    if any(side.deviation is None for side in sides) or not any(side.deviation for side in sides):
         return None
-    a, b = ours.deviation**2 / ours.n, theirs.deviation**2 / theirs.n
-    error = math.sqrt(a + b)
-    if error == 0:
-        return None
-    freedom = (a + b) ** 2 / (a**2 / (ours.n - 1) + b**2 / (theirs.n - 1))
-    edge = float(special.stdtrit(freedom, 1 - LEVEL / (2 * comparisons)))
-    low, high = 0.0, 2 * edge + 10.0
+    low, high = 0.0, 1e4 * max(side.deviation or 0.0 for side in sides)
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _power(freedom, edge, middle) < POWER else (low, middle)
-    return high * error
+        low, high = (middle, high) if _power(sides, middle, comparisons) < POWER else (low, middle)
+    return high
 
 
-def _power(freedom: float, edge: float, shift: float) -> float:
-    missed = special.nctdtr(freedom, shift, edge) - special.nctdtr(freedom, shift, -edge)
-    return 1.0 - float(missed) if math.isfinite(missed) else 1.0
+def _power(sides: tuple[Summary, Summary], difference: float, comparisons: int) -> float:
+    """The chance that Welch's t tells a difference: its mean over the spreads that the repeats may show, by
+    which the degrees of freedom vary."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    true = [(side.deviation or 0.0) ** 2 / side.n for side in sides]
+    freedoms = [side.n - 1 for side in sides]
+    # The variances of the means as the repeats may show them: quantiles of chi-squared.
+    a, b = (
+        variance * special.gammaincinv(freedom / 2, (nodes + 1) / 2) * 2 / freedom
+        for variance, freedom in zip(true, freedoms, strict=True)
+    )
+    a, b = a[:, None], b[None, :]
+    freedom = (a + b) ** 2 / (a**2 / freedoms[0] + b**2 / freedoms[1])
+    edge = special.stdtrit(freedom, 1 - LEVEL / (2 * comparisons)) * np.sqrt(a + b)
+    error = math.sqrt(sum(true))
+    told = special.ndtr((difference - edge) / error) + special.ndtr((-difference - edge) / error)
+    return float(weights @ told @ weights) / 4
