@@ -21,11 +21,12 @@ class ArmsChange:
     """What arms that changed alike have in common.
 
     Fields carry the kind of their jobs, such as `train.epochs`. Where a value differs from repeat to repeat,
-    both values are lists. `new` and `gone` are jobs that the campaign did not, or does no longer plan.
+    both values are lists. `new` and `gone` are jobs that the campaign did not, or does no longer plan. What is
+    put off is the training of a sweep's best point, whose study asks for more points.
     """
 
     arms: tuple[str, ...]
-    what: Literal["changed", "added", "removed"]
+    what: Literal["changed", "added", "removed", "put off"]
     fields: tuple[Difference, ...] = ()
     more_repeats: tuple[int, ...] = ()
     fewer_repeats: tuple[int, ...] = ()
@@ -52,6 +53,9 @@ class ArmsChange:
             kept = f"{counted(self.gone, 'job')} no longer planned, results stay in the storage"
             jobs = kept if self.gone else f"{whose} jobs are planned by other arms"
             return f"{who}: no longer in the campaign; {jobs}"
+        if self.what == "put off":
+            study = f"{whose} stud{'ies have' if several else 'y has'} more points to ask for"
+            return f"{who}: {study}; the best is trained when these are done"
         if self.what == "added":
             jobs = _are_new(self.new) if self.new else f"{whose} jobs were planned before"
             return f"{who} {'are' if several else 'is'} new; {jobs}"
@@ -80,9 +84,14 @@ def changes(old: Manifest, new: Manifest) -> tuple[ArmsChange, ...]:
     """What differs between two manifests of one campaign; arms that changed alike come together."""
     before, now = _arms(old), _arms(new)
     planned_before, planned_now = _jobs(before, before), _jobs(now, now)
+    # Arms whose trainings come and go with what their studies found.
+    swept = set(new["sweep"]["arms"]) if "sweep" in new else set()
+    swept |= {point["name"] for point in old.get("points", ()) if swept}
     groups: dict[str, tuple[ArmsChange, list[str]]] = {}
     for arm in dict.fromkeys([*now, *before]):
         change = _change(before.get(arm), now.get(arm), old, new)
+        if change is not None and change.what == "removed" and arm in swept:
+            change = replace(change, what="put off")
         if change is not None:
             fresh, left = _jobs(now, [arm]) - planned_before, _jobs(before, [arm]) - planned_now
             alike = repr((change, bool(fresh), bool(left)))

@@ -69,6 +69,17 @@ def test_added_and_removed_arms_are_named():
     ]
 
 
+def test_a_study_that_asks_for_more_points_puts_its_training_off():
+    before, now = (
+        manifest_of(make_plan(campaign, FINGERPRINT), "then", "now") for campaign in (small(), small())
+    )
+    now["sweep"] = {"arms": {"b": []}}
+    now["entries"] = [entry for entry in now["entries"] if entry["arm"] != "b"]
+    assert [str(change) for change in changes(before, now)] == [
+        "arm b: its study has more points to ask for; the best is trained when these are done"
+    ]
+
+
 def test_jobs_that_two_arms_share_are_counted_once():
     shared = SMALL.replace("search: {space: cds-v1}", "search: {space: cs-v1}, train: {epochs: 9}")
     assert lines(small(text=shared), small("search.k=1", text=shared)) == [
