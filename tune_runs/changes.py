@@ -21,8 +21,8 @@ class ArmsChange:
     """What arms that changed alike have in common.
 
     Fields carry the kind of their jobs, such as `train.epochs`. Where a value differs from repeat to repeat,
-    both values are lists. `new` and `gone` are jobs that the campaign did not, or does no longer plan. Put off
-    is the training of a sweep's best point, whose study asks for more points.
+    both values are lists. `new` and `gone` are jobs that the campaign did not, or does no longer plan. The
+    training of a sweep's best point is put off while its study asks for more points.
     """
 
     arms: tuple[str, ...]
