@@ -156,7 +156,7 @@ def _run_report(options: argparse.Namespace) -> int:
     """
     from analysis.paper_tables import chosen
     from analysis.report import report
-    from analysis.tables import campaigns, output_folder
+    from analysis.tables import campaigns, output_folder, sound_campaigns
     from autoreid.storage import Storage
 
     papers = chosen(options.paper)
@@ -167,10 +167,13 @@ def _run_report(options: argparse.Namespace) -> int:
     tables_alone = campaigns(options.directory) and not is_storage
     named = None if options.campaign is None else list(dict.fromkeys(options.campaign))
     found = None if tables_alone else _collected(options.directory, None, named)
-    names = list(found.campaigns) if found else named
+    names, warnings = (list(found.campaigns), list(found.warnings)) if found else (named, [])
+    if names is None:
+        names, warnings = sound_campaigns(options.directory)
+        for warning in warnings:
+            say(f"warning: {warning}")
     paths = report(options.directory, options.out, names, papers, options.baseline)
     tables = list(found.files) if found else []
-    warnings = list(found.warnings) if found else []
     result = {"report": paths[0], "markdown": paths[1], "tables": tables, "warnings": warnings}
     for kind, ending in (("figures", ".svg"), ("csv", ".csv"), ("latex", ".tex")):
         result[kind] = [path for path in paths if path.endswith(ending)]

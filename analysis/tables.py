@@ -163,6 +163,23 @@ def known_campaigns(where: Where, campaign: str | None = None) -> list[str]:
     return known if campaign is None else [campaign]
 
 
+def sound_campaigns(where: Where) -> tuple[list[str], list[str]]:
+    """The campaigns whose tables can be read, and why each of the others is left out; InputError, with all
+    reasons, where none can."""
+    folder, sound, damaged = folder_of(where), [], []
+    for name in known_campaigns(folder):
+        try:
+            for table in TABLES:
+                part = _read_file(folder, table, name)
+                _completed(f"{folder}/{file_of(table, name)}", part, table)
+            sound.append(name)
+        except InputError as error:
+            damaged += [f"campaign {name} is left out: {problem}" for problem in error.problems]
+    if not sound:
+        raise InputError(*damaged)
+    return sound, damaged
+
+
 def _frame(read: pa.Table, columns: tuple[Column, ...]) -> pd.DataFrame:
     """Whole numbers stay whole numbers: `Int64` where a column may be empty, else `int64`; so do booleans."""
     types = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
