@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -97,8 +98,9 @@ def curves(records: Records, prefix: str) -> Section | None:
     return Section("Learning curves", intro, pictures=tuple(pictures))
 
 
-def _held(frame: pd.DataFrame, column: str) -> str:
-    return ", ".join(sorted({str(value) for value in frame[column].dropna()})) or NOTHING
+def _held(values: Iterable[object]) -> str:
+    """The different values in words, without the empty ones."""
+    return ", ".join(sorted({str(value) for value in values if not pd.isna(value)})) or NOTHING
 
 
 def _data(data: object) -> str:
@@ -114,14 +116,17 @@ def _seed_grid(records: Records) -> Grid:
     rows = []
     pretrains = ("pretrain",) if records.arms_with("pretrain") else ()
     kinds = [kind for kind in KINDS if kind in ("search", "train") or records.arms_with(kind)]
-    for key, found in records.by_arm(records.trials).groupby(["arm", "repeat"], sort=False):
-        arm, repeat = str(key[0]), words.numbers(found["repeat"].unique())
-        trained, others = found[found["kind"] != "pretrain"], found[found["kind"] == "pretrain"]
-        seeds = [_held(trained, name) for name in ("seed_split", "seed_search", "seed_train")]
-        seeds += [_held(others, "seed_train")] * len(pretrains)
-        by_kind = {kind: found[found["kind"] == kind]["job"] for kind in kinds}
-        ids = (", ".join(job[: words.SHORT] for job in jobs) or NOTHING for jobs in by_kind.values())
-        rows.append((arm, repeat, *seeds, *ids))
+    jobs_of: dict[tuple[str, int], list[dict[Hashable, Any]]] = {}
+    for job in records.by_arm(records.trials).to_dict("records"):
+        jobs_of.setdefault((job["arm"], job["repeat"]), []).append(job)
+    for (arm, repeat), found in jobs_of.items():
+        trained = [job for job in found if job["kind"] != "pretrain"]
+        others = (job["seed_train"] for job in found if job["kind"] == "pretrain")
+        seeds = [_held(job[name] for job in trained) for name in ("seed_split", "seed_search", "seed_train")]
+        seeds += [_held(others)] * len(pretrains)
+        by_kind = ([job["job"] for job in found if job["kind"] == kind] for kind in kinds)
+        ids = (", ".join(name[: words.SHORT] for name in names) or NOTHING for names in by_kind)
+        rows.append((arm, words.numbers([repeat]), *seeds, *ids))
     jobs = (f"{kind} job" for kind in kinds)
     headings = ("arm", "repeat", "split", "search", "train", *pretrains, *jobs)
     aligned = f"lrrrr{'r' * len(pretrains)}{'l' * len(kinds)}"
@@ -143,8 +148,8 @@ def reproduce(records: Records) -> Section:
     """Everything that is needed to get the same figures again."""
     recipes = records.trials.groupby(["arm", "kind"], sort=False)["recipe"]
     recipe_rows = tuple((*map(str, key), ", ".join(dict.fromkeys(found))) for key, found in recipes)
-    versions = tuple((label, _held(records.done, column)) for column, label in VERSIONS.items())
-    fingerprints = (("data fingerprint", _held(records.trials, "data_fingerprint")),)
+    versions = tuple((label, _held(records.done[column])) for column, label in VERSIONS.items())
+    fingerprints = (("data fingerprint", _held(records.trials["data_fingerprint"])),)
     text = records.facts.get("file")
     run = f"autoreid campaign run {_file(records)} --storage DIR{_settings(records)}"
     codes = [Code("Commands", f"{run}\nautoreid report DIR")]
@@ -178,7 +183,7 @@ def _facts(records: Records) -> tuple[tuple[str, str], ...]:
     for label, key, pretrains in (("Data", "data", False), ("Pretrained on", "classes", True)):
         trials = records.trials[(records.trials["kind"] == "pretrain") == pretrains]
         if not trials.empty:
-            digest = _held(trials, "data_fingerprint")[: words.SHORT]
+            digest = _held(trials["data_fingerprint"])[: words.SHORT]
             facts.append((label, f"{_data(records.facts.get(key))}, fingerprint {digest}"))
     facts.append(("Job time, summed", words.duration(total_seconds(records))))
     return tuple(facts)
