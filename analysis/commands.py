@@ -127,6 +127,11 @@ def _summary(options: argparse.Namespace) -> int:
 def _configure_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", help="the storage; or a folder with collected tables")
     parser.add_argument(
+        "--sample",
+        action="store_true",
+        help="put the tables of the sample campaign that comes with autoreid into DIR first",
+    )
+    parser.add_argument(
         "--campaign",
         metavar="NAME",
         action="append",
@@ -156,10 +161,13 @@ def _run_report(options: argparse.Namespace) -> int:
     """
     from analysis.paper_tables import chosen
     from analysis.report import report
+    from analysis.shipped import unpack
     from analysis.tables import campaigns, output_folder, sound_campaigns
     from autoreid.storage import Storage
 
     papers = chosen(options.paper)
+    if options.sample:
+        unpack(options.directory)
     if options.out is not None:
         output_folder(options.out)
     storage = Storage(options.directory)

@@ -98,7 +98,7 @@ def test_a_storage_s_damaged_tables_are_collected_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     partial_campaign(tmp_path, "one")
-    assert main(["report", str(tmp_path)]) == 0
+    assert main(["tables", "collect", str(tmp_path)]) == 0
     for table in TABLES:
         cut(tmp_path / file_of(table, "one"))
     capsys.readouterr()
