@@ -106,11 +106,11 @@ def rank(
     (0.5833, 0.0, 1.0)
     """
     distance = np.asarray(distance)
-    labels = _Labels(*map(np.asarray, (query_ids, query_cameras, gallery_ids, gallery_cameras)))
+    labels = Labels(*map(np.asarray, (query_ids, query_cameras, gallery_ids, gallery_cameras)))
     problems = _chunk_problems(chunk) + _distance_problems(distance, labels)
     if problems:
         raise InputError(*problems)
-    return _score((distance[start : start + chunk] for start in range(0, len(distance), chunk)), labels)
+    return score_blocks((distance[start : start + chunk] for start in range(0, len(distance), chunk)), labels)
 
 
 def rank_features(
@@ -139,19 +139,18 @@ def rank_features(
     1.0
     """
     query, gallery = np.asarray(query_features), np.asarray(gallery_features)
-    labels = _Labels(*map(np.asarray, (query_ids, query_cameras, gallery_ids, gallery_cameras)))
+    labels = Labels(*map(np.asarray, (query_ids, query_cameras, gallery_ids, gallery_cameras)))
     features = {"query_features": query, "gallery_features": gallery}
-    problems = _chunk_problems(chunk) + feature_problems(features | asdict(labels), normalise)
+    problems = _chunk_problems(chunk) + feature_problems(features | labels.by_name(), normalise)
     if problems:
         raise InputError(*problems)
     kept = labels.gallery_ids != JUNK
-    rest = replace(labels, gallery_ids=labels.gallery_ids[kept], gallery_cameras=labels.gallery_cameras[kept])
     blocks = distance_blocks(prepare(query, normalise), prepare(gallery[kept], normalise), chunk)
-    return _score(blocks, rest)
+    return score_blocks(blocks, labels.of_gallery(kept))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Labels:
+class Labels:
     """Identities and cameras of both sides, one whole number for each image."""
 
     query_ids: np.ndarray
@@ -159,17 +158,24 @@ class _Labels:
     gallery_ids: np.ndarray
     gallery_cameras: np.ndarray
 
+    def by_name(self) -> dict[str, np.ndarray]:
+        return asdict(self)
+
+    def of_gallery(self, kept: np.ndarray) -> Labels:
+        """With the gallery images alone that `kept`, a bool for each, marks."""
+        return replace(self, gallery_ids=self.gallery_ids[kept], gallery_cameras=self.gallery_cameras[kept])
+
 
 def _chunk_problems(chunk: int) -> list[str]:
     return [] if chunk >= 1 else [f"chunk: {chunk} is too small. Use 1 or more."]
 
 
-def _distance_problems(distance: np.ndarray, labels: _Labels) -> list[str]:
+def _distance_problems(distance: np.ndarray, labels: Labels) -> list[str]:
     problems = matrix_problems("distance", distance, "(queries, gallery images)")
     queries, gallery_images = (None, None) if problems else distance.shape
     problems += [] if problems else nan_problems(distance)
-    problems += label_problems(asdict(labels), "query", queries)
-    return problems + label_problems(asdict(labels), "gallery", gallery_images)
+    problems += label_problems(labels.by_name(), "query", queries)
+    return problems + label_problems(labels.by_name(), "gallery", gallery_images)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,7 +191,7 @@ class _Groups:
     size: int  # gallery images without junk
 
 
-def _group(labels: _Labels) -> _Groups:
+def _group(labels: Labels) -> _Groups:
     columns = np.argsort(labels.gallery_ids, kind="stable")
     ordered = labels.gallery_ids[columns]
     counted = labels.gallery_ids != JUNK
@@ -200,7 +206,7 @@ def _group(labels: _Labels) -> _Groups:
     )
 
 
-def _score(blocks: Iterable[np.ndarray], labels: _Labels) -> RankingScores:
+def score_blocks(blocks: Iterable[np.ndarray], labels: Labels) -> RankingScores:
     """Scores of blocks of distances that follow one another in the order of the queries."""
     groups = _group(labels)
     spans = zip(groups.first, groups.last, groups.query_cameras, strict=True)
@@ -231,7 +237,7 @@ def _match_ranks(row: np.ndarray, query: int, groups: _Groups) -> np.ndarray:
     return ranks
 
 
-def _no_match(labels: _Labels) -> str:
+def _no_match(labels: Labels) -> str:
     shared = len(np.intersect1d(labels.query_ids, labels.gallery_ids))
     cameras = len(np.union1d(labels.query_cameras, labels.gallery_cameras))
     if not shared:

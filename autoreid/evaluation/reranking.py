@@ -1,0 +1,192 @@
+"""k-reciprocal re-ranking in pieces: no matrix of all images against all images is ever held.
+
+An image's neighbours that have it among their own nearest are its k-reciprocal neighbours; two images are
+near where these overlap (a Jaccard distance). The products of features run on the device given, a block at a
+time; everything else is sparse and small. Source: Zhong, Zheng, Cao and Li (2017), Re-ranking person
+re-identification with k-reciprocal encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from autoreid.errors import InputError, Problems
+from autoreid.evaluation.checks import JUNK, feature_problems
+from autoreid.evaluation.distances import distance_blocks, prepare
+from autoreid.evaluation.neighbours import nearest, squared_distances
+from autoreid.evaluation.ranking import Labels, RankingScores, score_blocks
+
+MEMORY_BYTES = 512 * 2**20
+# Of the share of a candidate's own reciprocal neighbours that must be the image's too.
+OVERLAP = 2 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class ReRanking:
+    """The parameters, with the paper's values. `weight` is lambda: the share of the original distance."""
+
+    k1: int = 20
+    k2: int = 6
+    weight: float = 0.3
+
+    def check(self, images: int) -> None:
+        """InputError, all problems together, for values that mean nothing with so many images."""
+        problems = Problems()
+        if not 1 <= self.k1 < images:
+            problems.add("k1", f"{self.k1} of {images} images. Use 1 to {images - 1}; the paper has 20.")
+        if not 1 <= self.k2 <= self.k1 + 1:
+            problems.add("k2", f"{self.k2} with k1 = {self.k1}. Use 1 to {self.k1 + 1}; the paper has 6.")
+        if not 0 <= self.weight <= 1:
+            problems.add("weight", f"{self.weight:g} is no share. Use 0 to 1; the paper has 0.3.")
+        problems.raise_if_any()
+
+    def plain(self) -> dict[str, Any]:
+        """As a protocol holds it: distances are squared once."""
+        return {"k1": self.k1, "k2": self.k2, "lambda": self.weight, "flavour": "squared-euclidean"}
+
+
+def rerank_features(
+    query_features: np.ndarray,
+    gallery_features: np.ndarray,
+    *,
+    query_ids: np.ndarray,
+    query_cameras: np.ndarray,
+    gallery_ids: np.ndarray,
+    gallery_cameras: np.ndarray,
+    normalise: bool = True,
+    settings: ReRanking | None = None,
+    device: torch.device | str = "cpu",
+    memory: int = MEMORY_BYTES,
+) -> RankingScores:
+    """Score features (images, dim) as `rank_features` does, by their re-ranked distances.
+
+    Neighbours are sought among queries and gallery together, without junk images. `memory` bounds the bytes
+    of a block of products. Raises InputError as `rank_features` does, and for settings that mean nothing.
+
+    >>> views = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+    >>> scores = rerank_features(
+    ...     views[:2], views[2:], query_ids=np.array([1, 2]), query_cameras=np.array([1, 1]),
+    ...     gallery_ids=np.array([2, 1]), gallery_cameras=np.array([2, 2]), settings=ReRanking(k1=1, k2=1),
+    ... )
+    >>> scores.queries
+    2
+    """
+    query, gallery = np.asarray(query_features), np.asarray(gallery_features)
+    labels = Labels(*map(np.asarray, (query_ids, query_cameras, gallery_ids, gallery_cameras)))
+    problems = feature_problems(
+        {"query_features": query, "gallery_features": gallery} | labels.by_name(), normalise
+    )
+    if problems:
+        raise InputError(*problems)
+    kept = labels.gallery_ids != JUNK
+    settings = settings or ReRanking()
+    settings.check(len(query) + int(kept.sum()))
+    blocks = reranked_blocks(
+        prepare(query, normalise), prepare(gallery[kept], normalise), settings, device, memory
+    )
+    return score_blocks(blocks, labels.of_gallery(kept))
+
+
+def reranked_blocks(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    settings: ReRanking,
+    device: torch.device | str = "cpu",
+    memory: int = MEMORY_BYTES,
+) -> Iterator[np.ndarray]:
+    """Blocks of re-ranked distances (queries of the block, gallery images); lower is better.
+
+    query, gallery: float64 (images, dim), as `prepare` gives them.
+    """
+    features = np.concatenate([query, gallery])
+    neighbours, farthest = nearest(features, settings.k1 + 1, torch.device(device), memory)
+    encoded = _encode(features, neighbours, farthest, settings)
+    columns = encoded.tocsc()
+    squares = np.einsum("ij,ij->i", query, query)
+    chunk = max(1, min(256, memory // (16 * max(1, len(gallery)))))
+    start = 0
+    for block in distance_blocks(query, gallery, chunk):
+        rows = slice(start, start + len(block))
+        original = np.maximum(block + squares[rows, None], 0.0) / farthest[rows, None]
+        shared = _shared(encoded[rows], columns, len(query))
+        jaccard = 1.0 - shared / (2.0 - shared)
+        yield (1.0 - settings.weight) * jaccard + settings.weight * original
+        start += len(block)
+
+
+def _encode(
+    features: np.ndarray, neighbours: np.ndarray, farthest: np.ndarray, settings: ReRanking
+) -> sparse.csr_array:
+    """Every image as weights over its expanded reciprocal neighbours, summing to 1, smoothed over its k2
+    nearest."""
+    count = len(features)
+    rows, columns = _expanded(neighbours, settings.k1)
+    weights = np.exp(-squared_distances(features, rows, columns) / farthest[rows])
+    encoded = sparse.csr_array((weights, (rows, columns)), shape=(count, count))
+    sums = encoded.sum(axis=1)
+    encoded = sparse.diags_array(1.0 / sums) @ encoded
+    if settings.k2 > 1:
+        near = neighbours[:, : settings.k2]
+        each = np.full(near.size, 1.0 / settings.k2)
+        places = (np.repeat(np.arange(count), settings.k2), near.ravel())
+        encoded = sparse.csr_array((each, places), shape=(count, count)) @ encoded
+    return sparse.csr_array(encoded)
+
+
+def _reciprocal(neighbours: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Which of the neighbours of these rows have the row among their own; bool (rows, neighbours)."""
+    found: np.ndarray = (neighbours[neighbours[rows]] == rows[:, None, None]).any(2)
+    return found
+
+
+def _expanded(neighbours: np.ndarray, k1: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of an image and each of its reciprocal neighbours, with those of neighbours that agree with it.
+
+    int64 (pairs,) each: the image, in rising order, and the neighbour.
+    """
+    half = neighbours[:, : int(np.around(k1 / 2)) + 1]
+    everyone = np.arange(len(neighbours))
+    step = 1 + (1 << 24) // (neighbours.shape[1] ** 2 * half.shape[1])
+    pieces = [everyone[start : start + step] for start in range(0, len(everyone), step)]
+    mutual = np.concatenate([_reciprocal(half, piece) for piece in pieces])
+    found = [_pairs(neighbours, half, mutual, piece) for piece in pieces]
+    return np.concatenate([rows for rows, _ in found]), np.concatenate([columns for _, columns in found])
+
+
+def _pairs(
+    neighbours: np.ndarray, half: np.ndarray, mutual: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    own = np.where(_reciprocal(neighbours, rows), neighbours[rows], -1)
+    # The candidates' own reciprocal neighbours, of the nearer half; -2 where there is none.
+    candidates = np.where(mutual[own], half[own], -2)
+    candidates[own < 0] = -2
+    agreeing = (candidates[..., None] == own[:, None, None, :]).any(3).sum(2)
+    sizes = (candidates >= 0).sum(2)
+    joined = np.where((agreeing > OVERLAP * sizes)[..., None], candidates, -2)
+    members = np.concatenate([own, joined.reshape(len(rows), -1)], axis=1)
+    members.sort(axis=1)
+    new = members >= 0
+    new[:, 1:] &= members[:, 1:] != members[:, :-1]
+    places, columns = np.nonzero(new)
+    return rows[places], members[places, columns]
+
+
+def _shared(encoded: sparse.csr_array, columns: sparse.csc_array, queries: int) -> np.ndarray:
+    """What each of these images shares with every gallery image: the sum of the smaller weights."""
+    result = np.zeros((encoded.shape[0], columns.shape[1] - queries))
+    for place in range(encoded.shape[0]):
+        part = slice(encoded.indptr[place], encoded.indptr[place + 1])
+        own, weights = encoded.indices[part], encoded.data[part]
+        begins, sizes = columns.indptr[own], columns.indptr[own + 1] - columns.indptr[own]
+        ends = np.cumsum(sizes)
+        taken = np.arange(ends[-1]) + np.repeat(begins - ends + sizes, sizes)
+        smaller = np.minimum(columns.data[taken], np.repeat(weights, sizes))
+        summed = np.bincount(columns.indices[taken], weights=smaller, minlength=columns.shape[0])
+        result[place] = summed[queries:]
+    return result
