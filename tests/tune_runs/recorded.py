@@ -16,10 +16,37 @@ from tune_runs.planning import make_plan
 
 BEGAN = "2026-01-01T00:00:00+00:00"
 BEGIN = 1767225600
+# Records of a search hold its alphas, too, which are no numbers of an epoch.
+ALPHAS = [{"alphas": {"mblock1": [0.1 * epoch, 0.2]}} for epoch in range(3)]
+ALPHAS[0]["options"] = {"mblock1": ["(3,5,1)", "(3,7,1)"]}
 ROWS = [
-    {"epoch": 1, "loss": 2.5, "accuracy": None, "genotype": "a", "images": 64, "wall_seconds": 10.0},
-    {"epoch": 2, "loss": 1.25, "accuracy": 0.5, "genotype": "b", "images": 64, "wall_seconds": 30.0},
-    {"epoch": 3, "loss": 0.5, "accuracy": 0.75, "genotype": "b", "images": 64, "wall_seconds": 20.0},
+    {
+        "epoch": 1,
+        "loss": 2.5,
+        "accuracy": None,
+        "genotype": "a",
+        "images": 64,
+        "wall_seconds": 10.0,
+        **ALPHAS[0],
+    },
+    {
+        "epoch": 2,
+        "loss": 1.25,
+        "accuracy": 0.5,
+        "genotype": "b",
+        "images": 64,
+        "wall_seconds": 30.0,
+        **ALPHAS[1],
+    },
+    {
+        "epoch": 3,
+        "loss": 0.5,
+        "accuracy": 0.75,
+        "genotype": "b",
+        "images": 64,
+        "wall_seconds": 20.0,
+        **ALPHAS[2],
+    },
 ]
 LOSSES = [(1, 2.5), (2, 1.25), (3, 0.5)]
 
