@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Protocol
 from autoreid.errors import InputError, StorageError
 
 PART = ".part-"
-CHUNK_BYTES = 1 << 22
+CHUNK_BYTES = 5 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

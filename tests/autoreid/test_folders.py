@@ -44,6 +44,18 @@ def test_bytes_come_back(folder: Folder, size: int) -> None:
     assert folder.sizes() == {"a": size}
 
 
+@pytest.mark.parametrize("size", [0, PART_BYTES - 1, PART_BYTES, 2 * PART_BYTES + 7])
+def test_an_open_file_is_put_from_where_it_stands(folder: Folder, tmp_path: Path, size: int) -> None:
+    data = (b"0123456789a" * (size // 11 + 1))[:size]
+    (tmp_path / "from").write_bytes(b"head" + data)
+    with (tmp_path / "from").open("rb") as file:
+        file.seek(4)
+        folder.write("a", file)
+    # As if it had come in one piece: an object store tells by the parts.
+    assert folder.read("a") == data
+    assert folder.sizes() == {"a": size}
+
+
 def test_names_may_be_odd(folder: Folder) -> None:
     for number, name in enumerate(ODD_NAMES):
         folder.write(name, name.encode() * number)
