@@ -56,7 +56,8 @@ def real_campaign(root: Path) -> Path:
     command = [script, "campaign", "run", "miniature.yaml", "--storage", "real"]
     environment = {**os.environ, "AUTOREID_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=500)
-    assert "1 failed" in done.stdout + done.stderr, done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "1 failed" in said and "the loss became NaN" in said, said
     return root / "real"
 
 
@@ -243,6 +244,17 @@ def test_without_scripts_everything_is_shown(tab: Tab, reports: dict[str, Path])
         assert tab.value(box) > 100
     finally:
         tab.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_a_link_to_what_is_folded_opens_it(tab: Tab, reports: dict[str, Path]) -> None:
+    loaded(tab, reports["one"])
+    name = "two-arms--how-to-reproduce--seeds-and-jobs"
+    folded = f"document.getElementById('{name}').closest('details')"
+    assert tab.value(f"{folded}.open") is False
+    changed = "new Promise(done => addEventListener('hashchange', () => done(0)))"
+    tab.value(f"(() => {{ const changed = {changed}; location.hash = '{name}'; return changed; }})()")
+    place = tab.value(f"document.getElementById('{name}').getBoundingClientRect().top")
+    assert tab.value(f"{folded}.open") is True and 0 <= place < DESKTOP[1]
 
 
 def test_light_dark_and_paper(tab: Tab, reports: dict[str, Path]) -> None:
