@@ -71,6 +71,7 @@ def _add_launches(children: Any) -> None:
         metavar="H",
         help="the same after H hours of all GPUs together (of CPUs, where jobs get no GPU)",
     )
+    run.add_argument("--address", metavar="HOST:PORT", help="on this Ray cluster; auto: this machine's")
     run.add_argument("--rehearse", action="store_true", help="rehearse every arm before anything is run")
     run.set_defaults(verb_run=_run_run)
     rehearse = children.add_parser(
@@ -176,7 +177,8 @@ def _run_plan(options: argparse.Namespace) -> int:
 
 
 def _run_run(options: argparse.Namespace) -> int:
-    """Run a campaign's unfinished jobs on this machine. Run the same command again to continue."""
+    """Run a campaign's unfinished jobs on this machine, or on a Ray cluster. Run the same command again to
+    continue."""
     from tune_runs.campaign import load_campaign
     from tune_runs.launch import launch
     from tune_runs.rehearsing import rehearsed
@@ -202,6 +204,7 @@ def _run_run(options: argparse.Namespace) -> int:
         max_hours=options.max_hours,
         max_device_hours=options.max_gpu_hours,
         before=before,
+        address=options.address,
     )
     if options.quiet:  # else the progress has said it
         for job, error in (summary.failed | summary.skipped).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from autoreid.cli import DONE, FAILED, INTERRUPTED, say
 from autoreid.data.index import ImageIndex
 from autoreid.data.source import default_cache
 from autoreid.errors import InputError, Problems
+from autoreid.leases import Lease
 from autoreid.storage import Storage
 from tune_runs.alone import alone
 from tune_runs.budget import check_budget, spending_limit
@@ -20,15 +21,17 @@ from tune_runs.context import Context, Engine
 from tune_runs.descriptions import description_problems
 from tune_runs.dispatch import Dispatch
 from tune_runs.foresight import foreseen
+from tune_runs.joining import find_cluster
 from tune_runs.manifest import save_manifest
+from tune_runs.nodes import Nodes
 from tune_runs.packages import imported_packages
 from tune_runs.planning import Plan, read_data
 from tune_runs.processes import descendants
 from tune_runs.progress import Progress, silent
 from tune_runs.releases import Releases
-from tune_runs.resources import Allotment, allot, this_machine
+from tune_runs.resources import Allotment, Cluster, allot, this_machine
 from tune_runs.signals import Stop, end_by_force, interruptible, time_limit
-from tune_runs.site import StorageSite
+from tune_runs.site import StorageSite, ask_below
 from tune_runs.states import State, states_of
 from tune_runs.sweeping import Sweeping, continued
 from tune_runs.teachers import provide_teachers
@@ -103,8 +106,10 @@ def launch(
     max_hours: float | None = None,
     max_device_hours: float | None = None,
     before: Before | None = None,
+    address: str | None = None,
 ) -> Summary:
-    """Run the campaign's unfinished jobs on this machine; InputError before anything starts.
+    """Run the campaign's unfinished jobs on this machine, or on the Ray cluster at an address; InputError
+    before anything starts.
 
     `max_hours` are those of a clock; `max_device_hours` those of all GPUs together, or of all CPUs where jobs
     get no GPU.
@@ -114,7 +119,8 @@ def launch(
     with interruptible(), time_limit(max_hours, write):
         from autoreid.running import run_job  # deferred: loads torch
 
-        allotment, plan, index = check_launch(campaign, write)
+        cluster = None if address is None else find_cluster(address, storage, write)
+        allotment, plan, index = check_launch(campaign, write, cluster)
         with alone(campaign, storage):
             plan = continued(plan, storage)
             whole = foreseen(plan)
@@ -131,12 +137,14 @@ def launch(
             return run_plan(plan, storage, allotment, run_job, write, max_device_hours)
 
 
-def check_launch(campaign: Campaign, write: Callable[[str], None]) -> tuple[Allotment, Plan, ImageIndex]:
+def check_launch(
+    campaign: Campaign, write: Callable[[str], None], cluster: Cluster | None = None
+) -> tuple[Allotment, Plan, ImageIndex]:
     """What a launch starts from. InputError holds what is wrong with the machine and with the data."""
     problems = Problems()
     allotment = found = None
     try:
-        allotment = allot(campaign.execution, campaign.placement, this_machine())
+        allotment = allot(campaign.execution, campaign.placement, cluster or this_machine())
     except InputError as error:
         problems.extend(error.problems)
     try:
@@ -180,7 +188,7 @@ def run_plan(
     provide_weights(plan, storage.folder)
     provide_teachers(plan, storage.folder)
     stop = Stop(functools.partial(end_by_force, set(descendants())))
-    dispatch = _dispatch(plan, storage, states, allotment.slots, stop, write)
+    dispatch = _dispatch(plan, storage, states, allotment, stop, write)
     if not dispatch.releases.unfinished:
         dispatch.grow()
     left = len(dispatch.releases.unfinished)
@@ -201,14 +209,15 @@ def _dispatch(
     plan: Plan,
     storage: Storage,
     states: Mapping[str, State],
-    slots: int,
+    allotment: Allotment,
     stop: Stop,
     write: Callable[[str], None],
 ) -> Dispatch:
     """The dispatch of a plan, by what is known of its jobs before anything is run."""
     needs = {job_id: job.needs for job_id, job in plan.jobs.items()}
     done = {job_id for job_id, state in states.items() if state.status == "done"}
-    site, progress = StorageSite(storage, plan), Progress(plan, done=len(done), write=write)
+    site = StorageSite(storage, plan, _asking(allotment))
+    progress = Progress(plan, done=len(done), write=write)
 
     def grown(plan: Plan) -> None:
         site.plan = plan
@@ -218,13 +227,28 @@ def _dispatch(
         Releases(needs, done),
         site,
         progress,
-        slots=slots,
+        slots=allotment.slots,
         retries=plan.campaign.placement.retries,
         supply=Sweeping(plan, storage, grown, write) if plan.campaign.sweep else None,
+        nodes=Nodes.of(allotment),
         stopping=lambda: stop.asked > 0,
     )
     dispatch.take(states, storage.cancelled(plan.campaign.name))
     return dispatch
+
+
+def _asking(allotment: Allotment) -> Callable[[Iterable[Lease]], None]:
+    """How processes that hold leases are asked to stop: below this one, or on the nodes of a cluster."""
+    if allotment.cluster is None:
+        return ask_below
+
+    @functools.cache
+    def signals() -> Callable[[Iterable[Lease]], None]:
+        from tune_runs.cluster import Signals  # deferred: loads Ray
+
+        return Signals()
+
+    return lambda leases: signals()(leases)
 
 
 def _summary(name: str, dispatch: Dispatch, reused: int, seconds: float) -> Summary:

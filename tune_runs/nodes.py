@@ -5,11 +5,11 @@ Free of Ray.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from autoreid.errors import DivergedError, OutOfMemoryError, RunError, StorageError
-from tune_runs.resources import Machine
+from tune_runs.resources import Allotment
 from tune_runs.words import counted
 
 # So many failures in a row, one after the other, condemn a node: as many as attempts that a job has by
@@ -22,28 +22,6 @@ DEVICE_WORDS = ("CUDA error", "CUDA driver", "cuDNN error", "CUBLAS_STATUS", "NV
 # Except this one: an index of the job's own was out of range.
 ASSERTION = "device-side assert"
 HERE = "this machine"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A machine of a cluster: its name for people, the host that leases name, and what it has."""
-
-    name: str
-    host: str
-    machine: Machine
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """A standing Ray cluster, by its address: its nodes by id, and why some of them cannot run the jobs."""
-
-    address: str
-    nodes: Mapping[str, Node]
-    refused: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def usable(self) -> dict[str, Node]:
-        return {key: node for key, node in self.nodes.items() if key not in self.refused}
 
 
 def may_be_the_machine(error: Exception) -> bool:
@@ -84,11 +62,38 @@ class Nodes:
     {'n1': '4 attempts in a row failed there, at 2 jobs, and no epoch was done between. The last one: killed'}
     """
 
-    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, names: Mapping[str, str] | None = None, left_out: Mapping[str, str] | None = None
+    ) -> None:
         self.alone = names is None
         self.alive: dict[str, str] = {"": HERE} if names is None else dict(names)
-        self.left_out: dict[str, str] = {}
+        self.left_out = dict(left_out or {})
+        self._names = dict(self.alive)
         self._streaks: dict[str, _Streak] = {}
+        self._avoided: dict[str, set[str]] = {}
+
+    @classmethod
+    def of(cls, allotment: Allotment) -> Nodes:
+        """The nodes of a cluster that a trial fits on; this machine without one."""
+        if allotment.cluster is None:
+            return cls()
+        nodes = allotment.cluster.nodes
+        made = cls({key: node.name for key, node in nodes.items()}, allotment.cluster.refused)
+        made.seen(key for key, node in nodes.items() if allotment.slots_of([node.machine]))
+        return made
+
+    def seen(self, alive: Iterable[str]) -> None:
+        """These nodes are there now; one that has come since the launch began is named by its id."""
+        self.alive = {node: self.name(node) for node in alive}
+
+    def without(self, job: str) -> list[str]:
+        """The nodes on which a job is not to be run: those left out, and those on which it failed, as long as
+        there are others."""
+        avoided = self._avoided.get(job, set())
+        if all(node in avoided for node in self.usable):
+            self._avoided.pop(job, None)
+            avoided = set()
+        return sorted(avoided | set(self.left_out))
 
     @property
     def none_left(self) -> bool:
@@ -97,6 +102,7 @@ class Nodes:
 
     @property
     def usable(self) -> list[str]:
+        """The ids of those on which jobs may run."""
         return [node for node in self.alive if node not in self.left_out]
 
     def progressed(self, node: str | None) -> None:
@@ -115,6 +121,7 @@ class Nodes:
             return [job]
         if known not in self.alive:
             return None
+        self._avoided.setdefault(job, set()).add(known)
         streak = self._streaks.setdefault(known, _Streak())
         streak.jobs.append(job)
         if began < streak.last:
@@ -144,7 +151,7 @@ class Nodes:
 
     def name(self, node: str) -> str:
         """A node for people, also one that is gone."""
-        return self.alive.get(node, node)
+        return self._names.get(node, f"node {node[:8]}")
 
     def _known(self, node: str | None) -> str:
         return "" if self.alone or node is None else node

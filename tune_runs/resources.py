@@ -1,10 +1,12 @@
-"""What a trial gets of a machine, and how many trials fit."""
+"""What a trial gets of a machine, or of those of a cluster, and how many trials fit."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from autoreid.errors import InputError, Problems
 from autoreid.recipes import Execution
@@ -23,15 +25,54 @@ class Machine:
     cpus: int
     gpus: int
 
+    def __str__(self) -> str:
+        """
+        >>> print(Machine(8, 1))
+        8 CPUs and 1 GPU
+        """
+        return f"{counted(self.cpus, 'CPU')} and {counted(self.gpus, 'GPU')}"
+
+    def slots(self, cpus: int, gpus: float) -> int:
+        """How many trials that get so much run here at once."""
+        fitting = self.cpus // cpus
+        return min(fitting, int(self.gpus / gpus + 1e-9)) if gpus else fitting
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of a cluster: its name for people, its host as leases name it, and what it has."""
+
+    name: str
+    host: str
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A standing Ray cluster, by its address: its nodes by id, and why some of them can run no job."""
+
+    address: str
+    nodes: Mapping[str, Node]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> list[Node]:
+        return [node for key, node in self.nodes.items() if key not in self.refused]
+
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """CPUs and GPUs of one trial, how many trials run at once, and the execution that follows from it."""
+    """CPUs and GPUs of one trial, how many trials run at once, and the execution that follows from it.
+
+    `most` is how many may run at once however many fit; `cluster` is where they run, else this machine.
+    """
 
     cpus: int
     gpus: float
     slots: int
     execution: Execution
+    most: float = math.inf
+    cluster: Cluster | None = None
 
     def __str__(self) -> str:
         """
@@ -40,6 +81,10 @@ class Allotment:
         """
         gpus = f" and {counted(self.gpus, 'GPU')}" if self.gpus else ""
         return f"{counted(self.cpus, 'CPU')}{gpus} a trial, {self.slots} at once"
+
+    def slots_of(self, machines: Iterable[Machine]) -> int:
+        """How many trials run at once on these machines."""
+        return int(min(self.most, sum(machine.slots(self.cpus, self.gpus) for machine in machines)))
 
 
 def this_machine() -> Machine:
@@ -63,45 +108,71 @@ def with_gpus(machine: Machine, placement: Placement, gpus: int) -> Machine:
     return Machine(max(machine.cpus, each * int(gpus / share)), gpus)
 
 
-def allot(execution: Execution, placement: Placement, machine: Machine) -> Allotment:
-    """Divide a machine among trials: one GPU each where there are GPUs, else one CPU each.
+def allot(execution: Execution, placement: Placement, place: Machine | Cluster) -> Allotment:
+    """Divide a machine, or those of a cluster, among trials: one GPU each where there are GPUs, else one CPU.
 
-    InputError where the request can never be met on this machine.
+    InputError where the request can never be met there.
     """
+    machines = [place] if isinstance(place, Machine) else [node.machine for node in place.usable]
     wanted = placement.resources
-    on_cpu = (
-        execution.device == "cpu" or wanted.gpus == 0 or (execution.device == "auto" and not machine.gpus)
-    )
+    with_gpu = [machine for machine in machines if machine.gpus]
+    on_cpu = execution.device == "cpu" or wanted.gpus == 0 or (execution.device == "auto" and not with_gpu)
     gpus = (0.0 if on_cpu else 1.0) if wanted.gpus == "auto" else float(wanted.gpus)
-    default = min(CPUS_BESIDE_GPU, max(1, machine.cpus // machine.gpus)) if gpus and machine.gpus else 1
+    shares = [machine.cpus // machine.gpus for machine in with_gpu] if gpus else []
+    default = min([CPUS_BESIDE_GPU, *(max(1, share) for share in shares)]) if shares else 1
     cpus = default if wanted.cpus == "auto" else wanted.cpus
-    _check(execution, cpus, gpus, machine)
-    slots = machine.cpus // cpus
-    if gpus:
-        slots = min(slots, int(machine.gpus / gpus + 1e-9))
-    if placement.max_parallel != "auto":
-        slots = min(slots, placement.max_parallel)
+    _check(execution, cpus, gpus, place, machines)
     # A trial without a GPU of its own would still see every GPU of the machine.
     # One that was given a GPU must not go on without it.
     device = "cuda" if gpus else "cpu"
     threads = execution.threads or cpus
     execution = dataclasses.replace(execution, device=device, threads=threads)
-    return Allotment(cpus, gpus, slots, execution)
+    most = math.inf if placement.max_parallel == "auto" else placement.max_parallel
+    cluster = place if isinstance(place, Cluster) else None
+    empty = Allotment(cpus, gpus, 0, execution, most, cluster)
+    return dataclasses.replace(empty, slots=empty.slots_of(machines))
 
 
-def _check(execution: Execution, cpus: int, gpus: float, machine: Machine) -> None:
+def _has(place: Machine | Cluster) -> str:
+    """What is there, in words; of a cluster equal nodes together."""
+    if isinstance(place, Machine):
+        return f"this machine has {place}"
+    kinds: dict[Machine, list[str]] = {}
+    for node in place.usable:
+        kinds.setdefault(node.machine, []).append(node.name)
+    parts = [f"{machine} ({some_of(names)})" for machine, names in kinds.items()]
+    return f"the nodes have {', '.join(parts)}"
+
+
+def some_of(names: list[str]) -> str:
+    """Names for people, the first few of them.
+
+    >>> some_of(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _check(
+    execution: Execution, cpus: int, gpus: float, place: Machine | Cluster, machines: list[Machine]
+) -> None:
     problems = Problems()
-    has = f"this machine has {counted(machine.cpus, 'CPU')} and {counted(machine.gpus, 'GPU')}"
+    has = _has(place)
     many_cpus, many_gpus = counted(cpus, "CPU"), counted(gpus, "GPU")
-    if cpus > machine.cpus:
+    if cpus > max(machine.cpus for machine in machines):
         problems.add("execution.resources.cpus", f"{many_cpus} a trial, but {has}. Ask for fewer.")
-    if gpus > machine.gpus:
+    if gpus > max(machine.gpus for machine in machines):
         problems.add(
             "execution.resources.gpus",
             f"{many_gpus} a trial, but {has}. Use device: cpu, or ask for fewer.",
         )
     elif gpus > 1:
         problems.add("execution.resources.gpus", f"{many_gpus} a trial, but a trial computes on one. Use 1.")
+    elif not problems.found and not any(machine.slots(cpus, gpus) for machine in machines):
+        problems.add(
+            "execution.resources", f"{many_cpus} and {many_gpus} a trial, but {has}: no node has both."
+        )
     if execution.device == "cpu" and gpus:
         problems.add("execution.resources.gpus", f"{many_gpus} for device: cpu. Remove one of the two.")
     if execution.device.startswith("cuda") and not gpus:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from autoreid.errors import AutoreidError
+from autoreid.leases import Lease
 from autoreid.storage import Storage
 from tune_runs.planning import Plan
 from tune_runs.processes import descendants
@@ -42,13 +43,23 @@ class Site(Protocol):
         ...
 
 
+def ask_below(leases: Iterable[Lease]) -> None:
+    """Send SIGUSR1 to those that are processes below this one."""
+    below = set(descendants())
+    for lease in leases:
+        if lease.is_local and lease.pid in below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(lease.pid, signal.SIGUSR1)
+
+
 @dataclass(slots=True)
 class StorageSite:
-    """The surroundings of a launch as they are: its storage, and the workers below this process. A sweep puts
-    another plan in the place of `plan`."""
+    """The surroundings of a launch as they are: its storage, and its workers, which `ask` asks to stop. A
+    sweep puts another plan in the place of `plan`."""
 
     storage: Storage
     plan: Plan
+    ask: Callable[[Iterable[Lease]], None] = ask_below
 
     def state(self, job: str) -> State:
         return state_of(self.storage.job(job))
@@ -60,10 +71,6 @@ class StorageSite:
         return self.storage.cancelled(self.plan.campaign.name)
 
     def interrupt(self, jobs: Iterable[str]) -> None:
-        """Send SIGUSR1 to the workers of jobs: the processes below this one that hold their leases."""
-        below = set(descendants())
-        for job in jobs:
-            lease = self.storage.job(job).holder()
-            if lease is not None and lease.is_local and lease.pid in below:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(lease.pid, signal.SIGUSR1)
+        """Ask the processes that hold the leases of jobs to stop."""
+        leases = [self.storage.job(job).holder() for job in jobs]
+        self.ask([lease for lease in leases if lease is not None])

@@ -33,7 +33,7 @@ class JobTrial(Trainable):
         self.context = context
         self.refusal = difference(context.packages)
         self.node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else None
-        self._begin(config["job"])
+        self._begin(config)
         for number in NUMBERS:
             signal.signal(number, self._ask)
         # Held back while Ray was started: one that came since then is followed now.
@@ -42,17 +42,21 @@ class JobTrial(Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The next job in the same process, where processes are reused."""
         self.rows.close()
-        self._begin(new_config["job"])
+        self._begin(new_config)
         return True
 
-    def _begin(self, job_id: str) -> None:
+    def _begin(self, config: dict[str, Any]) -> None:
         self.asked = False
-        self.rows = _rows(job_id, self.context, lambda: self.asked)
+        self.tells = "name" in config
+        self.rows = _rows(config["job"], self.context, lambda: self.asked)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
 
     def step(self) -> dict[str, Any]:
+        if self.tells:  # in a cluster, so that its node is known if it dies without a word
+            self.tells = False
+            return {"node": self.node}
         result = self._advance()
         if result.get("done"):  # a process that is reused waits for the next job, beside others on its GPU
             self.rows.close()

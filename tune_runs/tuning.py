@@ -1,33 +1,25 @@
-"""One Tune run over a graph of jobs, on a Ray of this machine alone."""
+"""One Tune run over a graph of jobs, on a Ray of this machine alone or on a standing cluster."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tune_runs.context import Context
 from tune_runs.dispatch import Dispatch
+from tune_runs.joining import environment
 from tune_runs.processes import ended_when_terminated, no_descendants_left
-from tune_runs.resources import Allotment, this_machine
+from tune_runs.resources import Allotment, Cluster, this_machine
 from tune_runs.signals import Stop, interruptible
 
 if TYPE_CHECKING:
     from ray import tune
-
-# Read by Ray when it is imported or started: they silence it and keep it on loopback. None changes a result.
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every port on 127.0.0.1
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-}
 
 
 def tune_jobs(
@@ -43,31 +35,44 @@ def tune_jobs(
     Afterwards the releases of `dispatch` say what became of each; those that a signal stopped are
     unfinished. A job has a process of its own, with a memory and state of its own, unless `reuse_processes`.
     """
+    cluster = allotment.cluster
     os.environ.update(
-        ENVIRONMENT,
+        environment(None if cluster is None else cluster.address),
         # Without this Tune lets one trial wait for its resources at a time.
         TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots),
         # Workers have the priority of the command: Ray would add so much that any other program comes first.
         RAY_worker_niceness="0",
     )
-    with interruptible(), stop.watched(), _quiet_stdout(), _empty_folder() as folder, _ray(stop):
-        from tune_runs.searcher import JobSearcher
+    with interruptible(), stop.watched(), _quiet_stdout(), _empty_folder() as folder, _ray(stop, cluster):
+        from tune_runs.searcher import JobSearcher, Placement
 
+        # Of equal requests processes are shared: theirs have no names.
+        placement = None if cluster is None else Placement(dispatch.nodes, named=not reuse_processes)
         # Tune sets a handler of SIGUSR1 when it begins: ours follow from the first suggestion on.
-        searcher = JobSearcher(dispatch, stop.follow)
-        tuner = _tuner(searcher, context, allotment, folder, reuse_processes)
+        searcher = JobSearcher(dispatch, stop.follow, placement)
+        tuner = _tuner(searcher, dispatch, context, allotment, folder, reuse_processes)
         stop.follow()
         tuner.fit()
 
 
 def _tuner(
-    searcher: object, context: Context, allotment: Allotment, folder: Path, reuse_processes: bool
+    searcher: object,
+    dispatch: Dispatch,
+    context: Context,
+    allotment: Allotment,
+    folder: Path,
+    reuse_processes: bool,
 ) -> tune.Tuner:
     from ray import tune
 
+    from tune_runs.cluster import Lookout, request
     from tune_runs.trainable import JobTrial
 
-    resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
+    resources: Any = {"cpu": allotment.cpus, "gpu": allotment.gpus}
+    stopper = None
+    if allotment.cluster is not None:
+        resources = functools.partial(request, allotment.cpus, allotment.gpus)
+        stopper = Lookout(dispatch.nodes, allotment, functools.partial(setattr, dispatch, "slots"))
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(JobTrial, context=context), resources),
         tune_config=tune.TuneConfig(
@@ -83,6 +88,7 @@ def _tuner(
             failure_config=tune.FailureConfig(max_failures=0),
             # Else Tune asks a trial for a checkpoint at its end, has none, and takes that for an error.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            stop=stopper,
             verbose=0,
         ),
     )
@@ -119,28 +125,32 @@ def _quiet_stdout() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ray(stop: Stop) -> Iterator[None]:
-    """A Ray of this machine alone, on loopback, silent. None of its processes outlives it."""
+def _ray(stop: Stop, cluster: Cluster | None) -> Iterator[None]:
+    """A Ray of this machine alone, on loopback, silent, of which no process outlives it; or the cluster's."""
     with stop.held():
         # Deferred: they read the environment. All before Ray starts, so that its start is soon over.
         import ray.tune
 
+        import tune_runs.cluster
         import tune_runs.searcher
-        import tune_runs.trainable  # noqa: F401
+        import tune_runs.trainable
 
         machine = this_machine()
         logging.getLogger("ray").setLevel(logging.CRITICAL)
     with no_descendants_left():
         try:
             with stop.held():
-                ray.init(
-                    address="local",
-                    num_cpus=machine.cpus,
-                    num_gpus=machine.gpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.CRITICAL,
-                )
+                if cluster is not None:
+                    tune_runs.cluster.join(cluster.address)
+                else:
+                    ray.init(
+                        address="local",
+                        num_cpus=machine.cpus,
+                        num_gpus=machine.gpus,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        logging_level=logging.CRITICAL,
+                    )
             yield
         finally:
             with ended_when_terminated():

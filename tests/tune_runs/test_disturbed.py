@@ -16,7 +16,6 @@ from disturbed import (
     attempts,
     autoreid,
     check,
-    contents,
     finish,
     living_in_session,
     refusing,
@@ -35,23 +34,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 REUSED = "--set=execution.reuse_processes=true"
 
 
-@pytest.fixture(scope="session")
-def cache_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
 def shared_cache(cache_folder, monkeypatch):
     monkeypatch.setenv("AUTOREID_CACHE", str(cache_folder))
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory, cache_folder):
-    """What a campaign leaves that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    answer = start(folder, AUTOREID_CACHE=str(cache_folder)).end(0)
-    assert (answer["ran"], answer["jobs"]) == (JOBS, JOBS)
-    return contents(Storage(folder / "storage"))
 
 
 @pytest.fixture

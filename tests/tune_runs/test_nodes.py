@@ -2,8 +2,10 @@ import pytest
 from launches import Launch
 
 from autoreid.errors import DivergedError, InputError, OutOfMemoryError, RunError, StorageError
+from autoreid.recipes import Execution
 from tune_runs.context import BROKEN, FAILED, INTERRUPTED, REFUSED
 from tune_runs.nodes import FAILURES_IN_A_ROW, Nodes, may_be_the_machine
+from tune_runs.resources import Allotment, Cluster, Machine, Node
 
 TWO = {"n1": "node1", "n2": "node2"}
 
@@ -161,3 +163,23 @@ def test_epochs_that_a_row_tells_of_a_node_clear_it():
     fail(nodes, "n1", "abc")
     launch.dispatch.reported(job, {"epoch": 1, "loss": 1.0, "node": "n1"})
     assert fail(nodes, "n1", "d") is None
+
+
+def test_a_job_avoids_the_nodes_on_which_it_failed_as_long_as_there_are_others():
+    nodes = Nodes({**TWO, "n3": "node3"}, {"n3": "other code"})
+    fail(nodes, "n1", "a")
+    assert (nodes.without("a"), nodes.without("b")) == (["n1", "n3"], ["n3"])
+    fail(nodes, "n2", "a")
+    assert nodes.without("a") == ["n3"]
+    fail(nodes, "n1", "b")
+    del nodes.alive["n2"]
+    assert nodes.without("b") == ["n3"]
+
+
+def test_nodes_of_a_cluster_are_those_that_a_trial_fits_on():
+    nodes = {"h": Node("head", "head", Machine(8, 0)), "g": Node("gpu", "gpu", Machine(8, 2))}
+    assert Nodes.of(Allotment(4, 1, 2, Execution(), cluster=Cluster("h:1", nodes))).usable == ["g"]
+    everywhere = Nodes.of(Allotment(4, 0, 4, Execution(), cluster=Cluster("h:1", nodes, {"h": "other code"})))
+    assert everywhere.usable == ["g"] and everywhere.name("h") == "head"
+    everywhere.seen(["g", "new"])
+    assert everywhere.usable == ["g", "new"] and everywhere.name("h") == "head"

@@ -1,0 +1,120 @@
+"""Campaigns on a standing Ray cluster of several nodes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from clusters import standing
+from disturbed import JOBS, PATIENCE_SECONDS, check, contents, start, wait_until, workers
+
+from autoreid.storage import Storage
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(cache_folder, monkeypatch):
+    monkeypatch.setenv("AUTOREID_CACHE", str(cache_folder))
+
+
+def epoch(line):
+    return "epoch" in line
+
+
+def places(cluster, storage):
+    """The nodes on which jobs are worked on at this moment."""
+    busy = set(workers(storage))
+    return {place for place in range(len(cluster.nodes)) if busy & set(cluster.below(place))}
+
+
+def test_a_campaign_over_two_nodes_that_is_stopped_and_continued_equals_one_without_them(
+    tmp_path, undisturbed
+):
+    storage = Storage(tmp_path / "storage")
+    with standing({}) as cluster:
+        run = start(tmp_path, "--address", cluster.address)
+        wait_until(lambda: places(cluster, storage) == {0, 1})
+        run.wait_for(epoch)
+        run.process.terminate()
+        assert run.end(75)["unfinished"]
+        assert not any("force" in line or "attempt" in line for line in run.lines), run.lines
+        for job in storage.jobs():
+            for attempt in storage.job(job).attempts():
+                assert attempt.outcome() is not None or "stopped after" in attempt.read_log()
+        assert storage.folder.sizes("nodes-") == {}
+        answer = start(tmp_path, "--address", cluster.address).end(0)
+        assert answer["ran"] + answer["reused"] == JOBS
+    check(tmp_path, undisturbed)
+
+
+def test_a_node_that_dies_is_done_without(tmp_path, undisturbed):
+    storage = Storage(tmp_path / "storage")
+    with standing({}) as cluster:
+        run = start(tmp_path, "--address", cluster.address)
+        wait_until(lambda: places(cluster, storage) == {0, 1})
+        run.wait_for(epoch)
+        cluster.end(1)
+        answer = run.end(0)
+        assert (answer["ran"], answer["left_out"]) == (JOBS, {})
+    assert contents(storage) == undisturbed
+
+
+# Read by every Python process of a node: it ends where it imports what trials are made of.
+SICK = """\
+import os, signal, sys
+class Sick:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tune_runs.trainable":
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.meta_path.insert(0, Sick())
+"""
+OTHER = """\
+import tune_runs.packages
+tune_runs.packages.PACKAGES = ("tune_runs",)
+"""
+DRIVER = """\
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from campaigns import FINGERPRINT, fake_engine, small
+from autoreid.cli import say
+from autoreid.storage import Storage
+from tune_runs.joining import find_cluster
+from tune_runs.launch import run_plan
+from tune_runs.planning import make_plan
+from tune_runs.resources import allot
+plan, storage = make_plan(small("repeats=3"), FINGERPRINT), Storage(sys.argv[3])
+cluster = find_cluster(sys.argv[2], storage, say)
+allotment = allot(plan.campaign.execution, plan.campaign.placement, cluster)
+print(json.dumps(run_plan(plan, storage, allotment, fake_engine()).plain()))
+"""
+
+
+def test_a_node_on_which_every_attempt_dies_is_left_out_and_one_with_other_code_from_the_start(tmp_path):
+    environments = []
+    for name, content in (("sick", SICK), ("other", OTHER)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sitecustomize.py").write_text(content)
+        path = os.pathsep.join([str(tmp_path / name), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environments.append({"PYTHONPATH": path})
+    with standing(*environments) as cluster:
+        done = subprocess.run(
+            [sys.executable, "-c", DRIVER, str(Path(__file__).parent), cluster.address, str(tmp_path / "st")],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answer, lines = json.loads(done.stdout), done.stderr.splitlines()
+        assert (answer["ran"], answer["jobs"], answer["exit_code"]) == (12, 12, 0), lines
+        refused, sick = answer["left_out"].values()
+        assert "the code in" in refused and "4 attempts in a row failed there" in sick
+        assert "ended without an outcome" in sick
+        (told,) = [line for line in lines if "12 jobs to run" in line]
+        assert told.endswith("1 CPU a trial, 2 at once")
+        assert not any("attempt 3" in line for line in lines), lines
