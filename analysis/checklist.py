@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from analysis import practices
+from analysis.ablations import ablation
 from analysis.pages import Grid, Records, Section
 from analysis.practices import ABSENT, MET, MISSED, UNKNOWN, Finding
 
@@ -53,7 +54,7 @@ PRACTICES = (
     ),
     Practice("Comparison", "Random search has the budget of the search", practices.random_search),
     Practice("Comparison", "Several repeats with seeds of their own", practices.repeats),
-    Practice("Comparison", "An ablation: an arm differs from the baseline in one thing", practices.ablation),
+    Practice("Comparison", "An ablation: an arm differs from the baseline in one thing", ablation),
     Practice("Comparison", "Progress over the time of the search is reported", practices.over_time),
     Practice("Comparison", "Selection is on validation data, never on the test set", practices.selection),
     Practice("Reporting", "Tuning is reported, and its cost is charged", practices.tuning),

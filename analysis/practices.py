@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from analysis import words
 from analysis.costing import total_seconds
-from analysis.differences import differing, fields
+from analysis.differences import differing
 from analysis.pages import Records, values
 from analysis.random_arms import NO_SAMPLING, NO_SEARCH, OTHER_BUDGET, lacking
 from analysis.results import status_words
@@ -24,8 +23,6 @@ NO_SEARCHES = "no arm searches"
 NO_TRAININGS = "no arm trains a network"
 # A mean of fewer repeats says next to nothing: Student's interval of two reaches 12.7 standard errors.
 SEVERAL = 3
-# What an arm is made of besides its recipes.
-BESIDES = {"found_by": "how its networks are found", "teacher": "its teacher"}
 CONFOUNDERS = {
     "engine_revision": "engine revisions",
     "code_version": "versions of autoreid",
@@ -187,46 +184,6 @@ def repeats(records: Records) -> Finding:
     return Finding(MET, f"{SEVERAL} or more in each of {words.counted(len(arms), 'arm')}")
 
 
-def _set_up(records: Records, arm: str) -> Mapping[str, str]:
-    """Every field of an arm's recipes, how its networks are found, and who teaches them."""
-    rows = records.trials[(records.trials["arm"] == arm) & records.trials["kind"].isin([*SEARCHES, "train"])]
-    found: dict[str, set[str]] = {}
-    for kind, text in rows[["kind", "recipe_json"]].dropna().drop_duplicates().itertuples(index=False):
-        recipe: dict[str, Any] = json.loads(text)
-        for path, value in fields(recipe):
-            found.setdefault(f"{kind}.{path}", set()).add(value)
-    for column, what in BESIDES.items():
-        found[what] = {str(value) for value in rows[column].dropna().unique()}
-    return {path: " or ".join(sorted(given)) for path, given in found.items()}
-
-
-def _things(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
-    """The fields in which two arms differ; a step that one of them has not counts as one thing."""
-    steps = [{path.split(".")[0] for path in one if "." in path} for one in (ours, theirs)]
-    shared = steps[0] & steps[1]
-    paths = [path for path in {**ours, **theirs} if "." not in path or path.split(".")[0] in shared]
-    found = [path for path in paths if ours.get(path) != theirs.get(path)]
-    return found or sorted(steps[0] ^ steps[1])
-
-
-def ablation(records: Records) -> Finding:
-    """Some arm differs from the baseline, or without one from the first arm, in one field."""
-    if len(records.arms) < 2:
-        return Finding(MISSED, "the campaign has one arm")
-    if records.trials["recipe_json"].isna().all():
-        return Finding(UNKNOWN, "the recipes were not recorded")
-    to = records.baseline or records.arms[0]
-    base = _set_up(records, to)
-    counts = {arm: _things(_set_up(records, arm), base) for arm in records.arms if arm != to}
-    single = [f"{arm} ({found[0]})" for arm, found in counts.items() if len(found) == 1]
-    if single:
-        return Finding(MET, f"beside {to}: {'; '.join(single)}")
-    if any(not found for found in counts.values()):
-        return Finding(UNKNOWN, f"arms with the recipes of {to}: they differ in what they start from")
-    named = "; ".join(f"{arm}: {len(found)} fields" for arm, found in counts.items())
-    return Finding(MISSED, f"every arm differs from {to} in several fields at once ({named})")
-
-
 def over_time(records: Records) -> Finding:
     if not records.arms_with("search"):
         return Finding(ABSENT, NO_SEARCHES)
@@ -240,11 +197,17 @@ def over_time(records: Records) -> Finding:
 
 
 def selection(records: Records) -> Finding:
-    """By the recipes of selections; where nothing was selected, every repeat counts."""
+    """By the evaluations of candidates and the recipes of selections; without one, every repeat counts."""
     given = records.trials[records.trials["found_by"] == "given"]
     selects = _jobs(records, ["select"])
     texts = selects["recipe_json"].dropna().unique()
     rules = {str(json.loads(text).get("rule")) for text in texts}
+    candidates = records.evaluations[records.evaluations["stage"] == "selection"]
+    elsewhere = int((candidates["split"] != "validation").sum())
+    if elsewhere:
+        return Finding(
+            MISSED, f"{elsewhere} of {len(candidates)} evaluations of candidates were on test images"
+        )
     if not selects.empty and (selects["recipe_json"].isna().any() or not rules <= RULES.keys()):
         return Finding(UNKNOWN, "a selection's rule is not one that this release knows")
     if rules:

@@ -141,6 +141,10 @@ def test_selections_and_their_rules(tmp_path: Path) -> None:
     assert why(records, "selection") == "1 selection on images that are no test images"
     by_test = changed(records, "trials", {"kind": "select"}, recipe_json=json.dumps({"rule": "by the test"}))
     assert verdicts(by_test)["selection"] == UNKNOWN
+    assert set(records.evaluations.query("stage == 'selection'")["split"]) == {"validation"}
+    peeked = changed(records, "evaluations", {"stage": "selection"}, split="test")
+    assert verdicts(peeked)["selection"] == MISSED
+    assert why(peeked, "selection") == "3 of 3 evaluations of candidates were on test images"
 
 
 def test_a_campaign_that_has_not_begun(tmp_path: Path) -> None:
