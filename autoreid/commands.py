@@ -231,11 +231,13 @@ def _run_train(options: argparse.Namespace) -> int:
 
 def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="model.pt of a training, or its folder")
+    parser.add_argument("--rerank", action="store_true", help="also the scores after k-reciprocal re-ranking")
     add_data_flags(parser)
     add_json_flag(parser)
 
 
 def _run_evaluate(options: argparse.Namespace) -> int:
+    from autoreid.evaluation.reranking import ReRanking
     from autoreid.feed import prepare
     from autoreid.model_files import unpack_model
     from autoreid.optimisation import set_up
@@ -249,7 +251,13 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     model, recipe, _ = unpack_model(path.read_bytes(), str(path))
     device = set_up(execution, recipe.precision)
     data = prepare(source, recipe.height, recipe.width, cache_of(options))
-    scores = evaluate_model(model.to(device), data, device=device, precision=recipe.precision)
+    scores = evaluate_model(
+        model.to(device),
+        data,
+        device=device,
+        precision=recipe.precision,
+        rerank=ReRanking() if options.rerank else None,
+    )
     answer(scores, scores_text(scores), options.json)
     return DONE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from autoreid import losses
 from autoreid.complexity import measure
 from autoreid.epochs import Position, all_finite, no_pulse
 from autoreid.errors import InputError
-from autoreid.evaluation.features import score
-from autoreid.evaluation.ranking import PROTOCOL
+from autoreid.evaluation.features import of_test_images
+from autoreid.evaluation.ranking import PROTOCOL, rank_features
 from autoreid.feed import Batches, PreparedData
 from autoreid.model_files import pack_model
 from autoreid.models.assembly import ReIDModel, build_network, initialise
@@ -25,6 +25,9 @@ from autoreid.recipes import Execution, TrainRecipe
 from autoreid.teaching import find_teacher, guidance, look_ahead, of_distillation
 from autoreid.weights import WeightFile, backbone_weights, load_weights
 from search_spaces.genotype import Genotype
+
+if TYPE_CHECKING:
+    from autoreid.evaluation.reranking import ReRanking
 
 
 class TrainRun:
@@ -178,10 +181,11 @@ def evaluate_model(
     precision: str = "fp32",
     batch: int = 128,
     pulse: Callable[[], None] = no_pulse,
+    rerank: ReRanking | None = None,
 ) -> dict[str, Any]:
     """mAP, rank-k, mINP, queries and protocol of a model on query and gallery, as plain values.
 
-    `pulse` is called before each batch.
+    With `rerank` the same of the re-ranked distances, under `reranked`. `pulse` is called before each batch.
     """
     model.eval()
 
@@ -189,5 +193,11 @@ def evaluate_model(
         pulse()
         return model.embed(images)
 
-    scores = score(embed, data.images, data.index, device=device, batch=batch, precision=precision)
-    return scores.plain(PROTOCOL)
+    found = of_test_images(embed, data.images, data.index, device=device, batch=batch, precision=precision)
+    scores = rank_features(**found).plain(PROTOCOL)
+    if rerank is None:
+        return scores
+    from autoreid.evaluation.reranking import rerank_features  # deferred: seldom wanted
+
+    better = rerank_features(**found, settings=rerank, device=device)
+    return scores | {"reranked": better.plain({**PROTOCOL, "reranking": rerank.plain()})}

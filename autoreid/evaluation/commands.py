@@ -25,6 +25,12 @@ ARRAYS = (
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE.npz", help=f"holds {', '.join(ARRAYS)}")
     parser.add_argument("--no-normalise", action="store_true", help="rank by the features as they are")
+    parser.add_argument("--rerank", action="store_true", help="also the scores after k-reciprocal re-ranking")
+    parser.add_argument("--k1", type=int, metavar="N", help="with --rerank: neighbours (default: 20)")
+    parser.add_argument("--k2", type=int, metavar="N", help="with --rerank: neighbours to smooth over (6)")
+    parser.add_argument(
+        "--lambda", dest="weight", type=float, metavar="SHARE", help="with --rerank: of the distance (0.3)"
+    )
     add_json_flag(parser)
 
 
@@ -32,6 +38,11 @@ def _run(options: argparse.Namespace) -> int:
     from autoreid.evaluation.ranking import PROTOCOL, rank_features
 
     normalise = not options.no_normalise
+    given = {name: getattr(options, name) for name in ("k1", "k2", "weight")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not options.rerank:
+        names = ", ".join(f"--{'lambda' if name == 'weight' else name}" for name in given)
+        raise InputError(f"{names}: without effect. Add --rerank, or leave it out.")
     arrays = read_arrays(options.file, normalise)
     try:
         scores = rank_features(**arrays, normalise=normalise)
@@ -40,7 +51,14 @@ def _run(options: argparse.Namespace) -> int:
     left_out = len(scores.valid) - scores.queries
     if left_out:
         say(f"{left_out} of {len(scores.valid)} queries have no match under another camera and are left out.")
-    result = scores.plain({**PROTOCOL, "normalised": normalise})
+    protocol = {**PROTOCOL, "normalised": normalise}
+    result = scores.plain(protocol)
+    if options.rerank:
+        from autoreid.evaluation.reranking import ReRanking, rerank_features  # deferred: loads torch
+
+        settings = ReRanking(**given)
+        better = rerank_features(**arrays, normalise=normalise, settings=settings)
+        result["reranked"] = better.plain({**protocol, "reranking": settings.plain()})
     answer(result, _text(result), options.json)
     return DONE
 
@@ -86,6 +104,9 @@ def _members(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _text(result: dict[str, Any]) -> str:
+    if "reranked" in result:
+        rest = {name: value for name, value in result.items() if name != "reranked"}
+        return f"{_text(rest)}\nre-ranked: {_text(result['reranked'])}"
     figures = "   ".join(
         f"{name.replace('_', '-')} {result[name]:.4f}"
         for name in ("mAP", "rank_1", "rank_5", "rank_10", "mINP")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 from autoreid.data.augment import normalise as normalise_pixels
 from autoreid.data.views import Images
 from autoreid.errors import DivergedError, InputError, unknown
-from autoreid.evaluation.ranking import RankingScores, rank_features
 
 if TYPE_CHECKING:
     from autoreid.data.index import ImageIndex
@@ -50,7 +49,7 @@ def extract(
     return np.concatenate(parts)
 
 
-def score(
+def of_test_images(
     embed: Callable[[Tensor], Tensor],
     images: Images,
     index: ImageIndex,
@@ -58,25 +57,21 @@ def score(
     device: torch.device | str,
     batch: int = 128,
     precision: str = "fp32",
-    normalise: bool = True,
-) -> RankingScores:
-    """Rank the gallery of a data set for each of its queries; `extract`, then `rank_features`."""
+) -> dict[str, Any]:
+    """Features, identities and cameras of queries and gallery, by the names that `rank_features` gives them.
+
+    Raises InputError for a data set without queries or gallery, and as `extract` does.
+    """
     query, gallery = index.rows("query"), index.rows("gallery")
     empty = [split for split, rows in (("query", query), ("gallery", gallery)) if not len(rows)]
     if empty:
         raise InputError(*(f"{split}: the data set has no {split} images to rank." for split in empty))
-    features = [
-        extract(embed, images, rows, device=device, batch=batch, precision=precision)
-        for rows in (query, gallery)
-    ]
-    return rank_features(
-        *features,
-        query_ids=index.identities[query],
-        query_cameras=index.cameras[query],
-        gallery_ids=index.identities[gallery],
-        gallery_cameras=index.cameras[gallery],
-        normalise=normalise,
-    )
+    found: dict[str, Any] = {}
+    for side, rows in (("query", query), ("gallery", gallery)):
+        features = extract(embed, images, rows, device=device, batch=batch, precision=precision)
+        found |= {f"{side}_features": features, f"{side}_ids": index.identities[rows]}
+        found[f"{side}_cameras"] = index.cameras[rows]
+    return found
 
 
 def _check(rows: np.ndarray, batch: int, precision: str) -> None:

@@ -63,7 +63,7 @@ class _Block:
         result = np.column_stack([self.rows, np.take_along_axis(candidates, order, axis=1)])
         if candidates.shape[1] < len(self.features):
             last = np.take_along_axis(distances, order[:, -1:], axis=1)[:, 0]
-            for place in np.flatnonzero(edge - last <= self.slack):
+            for place in np.flatnonzero(edge - last <= self.slack).tolist():
                 members = np.flatnonzero(self._row(place) <= last[place] + self.slack)
                 measured = self._from(place, members)
                 measured[members == self.rows[place]] = -1.0
@@ -74,7 +74,7 @@ class _Block:
         candidates, edge = self._candidates(SPARE, largest=True)
         result: np.ndarray = self._measured(candidates).max(1)
         if candidates.shape[1] < len(self.features):
-            for place in np.flatnonzero(edge + self.slack >= result):
+            for place in np.flatnonzero(edge + self.slack >= result).tolist():
                 members = np.flatnonzero(self._row(place) >= result[place] - self.slack)
                 result[place] = self._from(place, members).max()
         return result

@@ -14,17 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from autoreid.errors import InputError, Problems
 from autoreid.evaluation.checks import JUNK, feature_problems
 from autoreid.evaluation.distances import distance_blocks, prepare
 from autoreid.evaluation.neighbours import nearest, squared_distances
 from autoreid.evaluation.ranking import Labels, RankingScores, score_blocks
+from autoreid.evaluation.sparse_rows import SparseRows
 
 MEMORY_BYTES = 512 * 2**20
 # Of the share of a candidate's own reciprocal neighbours that must be the image's too.
 OVERLAP = 2 / 3
+# Images that are smoothed together.
+PIECE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +109,14 @@ def reranked_blocks(
     features = np.concatenate([query, gallery])
     neighbours, farthest = nearest(features, settings.k1 + 1, torch.device(device), memory)
     encoded = _encode(features, neighbours, farthest, settings)
-    columns = encoded.tocsc()
+    columns = encoded.transposed(len(features))
     squares = np.einsum("ij,ij->i", query, query)
     chunk = max(1, min(256, memory // (16 * max(1, len(gallery)))))
     start = 0
     for block in distance_blocks(query, gallery, chunk):
         rows = slice(start, start + len(block))
         original = np.maximum(block + squares[rows, None], 0.0) / farthest[rows, None]
-        shared = _shared(encoded[rows], columns, len(query))
+        shared = _shared(encoded, np.arange(rows.start, rows.stop), columns, len(query))
         jaccard = 1.0 - shared / (2.0 - shared)
         yield (1.0 - settings.weight) * jaccard + settings.weight * original
         start += len(block)
@@ -122,21 +124,26 @@ def reranked_blocks(
 
 def _encode(
     features: np.ndarray, neighbours: np.ndarray, farthest: np.ndarray, settings: ReRanking
-) -> sparse.csr_array:
+) -> SparseRows:
     """Every image as weights over its expanded reciprocal neighbours, summing to 1, smoothed over its k2
     nearest."""
     count = len(features)
     rows, columns = _expanded(neighbours, settings.k1)
     weights = np.exp(-squared_distances(features, rows, columns) / farthest[rows])
-    encoded = sparse.csr_array((weights, (rows, columns)), shape=(count, count))
-    sums = encoded.sum(axis=1)
-    encoded = sparse.diags_array(1.0 / sums) @ encoded
-    if settings.k2 > 1:
-        near = neighbours[:, : settings.k2]
-        each = np.full(near.size, 1.0 / settings.k2)
-        places = (np.repeat(np.arange(count), settings.k2), near.ravel())
-        encoded = sparse.csr_array((each, places), shape=(count, count)) @ encoded
-    return sparse.csr_array(encoded)
+    weights /= np.bincount(rows, weights=weights)[rows]  # every image is a neighbour of its own
+    encoded = SparseRows.of_entries(rows, columns, weights, count)
+    if settings.k2 == 1:
+        return encoded
+    pieces = (np.arange(start, min(start + PIECE, count)) for start in range(0, count, PIECE))
+    return SparseRows.stacked([_smoothed(encoded, neighbours[piece, : settings.k2]) for piece in pieces])
+
+
+def _smoothed(encoded: SparseRows, near: np.ndarray) -> SparseRows:
+    """For each row of `near` (images, k2) the mean of the images it names."""
+    taken, sizes = encoded.of_rows(near.ravel())
+    rows = np.repeat(np.repeat(np.arange(len(near)), near.shape[1]), sizes)
+    weights = encoded.weights[taken] / near.shape[1]
+    return SparseRows.of_entries(rows, encoded.columns[taken], weights, len(near))
 
 
 def _reciprocal(neighbours: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -177,16 +184,13 @@ def _pairs(
     return rows[places], members[places, columns]
 
 
-def _shared(encoded: sparse.csr_array, columns: sparse.csc_array, queries: int) -> np.ndarray:
+def _shared(encoded: SparseRows, images: np.ndarray, columns: SparseRows, queries: int) -> np.ndarray:
     """What each of these images shares with every gallery image: the sum of the smaller weights."""
-    result = np.zeros((encoded.shape[0], columns.shape[1] - queries))
-    for place in range(encoded.shape[0]):
-        part = slice(encoded.indptr[place], encoded.indptr[place + 1])
-        own, weights = encoded.indices[part], encoded.data[part]
-        begins, sizes = columns.indptr[own], columns.indptr[own + 1] - columns.indptr[own]
-        ends = np.cumsum(sizes)
-        taken = np.arange(ends[-1]) + np.repeat(begins - ends + sizes, sizes)
-        smaller = np.minimum(columns.data[taken], np.repeat(weights, sizes))
-        summed = np.bincount(columns.indices[taken], weights=smaller, minlength=columns.shape[0])
+    result = np.empty((len(images), len(columns) - queries))
+    for place, image in enumerate(images):
+        part = slice(encoded.ends[image], encoded.ends[image + 1])
+        taken, sizes = columns.of_rows(encoded.columns[part])
+        smaller = np.minimum(columns.weights[taken], np.repeat(encoded.weights[part], sizes))
+        summed = np.bincount(columns.columns[taken], weights=smaller, minlength=len(columns))
         result[place] = summed[queries:]
     return result

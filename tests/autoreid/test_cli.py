@@ -190,5 +190,14 @@ def test_search_train_and_evaluate_from_the_command_line(
     assert main(["evaluate", str(trained), *common, "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores == result["evaluation"]
+    assert main(["evaluate", str(trained), *common, "--rerank", "--json"]) == 0
+    both = json.loads(capsys.readouterr().out)
+    assert {**scores, "reranked": both["reranked"]} == both
+    assert both["reranked"]["protocol"]["reranking"] == {
+        "k1": 20,
+        "k2": 6,
+        "lambda": 0.3,
+        "flavour": "squared-euclidean",
+    }
     ends = {"mAP_low", "mAP_high", "rank_1_low", "rank_1_high"}
     assert {"mAP", "rank_1", "rank_5", "rank_10", "mINP", "queries", "protocol"} | ends == scores.keys()

@@ -175,3 +175,29 @@ def test_the_command_needs_no_torch(tmp_path: Path) -> None:
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL).returncode == 0
     )
+
+
+def test_re_ranking_gives_both_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path)
+    assert run(file, "--rerank", "--k1", "2", "--k2", "1", "--lambda", "1", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    reranked = result.pop("reranked")
+    assert reranked.pop("protocol")["reranking"] == {
+        "k1": 2,
+        "k2": 1,
+        "lambda": 1.0,
+        "flavour": "squared-euclidean",
+    }
+    result.pop("protocol")
+    assert reranked == result  # lambda = 1 leaves the original distance alone
+    assert run(file, "--rerank", "--k1", "2", "--k2", "1") == 0
+    plain, better = capsys.readouterr().out.splitlines()
+    assert plain.startswith("mAP 0.75") and better.startswith("re-ranked: mAP ")
+
+
+def test_settings_of_re_ranking_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path)
+    assert run(file, "--k1", "3", "--lambda", "0.2") == 2
+    assert "--k1, --lambda: without effect. Add --rerank" in capsys.readouterr().err
+    assert run(file, "--rerank") == 2
+    assert "k1: 20 of 5 images" in capsys.readouterr().err

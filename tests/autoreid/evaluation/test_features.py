@@ -12,7 +12,7 @@ from torch import Tensor
 from autoreid.data.augment import normalise
 from autoreid.data.index import ImageIndex
 from autoreid.errors import InputError, RunError
-from autoreid.evaluation.features import extract, score
+from autoreid.evaluation.features import extract, of_test_images
 from autoreid.evaluation.ranking import rank_features
 
 
@@ -105,7 +105,7 @@ def test_mistakes_in_the_settings_are_reported_together() -> None:
     assert precision.startswith("precision: no precision 'fp16'. Did you mean 'bf16'?")
 
 
-def test_score_ranks_query_against_gallery_and_never_sees_the_training_split() -> None:
+def test_queries_are_ranked_against_the_gallery_and_the_network_never_sees_the_training_split() -> None:
     images = images_of(9)
     images[5] = images[3]  # the match of the first query
     index = make_index(
@@ -119,7 +119,7 @@ def test_score_ranks_query_against_gallery_and_never_sees_the_training_split() -
         seen.append(len(batch))
         return batch.flatten(1)
 
-    scores = score(embed, images, index, device="cpu")
+    scores = rank_features(**of_test_images(embed, images, index, device="cpu"))
     assert seen == [2, 4]
     features = extract(flat, images, np.arange(3, 9), device="cpu")
     expected = rank_features(
@@ -137,5 +137,5 @@ def test_score_ranks_query_against_gallery_and_never_sees_the_training_split() -
 def test_a_data_set_without_query_and_gallery_is_an_error() -> None:
     index = make_index([1, 2], [1, 2], ["train", "train"])
     with pytest.raises(InputError) as caught:
-        score(flat, images_of(2), index, device="cpu")
+        of_test_images(flat, images_of(2), index, device="cpu")
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["query", "gallery"]
