@@ -98,7 +98,7 @@ def curves(records: Records, prefix: str) -> Section | None:
     return Section("Learning curves", intro, pictures=tuple(pictures))
 
 
-def _held(values: Iterable[object]) -> str:
+def _held(values: Iterable[Any]) -> str:
     """The different values in words, without the empty ones."""
     return ", ".join(sorted({str(value) for value in values if not pd.isna(value)})) or NOTHING
 
