@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -32,10 +33,10 @@ QUIET = 50  # logging.CRITICAL
 
 def main() -> None:
     """Answer one request on stdin by one line on stdout: what is to be known of every node, or an error."""
-    request = json.loads(sys.stdin.read())
+    asked = json.loads(sys.stdin.read())
     try:
-        ray.init(address=request["address"], log_to_driver=False, logging_level=QUIET)
-        answer: dict[str, Any] = {"nodes": _all_nodes(request["storage"], request["marker"])}
+        ray.init(address=asked["address"], log_to_driver=False, logging_level=QUIET)
+        answer: dict[str, Any] = {"nodes": _all_nodes(asked["storage"], asked["marker"], asked["folders"])}
     except Exception as error:  # whatever Ray raises where it cannot join
         answer = {"error": in_words(error)}
     print(json.dumps(answer), flush=True)
@@ -53,14 +54,13 @@ def in_words(error: Exception) -> str:
     return words
 
 
-def _all_nodes(storage: str, marker: str) -> list[dict[str, Any]]:
+def _all_nodes(storage: str, marker: str, folders: list[str]) -> list[dict[str, Any]]:
     """What every living node has, and what was seen there."""
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    mine = asdict(imported_packages())
-    asked = {
-        _look.options(label_selector={"ray.io/node-id": node["NodeID"]}).remote(mine, storage, marker): node
-        for node in nodes
-    }
+    mine, asked = asdict(imported_packages()), {}
+    for node in ray.nodes():
+        if node["Alive"]:
+            there = _look.options(label_selector={"ray.io/node-id": node["NodeID"]})
+            asked[there.remote(mine, storage, marker, folders)] = node
     ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
     return [{**_plain(node), **_answer(reference)} for reference, node in asked.items()]
 
@@ -90,15 +90,19 @@ def _answer(reference: Any) -> dict[str, Any]:
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def _look(packages: dict[str, str], storage: str, marker: str) -> dict[str, Any]:
-    """Run on a node: whether it imports the code of the launch, and sees a file in the storage."""
+def _look(packages: dict[str, str], storage: str, marker: str, folders: list[str]) -> dict[str, Any]:
+    """Run on a node: whether it imports the launch's code, has its data, and sees a file of its storage."""
+    problem = difference(Packages(**packages))
+    missing = [folder for folder in folders if not Path(folder).exists()]
+    if problem is None and missing:
+        problem = f"it does not have the data, {', '.join(missing)}"
+    sees = True
     try:
         Storage(storage).folder.read(marker)
-        sees, problem = True, difference(Packages(**packages))
     except (FileNotFoundError, NotADirectoryError):
-        sees, problem = False, difference(Packages(**packages))
+        sees = False
     except (OSError, AutoreidError) as error:
-        sees, problem = False, str(error)
+        sees, problem = False, problem or str(error)
     return {"problem": problem, "sees": sees}
 
 

@@ -27,6 +27,7 @@ examples:
   autoreid campaign plan FILE --storage DIR --probe         what it will cost, by timing a few steps
   autoreid campaign run FILE --storage DIR                  run it; run the same line again to continue
   autoreid campaign run demo --storage DIR --set repeats=1  a value of the file, changed
+  autoreid campaign run FILE --storage DIR --address auto   on the Ray cluster that stands here
   autoreid campaign rehearse FILE --storage DIR             every arm in small, and what it will cost
   autoreid campaign status DIR --watch                      how far every campaign of a storage is
   autoreid campaign logs DIR 3f2a                           every attempt at job 3f2a...

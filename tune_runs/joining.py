@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +54,21 @@ def _on_loopback(place: str) -> bool:
     return host == "localhost" or host.startswith("127.")
 
 
-def find_cluster(address: str, storage: Storage, write: Callable[[str], None]) -> Cluster:
+def find_cluster(
+    address: str, storage: Storage, folders: Sequence[str], write: Callable[[str], None]
+) -> Cluster:
     """The cluster at HOST:PORT, or this machine's for `auto`, after a look around on each of its nodes.
 
-    Nodes that import other code or do not see the storage are refused, and named by `write`. InputError
-    where there is no such cluster, where no node is left, or where none but this machine sees the storage.
+    Nodes that import other code, do not see the storage, or lack one of the `folders` of data are refused,
+    and named by `write`. InputError where there is no such cluster, where no node is left, or where none but
+    this machine sees the storage.
     """
     place = _place(address)
     _check_port(address, place)
     write(f"looking at the nodes of {place}")
     with _marker(storage) as marker:
-        found = _survey(address, place, str(storage.folder), marker)
+        request = {"address": place, "storage": str(storage.folder), "marker": marker, "folders": [*folders]}
+        found = _survey(address, place, json.dumps(request))
     cluster = _cluster(place, found, storage)
     for key, reason in cluster.refused.items():
         write(f"{cluster.nodes[key].name} is left out: {reason}")
@@ -106,9 +110,8 @@ def _marker(storage: Storage) -> Iterator[str]:
         storage.folder.remove(name)
 
 
-def _survey(address: str, place: str, storage: str, marker: str) -> list[dict[str, Any]]:
+def _survey(address: str, place: str, request: str) -> list[dict[str, Any]]:
     """What `tune_runs.cluster` says of every node, asked in a process of its own."""
-    request = json.dumps({"address": place, "storage": storage, "marker": marker})
     # An empty working folder: Ray puts it on the workers' module path, before what is installed.
     with tempfile.TemporaryDirectory(prefix="autoreid-") as empty:
         try:

@@ -116,10 +116,11 @@ def launch(
     """
     write = silent if quiet else say
     storage.check()
+    storage.check_writable()
     with interruptible(), time_limit(max_hours, write):
         from autoreid.running import run_job  # deferred: loads torch
 
-        cluster = None if address is None else find_cluster(address, storage, write)
+        cluster = None if address is None else find_cluster(address, storage, _folders(campaign), write)
         allotment, plan, index = check_launch(campaign, write, cluster)
         with alone(campaign, storage):
             plan = continued(plan, storage)
@@ -156,6 +157,11 @@ def check_launch(
     if allotment is None or found is None:
         raise InputError(*problems.found)
     return (allotment, *found)
+
+
+def _folders(campaign: Campaign) -> list[str]:
+    """The folders of its data."""
+    return [source.root for source in (campaign.source, campaign.classes) if source and source.root]
 
 
 def decode_data(plan: Plan, index: ImageIndex, write: Callable[[str], None]) -> None:

@@ -14,7 +14,7 @@ from tune_runs.nodes import Nodes
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class ClusterPlacement:
     """Where trials may be placed in a cluster. With `named`, each trial's request has a name of its own, by
     which its node is found also where its process died without a word."""
 
@@ -40,7 +40,7 @@ class JobSearcher(Searcher):
     """
 
     def __init__(
-        self, dispatch: Dispatch, begin: Callable[[], None], placement: Placement | None = None
+        self, dispatch: Dispatch, begin: Callable[[], None], placement: ClusterPlacement | None = None
     ) -> None:
         super().__init__()
         self.placement = placement

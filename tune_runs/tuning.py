@@ -44,10 +44,10 @@ def tune_jobs(
         RAY_worker_niceness="0",
     )
     with interruptible(), stop.watched(), _quiet_stdout(), _empty_folder() as folder, _ray(stop, cluster):
-        from tune_runs.searcher import JobSearcher, Placement
+        from tune_runs.searcher import ClusterPlacement, JobSearcher
 
         # Of equal requests processes are shared: theirs have no names.
-        placement = None if cluster is None else Placement(dispatch.nodes, named=not reuse_processes)
+        placement = None if cluster is None else ClusterPlacement(dispatch.nodes, named=not reuse_processes)
         # Tune sets a handler of SIGUSR1 when it begins: ours follow from the first suggestion on.
         searcher = JobSearcher(dispatch, stop.follow, placement)
         tuner = _tuner(searcher, dispatch, context, allotment, folder, reuse_processes)

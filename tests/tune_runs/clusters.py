@@ -24,11 +24,12 @@ common = dict(node_ip_address="127.0.0.1", num_cpus=1, num_gpus=0, object_store_
 common |= dict(min_worker_port=0, max_worker_port=0, include_log_monitor=False)
 if sys.argv[1] == "head":
     common |= dict(include_dashboard=False, temp_dir=sys.argv[2])
-    node = Node(RayParams(**common), head=True, shutdown_at_exit=False, spawn_reaper=False)
+    node = Node(RayParams(**common), head=True, shutdown_at_exit=False, spawn_reaper=True)
 else:
     common |= dict(gcs_address=sys.argv[1], redis_address=sys.argv[1])
-    node = Node(RayParams(**common), head=False, shutdown_at_exit=False, spawn_reaper=False)
+    node = Node(RayParams(**common), head=False, shutdown_at_exit=False, spawn_reaper=True)
 print("address", node.gcs_address, flush=True)
+signal.alarm(900)  # whatever becomes of the test
 signal.pause()
 """
 

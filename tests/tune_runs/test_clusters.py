@@ -80,13 +80,18 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from campaigns import FINGERPRINT, fake_engine, small
 from autoreid.cli import say
+from autoreid.errors import InputError
 from autoreid.storage import Storage
 from tune_runs.joining import find_cluster
 from tune_runs.launch import run_plan
 from tune_runs.planning import make_plan
 from tune_runs.resources import allot
 plan, storage = make_plan(small("repeats=3"), FINGERPRINT), Storage(sys.argv[3])
-cluster = find_cluster(sys.argv[2], storage, say)
+try:
+    find_cluster(sys.argv[2], storage, ["/no/data"], say)
+except InputError as error:
+    say(error.problems[0])
+cluster = find_cluster(sys.argv[2], storage, [], say)
 allotment = allot(plan.campaign.execution, plan.campaign.placement, cluster)
 print(json.dumps(run_plan(plan, storage, allotment, fake_engine()).plain()))
 """
@@ -115,6 +120,7 @@ def test_a_node_on_which_every_attempt_dies_is_left_out_and_one_with_other_code_
         refused, sick = answer["left_out"].values()
         assert "the code in" in refused and "4 attempts in a row failed there" in sick
         assert "ended without an outcome" in sick
+        assert "can run no job: it does not have the data, /no/data" in lines[1]
         (told,) = [line for line in lines if "12 jobs to run" in line]
         assert told.endswith("1 CPU a trial, 2 at once")
         assert not any("attempt 3" in line for line in lines), lines

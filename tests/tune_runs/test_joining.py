@@ -29,7 +29,7 @@ def survey(monkeypatch, tmp_path, port):
         answer = {"nodes": list(nodes)} if error is None else {"error": error}
         monkeypatch.setattr(joining, "SURVEY", f"print({json.dumps(answer)!r})")
         lines = []
-        return find_cluster(f"127.0.0.1:{port}", Storage(tmp_path), lines.append), lines
+        return find_cluster(f"127.0.0.1:{port}", Storage(tmp_path), [], lines.append), lines
 
     return look
 
@@ -37,7 +37,7 @@ def survey(monkeypatch, tmp_path, port):
 @pytest.mark.parametrize("address", ["nonsense", "head:", ":6379", "head:six", "head:0", "ray://head:10001"])
 def test_what_is_no_address_is_said_at_once(tmp_path, address):
     with pytest.raises(InputError, match="is not HOST:PORT or auto") as caught:
-        find_cluster(address, Storage(tmp_path), print)
+        find_cluster(address, Storage(tmp_path), [], print)
     assert str(caught.value).startswith(f"--address {address}: ")
 
 
@@ -45,14 +45,14 @@ def test_an_address_at_which_nobody_listens_is_said_at_once(tmp_path, port):
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     with pytest.raises(InputError, match=f"nobody answers at 127.0.0.1:{free}"):
-        find_cluster(f"127.0.0.1:{free}", Storage(tmp_path), print)
+        find_cluster(f"127.0.0.1:{free}", Storage(tmp_path), [], print)
 
 
 def test_who_listens_and_is_no_cluster_is_not_waited_for_long(tmp_path, port, monkeypatch):
     monkeypatch.setattr(joining, "SURVEY", "import time; time.sleep(60)")
     monkeypatch.setattr(joining, "SURVEY_SECONDS", 0.2)
     with pytest.raises(InputError, match="no Ray cluster answered"):
-        find_cluster(f"127.0.0.1:{port}", Storage(tmp_path), lambda line: None)
+        find_cluster(f"127.0.0.1:{port}", Storage(tmp_path), [], lambda line: None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -60,14 +60,14 @@ def test_auto_is_the_cluster_that_was_started_here(tmp_path, port, monkeypatch, 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     with pytest.raises(InputError, match="--address auto: no Ray cluster was started on this machine"):
-        find_cluster("auto", Storage(tmp_path), print)
+        find_cluster("auto", Storage(tmp_path), [], print)
     survey(NODE)
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{port}\n")
-    assert find_cluster("auto", Storage(tmp_path), lambda line: None).address == f"127.0.0.1:{port}"
+    assert find_cluster("auto", Storage(tmp_path), [], lambda line: None).address == f"127.0.0.1:{port}"
     monkeypatch.setenv("RAY_ADDRESS", "elsewhere")
     with pytest.raises(InputError, match="'elsewhere' is not HOST:PORT"):
-        find_cluster("auto", Storage(tmp_path), print)
+        find_cluster("auto", Storage(tmp_path), [], print)
 
 
 def test_nodes_that_can_run_nothing_are_named_and_refused(survey):
@@ -103,4 +103,4 @@ def test_what_ray_says_is_passed_on(survey, monkeypatch, tmp_path, port):
         survey(error="Version mismatch: Ray 2.59.0. Use the same Ray and Python in both places.")
     monkeypatch.setattr(joining, "SURVEY", "raise SystemExit('ImportError: no ray')")
     with pytest.raises(InputError, match="ImportError: no ray"):
-        find_cluster(f"127.0.0.1:{port}", Storage(tmp_path), lambda line: None)
+        find_cluster(f"127.0.0.1:{port}", Storage(tmp_path), [], lambda line: None)

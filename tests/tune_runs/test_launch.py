@@ -119,6 +119,24 @@ def test_a_job_that_stands_still_is_ended_and_tried_again_with_the_reason(tmp_pa
 
 @pytest.mark.ray
 @pytest.mark.slow
+def test_a_machine_on_which_every_attempt_dies_ends_the_launch_in_order(tmp_path):
+    def dies(job, *_):
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield {}
+
+    plan, lines = make_plan(small(), FINGERPRINT), []
+    allotment = Allotment(1, 0, 1, Execution(device="cpu", threads=1))
+    summary = run_plan(plan, Storage(tmp_path), allotment, dies, lines.append)
+    assert (summary.exit_code, len(summary.unfinished), summary.failed) == (75, 8, {}), lines
+    assert list(summary.left_out) == ["this machine"]
+    assert "'autoreid doctor'" in lines[-1] and "is left out: 4 attempts in a row" in lines[-2]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
 def test_a_worker_with_other_code_than_the_launch_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "imported_packages", lambda: Packages("0" * 64, "node7: /opt/autoreid"))
     plan = make_plan(small("repeats=1", text=ONE_JOB), FINGERPRINT)

@@ -1,7 +1,7 @@
 from ray.tune.search import Searcher
 
 from tune_runs.nodes import Nodes
-from tune_runs.searcher import JobSearcher, Placement
+from tune_runs.searcher import ClusterPlacement, JobSearcher
 
 
 class Script:
@@ -53,12 +53,12 @@ def test_in_a_cluster_a_trial_is_placed_by_its_configuration_and_its_node_is_tol
     monkeypatch.setattr("tune_runs.searcher.node_of", {"autoreid-2": "n2"}.get)
     dispatch, nodes = Script("a", "b", "c"), Nodes({"n1": "one", "n2": "two"})
     nodes.left_out["n1"] = "sick"
-    searcher = JobSearcher(dispatch, lambda: None, Placement(nodes, named=True))
+    searcher = JobSearcher(dispatch, lambda: None, ClusterPlacement(nodes, named=True))
     assert searcher.suggest("1") == {"job": "a", "name": "autoreid-1", "without": ["n1"]}
     searcher.suggest("2")
     searcher.on_trial_result("1", {"node": "n1"})
     for trial in "12":
         searcher.on_trial_complete(trial, None, error=True)
     assert dispatch.told == [("a", None, None, "n1"), ("b", None, None, "n2")]
-    shared = JobSearcher(dispatch, lambda: None, Placement(nodes, named=False))
+    shared = JobSearcher(dispatch, lambda: None, ClusterPlacement(nodes, named=False))
     assert shared.suggest("3") == {"job": "c", "name": "", "without": ["n1"]}
