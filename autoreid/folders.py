@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -158,9 +159,16 @@ def _walk(place: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
                 yield f"{prefix}{entry.name}", entry.stat()
 
 
+# What helps against an error of writing; else there may be no space.
+REMEDIES = dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS), "Get the right to write there"
+) | dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "Make the folder")
+
+
 def _unwritable(path: Path, error: OSError) -> StorageError:
+    remedy = REMEDIES.get(error.errno or 0, "Free space")
     return StorageError(
-        f"{path}: cannot be written: {error.strerror or error}. Free space or choose another storage."
+        f"{path}: cannot be written: {error.strerror or error}. {remedy} or choose another storage."
     )
 
 
@@ -172,9 +180,15 @@ def open_folder(where: Path | str) -> Folder:
         return open_remote(str(where))
     # Absolute: a launch leaves the working directory.
     path = Path(where).expanduser().absolute()
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path}: a file. Give a folder, or an address such as s3://bucket/prefix.")
+    standing = existing(path)
+    if not standing.is_dir():
+        raise InputError(f"{standing}: a file. Give a folder, or an address such as s3://bucket/prefix.")
     return LocalFolder(path)
+
+
+def existing(path: Path) -> Path:
+    """The path itself, else the nearest folder above it that there is."""
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def amount(size: float) -> str:

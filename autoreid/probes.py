@@ -17,7 +17,7 @@ from typing import Any
 from autoreid.data.disk import default_cache
 from autoreid.diagnosis import Finding
 from autoreid.errors import AutoreidError, InputError
-from autoreid.folders import Folder, LocalFolder, amount, open_folder
+from autoreid.folders import Folder, LocalFolder, amount, existing, open_folder
 from autoreid.storage import Storage
 
 GIB = 2**30
@@ -146,11 +146,6 @@ def disk(words: str, folder: Path, remedy: str) -> Finding:
     if free < LITTLE_SPACE:
         return Finding("disk", words, "broken" if free < NO_SPACE else "note", f"Free space. {remedy}")
     return Finding("disk", words)
-
-
-def existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def check_loopback() -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from typing import Any
 
 from autoreid.attempts import Attempt, Outcome
 from autoreid.errors import InputError
-from autoreid.folders import Folder, open_folder, read_json, to_json, to_lines
+from autoreid.folders import Folder, LocalFolder, existing, open_folder, read_json, to_json, to_lines
 from autoreid.leases import Lease, read_lease
 from autoreid.values import digest
 from autoreid.version import STORAGE_VERSION
@@ -134,6 +134,15 @@ class Storage:
         version = content.get("version") if isinstance(content, dict) else None
         if version != STORAGE_VERSION:
             raise InputError(f"{self.folder}/storage.json: {_other_version(version)}")
+
+    def check_writable(self) -> None:
+        """StorageError where nothing can be written here. A file is put and removed, in the nearest folder
+        above where this one is yet to be made."""
+        folder, name = self.folder, f"probe-{uuid.uuid4().hex}"
+        if isinstance(folder, LocalFolder):
+            folder = LocalFolder(existing(folder.root))
+        folder.write(name, b"")
+        folder.remove(name)
 
     def job(self, job_id: str) -> JobFolder:
         return JobFolder(self.folder.child(f"jobs/{job_id}"), job_id)

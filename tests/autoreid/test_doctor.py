@@ -74,7 +74,7 @@ def test_what_is_broken_is_told_with_its_remedy_and_the_exit_code(
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith("autoreid doctor: 2 broken")
     assert "BROKEN storage" in text
-    assert "Not a directory" in text
+    assert "/file: a file. Give a folder" in text
     assert "-> 'autoreid data check DIR' lists every defect." in text
 
 

@@ -82,6 +82,36 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
         LocalFolder(tmp_path / "file").write("a", b"")
 
 
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (13, "Get the right to write there"),
+        (30, "Get the right to write there"),
+        (20, "Make the folder"),
+        (28, "Free space"),
+    ],
+)
+def test_what_helps_depends_on_why_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(number, "no")
+
+    storage = Storage(tmp_path / "new" / "storage")
+    storage.check_writable()
+    assert list(tmp_path.iterdir()) == []  # the probe leaves nothing, and the folder is not made
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(RunError, match=f"cannot be written: no. {remedy} or choose another storage"):
+        storage.check_writable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_storage_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"/file: a file\. Give a folder"):
+        Storage(tmp_path / "file" / "storage")
+
+
 def test_an_unknown_campaign_is_named_with_the_known_ones(folder: Folder) -> None:
     storage = Storage(folder)
     storage.write_manifest("alpha", {"version": 1})

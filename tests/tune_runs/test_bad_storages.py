@@ -38,6 +38,16 @@ def command(tmp_path, monkeypatch, capsys):
     return call
 
 
+def test_a_storage_that_cannot_be_written_is_said_before_the_data_are_read(command, monkeypatch):
+    def refuse(_):
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    code, _, said = command("run")
+    assert code == 1 and "cannot be written: Permission denied. Get the right to write there" in said
+    assert "reading the data" not in said
+
+
 @pytest.fixture
 def storage(tmp_path, command):
     """A finished campaign."""
