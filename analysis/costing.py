@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,31 +29,29 @@ PARTS = (
 HOUR = 3600.0
 
 NOTE = (
-    "Time multiplied by the GPUs that a job held, or by CPU threads where it had none. Tuning: points of a "
-    "sweep that the trainings do not use. From other jobs: teachers, pretrainings and searches of other "
-    "arms, in full for every arm that starts from them. Per result: all of it over the finished trainings, "
-    "what is shared in full. What failed or interrupted attempts took is the arm's too."
+    "Time multiplied by the GPUs that a job held, or by CPU threads where it had none. Tuning: points of the "
+    "arm's study that its trainings do not use. From other jobs: teachers, pretrainings and searches of "
+    "other arms, in full for every arm that starts from them. Per result: a finished training with all that "
+    "it starts from in full, and the tuning; the arm's other jobs are divided among its results. What failed "
+    "or interrupted attempts took is the arm's too."
 )
+# What tells the rows of a job's cost apart; those of another arm that shares it are the same.
+ROW = ["job", "phase", "device_kind", "device", "devices"]
+Spent = dict[str, list[tuple[str, str, float]]]
 
 
 @dataclass(frozen=True, slots=True)
 class ArmCost:
-    """Device-seconds of an arm by part, and how many trainings came of them."""
+    """Device-seconds of an arm by part; how many trainings came of them, and what one of these took, all that
+    it starts from in full."""
 
     seconds: dict[str, float]
     results: int
+    per_result: float | None
 
     @property
     def total(self) -> float:
         return sum(self.seconds.values())
-
-    @property
-    def per_result(self) -> float | None:
-        """Device-seconds for one finished training; what is shared counts in full."""
-        if not self.results:
-            return None
-        shared = self.seconds["from other jobs"]
-        return (self.total - shared) / self.results + shared
 
 
 def unit(records: Records) -> str:
@@ -87,30 +86,85 @@ def _closure(jobs: Iterable[str], inputs: dict[str, tuple[str, ...]]) -> set[str
     return found
 
 
-def arm_costs(records: Records) -> dict[str, ArmCost]:
-    """The cost of every arm that trains; a job that it shares counts in full."""
-    inputs = _inputs(records)
-    costs = records.costs.drop_duplicates(["job", "phase"])
-    tried = {job for text in records.points["jobs"] for job in json.loads(text)}
-    found = {}
-    for arm in records.arms_with("train"):
-        mine = records.trials[records.trials["arm"] == arm]
-        trained = mine[mine["kind"] == "train"]["job"]
-        own, needed = set(mine["job"]), _closure(trained, inputs)
-        rows = costs[costs["job"].isin(own | needed)]
-        keys = zip(rows["kind"], rows["phase"], rows["job"], strict=True)
-        part = [_part(kind, phase, job, own, tried - needed) for kind, phase, job in keys]
-        sums = rows["device_seconds"].groupby(pd.Series(part, index=rows.index, dtype=object)).sum()
-        done = int((mine[mine["kind"] == "train"]["status"] == "done").sum())
-        found[arm] = ArmCost({name: float(sums.get(name, 0.0)) for name in PARTS}, done)
+def _device_seconds(records: Records) -> pd.DataFrame:
+    """The rows of the costs, every job once, with device-seconds.
+
+    What a killed attempt ran on is not recorded: it counts as the attempt of its job that does tell, else as
+    most jobs do. NaN where no job tells.
+    """
+    costs = records.costs.drop_duplicates(ROW)
+    told = costs.dropna(subset="devices")
+    usual = told["devices"].mode()
+    devices = costs["devices"].fillna(
+        costs["job"].map(told.drop_duplicates("job").set_index("job")["devices"])
+    )
+    if len(usual):
+        devices = devices.fillna(usual[0])
+    seconds = costs["device_seconds"].fillna(costs["seconds"] * devices.astype("float64"))
+    return costs.assign(device_seconds=seconds)
+
+
+def _spent(records: Records) -> Spent:
+    """Kind, phase and device-seconds of what every job took."""
+    found: Spent = {}
+    costs = _device_seconds(records)
+    columns = (costs[name] for name in ("job", "kind", "phase", "device_seconds"))
+    for job, kind, phase, seconds in zip(*columns, strict=True):
+        if not pd.isna(seconds):
+            found.setdefault(job, []).append((kind, phase, float(seconds)))
     return found
 
 
+def _tried(records: Records) -> dict[str, set[str]]:
+    """By arm, the jobs of the studies that it comes from: all their points were tried for it."""
+    found: dict[str, set[str]] = {}
+    for _, points in records.points.groupby("study", sort=False):
+        jobs = {job for text in points["jobs"] for job in json.loads(text)}
+        for arm in {*points["arm"], *points["point"]}:
+            found.setdefault(arm, set()).update(jobs)
+    return found
+
+
+def arm_costs(records: Records) -> dict[str, ArmCost]:
+    """The cost of every arm that trains; a job that it shares counts in full."""
+    inputs, spent, tried = _inputs(records), _spent(records), _tried(records)
+    trials = records.trials[["arm", "job", "kind", "status"]]
+    jobs = {str(arm): rows for arm, rows in trials.groupby("arm", sort=False)}
+    return {
+        arm: _arm_cost(jobs[arm], inputs, spent, tried.get(arm, set())) for arm in records.arms_with("train")
+    }
+
+
+def _arm_cost(
+    mine: pd.DataFrame, inputs: dict[str, tuple[str, ...]], spent: Spent, tried: set[str]
+) -> ArmCost:
+    """The cost of one arm, of which these are the jobs, and for which those were tried."""
+    trained = mine[mine["kind"] == "train"]
+    finished = list(trained[trained["status"] == "done"]["job"])
+    own, needed = set(mine["job"]), _closure(trained["job"], inputs)
+    tuning = tried - needed
+    seconds = dict.fromkeys(PARTS, 0.0)
+    for job in sorted(own | needed | tuning):
+        for kind, phase, took in spent.get(job, ()):
+            seconds[_part(kind, phase, job, own, tuning)] += took
+    if not finished:
+        return ArmCost(seconds, 0, None)
+    behind = [_closure([job], inputs) for job in finished]
+    each = math.fsum(_total(jobs, spent) for jobs in behind)
+    rest = own - tuning - set().union(*behind)
+    per_result = (each + _total(rest, spent)) / len(finished) + seconds["tuning"]
+    return ArmCost(seconds, len(finished), per_result)
+
+
+def _total(jobs: set[str], spent: Spent) -> float:
+    return math.fsum(took for job in jobs for _, _, took in spent.get(job, ()))
+
+
 def _part(kind: str, phase: str, job: str, own: set[str], tuning: set[str]) -> str:
-    if job not in own:
-        return "from other jobs"
     if job in tuning:
         return "tuning"
+    if job not in own:
+        return "from other jobs"
     if phase in ("failed", "interrupted"):
         return phase
     if kind == "select":
@@ -179,4 +233,16 @@ def cost(records: Records) -> Section:
     )
     by_arm = arm_cost_grid(records)
     grids = [Grid("Wall time", headings, "lrrrrrrr", tuple(rows), note)]
-    return Section("Cost", grids=tuple(grids if by_arm is None else [by_arm, *grids]))
+    return Section("Cost", "", _untold(records), tuple(grids if by_arm is None else [by_arm, *grids]))
+
+
+def _untold(records: Records) -> tuple[str, ...]:
+    """That no arm is charged with time whose device is not known."""
+    costs = _device_seconds(records)
+    seconds = float(costs.loc[costs["device_seconds"].isna(), "seconds"].sum())
+    if not seconds:
+        return ()
+    return (
+        f"On how many GPUs or threads {words.duration(seconds)} of wall time were spent was not recorded: no "
+        "arm is charged with them.",
+    )

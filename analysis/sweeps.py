@@ -37,6 +37,8 @@ def under_their_arms(records: Records) -> Records:
     """
     trained = set(records.trials[records.trials["kind"] == "train"]["arm"])
     points = records.points[~records.points["point"].isin(trained)]
+    if points.empty:
+        return records
     names = dict(zip(points["point"], points["arm"], strict=True))
 
     def renamed(frame: pd.DataFrame, *more: str) -> pd.DataFrame:
@@ -49,8 +51,8 @@ def under_their_arms(records: Records) -> Records:
         epochs=renamed(records.epochs, "epoch"),
         genotypes=renamed(records.genotypes),
         alphas=renamed(records.alphas, "epoch", "place", "option"),
-        evaluations=renamed(records.evaluations, "stage", "search_job"),
-        costs=renamed(records.costs, "phase", "device"),
+        evaluations=renamed(records.evaluations, "stage", "search_job", "genotype"),
+        costs=renamed(records.costs, "phase", "device_kind", "device", "devices"),
     )
 
 

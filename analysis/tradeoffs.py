@@ -50,7 +50,8 @@ def _means(records: Records, column: str, scale: float) -> dict[str, float]:
 def prices(records: Records) -> list[Price]:
     """Parameters and multiply-adds at inference, and the hours that one result took; means over repeats."""
     costs = arm_costs(records)
-    hours = {arm: cost.per_result / HOUR for arm, cost in costs.items() if cost.per_result}
+    scored = _means(records, "mAP", 1.0)  # a damaged score leaves its costs behind
+    hours = {arm: cost.per_result / HOUR for arm, cost in costs.items() if cost.per_result and arm in scored}
     found = (
         Price("parameters", "parameters at inference, M", _means(records, "params_inference", 1e6)),
         Price(

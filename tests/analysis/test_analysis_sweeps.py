@@ -11,6 +11,9 @@ from fake_storage import FINGERPRINT, FakeCampaign
 from report_pages import grid, made, section
 
 from analysis.collect import collect
+from analysis.costing import arm_costs
+from analysis.pages import Records
+from analysis.sweeps import under_their_arms
 from analysis.tables import read
 from autoreid.jobs import train_job
 from autoreid.published import CDNET_TRAIN
@@ -139,3 +142,19 @@ def test_several_aims_have_a_column_each(tmp_path: Path) -> None:
     found = grid(made(tmp_path), "Sweep", "Points of cdnet")
     assert found.headings == ("point", "k", "validation mAP, %", "multiply-adds, M", "")
     assert [row[-2:] for row in found.rows] == [("2.0", "best"), ("1.0", "best"), ("-", "pruned at epoch 2")]
+
+
+def test_tuning_is_charged_to_every_point_that_is_trained(tmp_path: Path) -> None:
+    """With several aims the arm that is swept trains nothing itself: each trained point took the whole."""
+    campaign = swept(tmp_path)
+    manifest = campaign.storage.read_manifest("swept")
+    for entry in manifest["entries"]:
+        if entry["arm"] == "cdnet":
+            entry["arm"] = "cdnet, k=2"
+    campaign.storage.write_manifest("swept", manifest)
+    collect(tmp_path)
+    found = arm_costs(under_their_arms(Records.read(tmp_path, "swept")))
+    assert found["given"].seconds["tuning"] == 0.0
+    # Two searches of another point with their selection, and the selection of its own.
+    assert found["cdnet, k=2"].seconds["tuning"] == pytest.approx(2 * 40 + 12 + 12)
+    assert found["cdnet, k=2"].per_result == pytest.approx(40 + 70 + 2 * 40 + 12 + 12)
