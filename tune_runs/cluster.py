@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ray.tune import PlacementGroupFactory, Stopper
 from autoreid.errors import AutoreidError, InputError
 from autoreid.leases import Lease, birth
 from autoreid.storage import Storage
-from tune_runs.nodes import Nodes
+from tune_runs.dispatch import Dispatch
 from tune_runs.packages import Packages, difference, imported_packages
 from tune_runs.resources import Allotment, Machine
 
@@ -161,13 +161,11 @@ def _ask(leases: list[dict[str, Any]]) -> None:
 
 
 class Lookout(Stopper):
-    """Looks every few seconds which nodes there are; ends the Tune run when none has been left for a while.
+    """Looks every few seconds which nodes there are, and tells the dispatch how many trials fit on those that
+    may be used; ends the Tune run when none has been left for a while."""
 
-    `resize` is told how many trials fit on those that may be used.
-    """
-
-    def __init__(self, nodes: Nodes, allotment: Allotment, resize: Callable[[int], None]) -> None:
-        self.nodes, self.allotment, self.resize = nodes, allotment, resize
+    def __init__(self, dispatch: Dispatch, allotment: Allotment) -> None:
+        self.dispatch, self.allotment = dispatch, allotment
         self._next = 0.0
         self._since: float | None = None
 
@@ -179,16 +177,18 @@ class Lookout(Stopper):
         if now >= self._next:
             self._next = now + LOOK_SECONDS
             self._look()
-        if not self.nodes.none_left:
+        if not self.dispatch.nodes.none_left:
             self._since = None
             return False
+        self.dispatch.progress.none_left()
         self._since = now if self._since is None else self._since
         return now - self._since > PATIENCE_SECONDS
 
     def _look(self) -> None:
         has = {node["NodeID"]: machine_of(node) for node in ray.nodes() if node["Alive"]}
-        self.nodes.seen(key for key, machine in has.items() if self.allotment.slots_of([machine]))
-        self.resize(self.allotment.slots_of(has[key] for key in self.nodes.usable))
+        nodes = self.dispatch.nodes
+        nodes.seen(key for key, machine in has.items() if self.allotment.slots_of([machine]))
+        self.dispatch.slots = self.allotment.slots_of(has[key] for key in nodes.usable)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune writes its stopper to a file, which nobody reads."""

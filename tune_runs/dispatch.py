@@ -275,8 +275,10 @@ class Dispatch:
     def _moves(self, job: str, error: str, known: int) -> None:
         if len(self.nodes.left_out) > known:
             node, reason = list(self.nodes.left_out.items())[-1]
-            self.progress.left_out(self.nodes.name(node), reason, last=self.nodes.none_left)
-        if not self.nodes.none_left:
+            self.progress.left_out(self.nodes.name(node), reason)
+        if self.nodes.none_left:
+            self.progress.none_left()
+        else:
             self.progress.moves(job, error)
         self.releases.put_back(job, self.clock() + FIRST_DELAY_SECONDS)
 

@@ -27,6 +27,7 @@ class Progress:
         self.write = write
         self.clock = clock
         self._last_line = -EPOCH_LINE_SECONDS
+        self._told_end = False
         self._began: dict[str, float] = {}
         self.follow(plan)
 
@@ -74,10 +75,14 @@ class Progress:
     def moves(self, job: str, error: str) -> None:
         self._say(job, f"is tried elsewhere: {error}")
 
-    def left_out(self, node: str, reason: str, *, last: bool) -> None:
-        """Nothing more begins on a node; `last` where there is no other."""
+    def left_out(self, node: str, reason: str) -> None:
+        """Nothing more begins on a node."""
         self.write(f"[{self.ended}/{self.total}] {node} is left out: {reason}")
-        if last:
+
+    def none_left(self) -> None:
+        """There is no node on which jobs could run; said once."""
+        if not self._told_end:
+            self._told_end = True
             self.write(
                 f"[{self.ended}/{self.total}] nothing is left to run on, and the launch ends; jobs stay "
                 "unfinished. See what 'autoreid doctor' says there, then run the same command again."

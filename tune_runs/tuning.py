@@ -72,7 +72,7 @@ def _tuner(
     stopper = None
     if allotment.cluster is not None:
         resources = functools.partial(request, allotment.cpus, allotment.gpus)
-        stopper = Lookout(dispatch.nodes, allotment, functools.partial(setattr, dispatch, "slots"))
+        stopper = Lookout(dispatch, allotment)
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(JobTrial, context=context), resources),
         tune_config=tune.TuneConfig(
