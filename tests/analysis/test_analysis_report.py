@@ -4,12 +4,11 @@ import base64
 import hashlib
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from fake_storage import ARMS, MAP, FakeCampaign, genotype, partial_campaign
-from report_pages import figures, grid, made, section, written
+from report_pages import Checker, figures, grid, made, section, written
 
 from analysis.collect import collect
 from analysis.layout import slugs
@@ -21,54 +20,8 @@ from search_spaces.published import PUBLISHED
 
 FIRST, SECOND = ARMS
 EVIL = "<script>alert('x')</script> | $a$ **b** `c`"
-VOID = {"meta", "br", "link", "img", "hr", "input"}
 # What leads nowhere else: a place of the page, or what the page carries in itself.
 WITHIN = ("#", "data:text/csv;", "data:image/svg+xml;")
-
-
-class Checker(HTMLParser):
-    """Balanced tags, ids, references, and the text of every table."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.scripts: list[str] = []
-        self.references: list[str] = []
-        self.tags: set[str] = set()
-        self.rows: list[list[str]] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        if tag == "script":
-            self.scripts.append("")
-        if tag not in VOID:
-            self.open.append(tag)
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(value or "")
-            if name in ("src", "href", "srcset", "data", "action"):
-                self.references.append(value or "")
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "script" in self.open:
-            self.scripts[-1] += data
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
 
 
 def test_scores_of_every_arm_with_all_repeats_beside_the_untrained_network(example_page: Page) -> None:
