@@ -9,7 +9,8 @@ from dataclasses import replace
 import pandas as pd
 
 from analysis import words
-from analysis.comparisons import Comparison, comparison, corrected, verdict
+from analysis.comparability import grounds
+from analysis.comparisons import comparison, corrected, verdict
 from analysis.differences import fields
 from analysis.pages import Grid, Records, Section
 from analysis.results import summaries
@@ -79,7 +80,11 @@ def across(records: Sequence[Records], given: str | None = None) -> Section | No
     if baseline is not None:
         home = next(one for one in records if baseline in (labelled(one.name, arm) for arm in one.arms))
         others = [arm for arm in arms if not arm.startswith(labelled(home.name, ""))]
-        found = corrected([_comparison(together, arm, baseline) for arm in others])
+        known = grounds(together)
+        refused = {
+            arm: (*known.obstacles((arm, baseline)), *_apart(together, arm, baseline)) for arm in others
+        }
+        found = corrected([comparison(together, arm, baseline, MAIN, refused[arm]) for arm in others])
         intro = f"By {MAIN} beside {baseline}; the arms of its own campaign are compared on its page."
         grids.append(
             Grid("Verdicts", ("arm", "verdict"), "lw", tuple((one.arm, verdict(one)) for one in found))
@@ -104,36 +109,27 @@ def _scores(together: Records, arms: Sequence[str]) -> Grid:
     return Grid("Arms of all campaigns, %", headings, "lrrrr", rows, latex=True)
 
 
-def _comparison(together: Records, arm: str, baseline: str) -> Comparison:
-    """A comparison over the borders of a campaign, where a difference of recipes is nobody's claim."""
-    found = comparison(together, arm, baseline, MAIN)
-    reasons = _apart(together, arm, baseline)
-    if not reasons:
-        return found
-    return Comparison(arm, baseline, MAIN, found.ours, found.theirs, (*found.refused, *reasons))
-
-
 def _apart(together: Records, arm: str, baseline: str) -> list[str]:
-    """Why two arms of different campaigns are not compared, besides what holds for any two."""
-    ours, theirs = (_trainings(together, one) for one in (arm, baseline))
-    shared = set(ours["job"]) & set(theirs["job"])
-    found = [f"they share {words.counted(len(shared), 'training')}"] if shared else []
-    recipes = [_recipe(frame) for frame in (ours, theirs)]
+    """Why two arms of different campaigns are not compared, besides what holds for any two: a difference of
+    their recipes is nobody's claim."""
+    recipes = [_recipe(together, one) for one in (arm, baseline)]
     names = dict.fromkeys(name for recipe in recipes for name in recipe)
     pairs = {name: [recipe.get(name, NOTHING) for recipe in recipes] for name in names}
     differing = [f"{name} {a} against {b}" for name, (a, b) in pairs.items() if a != b]
-    if differing:
-        more = len(differing) - MOST_FIELDS
-        rest = f" and {words.counted(more, 'more field')}" if more > 0 else ""
-        found.append(f"the training recipes differ: {', '.join(differing[:MOST_FIELDS])}{rest}")
-    return found
+    if not differing:
+        return []
+    more = len(differing) - MOST_FIELDS
+    rest = f" and {words.counted(more, 'more field')}" if more > 0 else ""
+    return [f"the training recipes differ: {', '.join(differing[:MOST_FIELDS])}{rest}"]
 
 
-def _trainings(together: Records, arm: str) -> pd.DataFrame:
-    return together.trials[(together.trials["arm"] == arm) & (together.trials["kind"] == "train")]
-
-
-def _recipe(trainings: pd.DataFrame) -> dict[str, str]:
-    """The fields of an arm's training recipe; repeats of several recipes are refused elsewhere."""
-    texts = trainings["recipe_json"].dropna()
-    return dict(fields(json.loads(texts.iloc[0]))) if len(texts) else {}
+def _recipe(together: Records, arm: str) -> dict[str, str]:
+    """The fields of an arm's recipe, its pretraining and its teacher; repeats of several recipes are refused
+    elsewhere."""
+    trials = together.trials.loc[together.trials["arm"] == arm, ["kind", "recipe_json", "teacher"]]
+    found: dict[str, str] = {}
+    for kind, above in (("train", ""), ("pretrain", "pretraining.")):
+        texts = trials.loc[trials["kind"] == kind, "recipe_json"].dropna()
+        found |= fields(json.loads(texts.iloc[0]), above) if len(texts) else {}
+    teachers = trials.loc[trials["kind"] == "train", "teacher"].dropna().unique()
+    return found | ({"teacher": " or ".join(map(str, teachers))} if len(teachers) else {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis import words
 from analysis.cautions import paired_seeds
-from analysis.comparability import obstacles
+from analysis.comparability import grounds
 from analysis.comparisons import Comparison, comparisons, verdict
 from analysis.effects import relative_interval
 from analysis.pages import Grid, Records, Section, values
@@ -114,11 +114,11 @@ def _pairs(records: Records) -> Grid | None:
     if baseline is None or not paired_seeds(records):
         return None
     theirs = _by_repeat(records, baseline)
-    rows = []
+    known, rows = grounds(records), []
     for arm in records.arms_with("train"):
         ours = _by_repeat(records, arm)
         both = sorted(set(ours) & set(theirs))
-        if arm == baseline or len(both) < 2 or obstacles(records, (arm, baseline)):
+        if arm == baseline or len(both) < 2 or known.obstacles((arm, baseline)):
             continue
         found = [ours[repeat] - theirs[repeat] for repeat in both]
         summary = summarise(found)
@@ -151,9 +151,9 @@ def _by_repeat(records: Records, arm: str) -> dict[int, float]:
 
 def _relative(records: Records) -> Grid | None:
     """Every searched arm beside the arms of its space that search nothing."""
-    rows, refused = [], []
+    rows, refused, known = [], [], grounds(records)
     for arm, random in random_arms(records):
-        if reasons := obstacles(records, (arm, random)):
+        if reasons := known.obstacles((arm, random)):
             refused.append(f"{arm} and {random} are not compared: {'; '.join(reasons)}.")
             continue
         ours, theirs = (values(records.retrains, one, MAIN) for one in (arm, random))

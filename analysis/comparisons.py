@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from analysis import words
-from analysis.comparability import obstacles
+from analysis.comparability import grounds
 from analysis.effects import hedges_g, least_difference, relative_interval
 from analysis.pages import Records, values
 from analysis.permutations import LEVEL, PValue, holm, repeats_to_pass, unpaired
@@ -43,11 +43,12 @@ class Comparison:
         return self.attainable is not None and self.attainable > LEVEL
 
 
-def comparison(records: Records, arm: str, baseline: str, column: str) -> Comparison:
-    """One comparison, before it is corrected for others beside it."""
+def comparison(
+    records: Records, arm: str, baseline: str, column: str, refused: tuple[str, ...]
+) -> Comparison:
+    """One comparison, before it is corrected for others beside it; `refused` says why there is none."""
     ours, theirs = (tuple(values(records.retrains, one, column)) for one in (arm, baseline))
     found = Comparison(arm, baseline, column, ours, theirs)
-    refused = obstacles(records, (arm, baseline))
     if refused or not (ours and theirs):
         return replace(found, refused=refused)
     return replace(
@@ -90,7 +91,10 @@ def comparisons(records: Records, column: str) -> list[Comparison]:
     if baseline is None or baseline not in records.arms_with("train"):
         return []
     others = [arm for arm in records.arms_with("train") if arm != baseline]
-    return corrected([comparison(records, arm, baseline, column) for arm in others])
+    known = grounds(records)
+    return corrected(
+        [comparison(records, arm, baseline, column, known.obstacles((arm, baseline))) for arm in others]
+    )
 
 
 def verdict(found: Comparison) -> str:
@@ -109,7 +113,7 @@ def verdict(found: Comparison) -> str:
     size = f"{words.points(found.difference.difference)} points"
     sure = f"p = {words.probability(found.adjusted)}{_correction(found)}"
     if found.adjusted <= LEVEL:
-        return f"{side} the baseline by {size} ({sure})."
+        return f"{side} the baseline by {size.lstrip('+-')} ({sure})."
     return f"not told apart ({size}, {sure}). {_doubt(found)}"
 
 

@@ -88,16 +88,19 @@ def least_difference(
     sides = summarise(values), summarise(baseline)
     if any(side.deviation is None for side in sides) or not any(side.deviation for side in sides):
         return None
+    edges, weights, error = _design(sides, comparisons)
     low, high = 0.0, 1e4 * max(side.deviation or 0.0 for side in sides)
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _power(sides, middle, comparisons) < POWER else (low, middle)
+        told = special.ndtr((middle - edges) / error) + special.ndtr((-middle - edges) / error)
+        power = float(weights @ told @ weights) / 4
+        low, high = (middle, high) if power < POWER else (low, middle)
     return high
 
 
-def _power(sides: tuple[Summary, Summary], difference: float, comparisons: int) -> float:
-    """The chance that Welch's t tells a difference: its mean over the spreads that the repeats may show, by
-    which the degrees of freedom vary."""
+def _design(sides: tuple[Summary, Summary], comparisons: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """What a difference of means has to pass by Welch's t, over the spreads that the repeats may show, by
+    which the degrees of freedom vary: (NODES, NODES); the weights of both axes; the true standard error."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     true = [(side.deviation or 0.0) ** 2 / side.n for side in sides]
     freedoms = [side.n - 1 for side in sides]
@@ -108,7 +111,5 @@ def _power(sides: tuple[Summary, Summary], difference: float, comparisons: int) 
     )
     a, b = a[:, None], b[None, :]
     freedom = (a + b) ** 2 / (a**2 / freedoms[0] + b**2 / freedoms[1])
-    edge = special.stdtrit(freedom, 1 - LEVEL / (2 * comparisons)) * np.sqrt(a + b)
-    error = math.sqrt(sum(true))
-    told = special.ndtr((difference - edge) / error) + special.ndtr((-difference - edge) / error)
-    return float(weights @ told @ weights) / 4
+    edges = special.stdtrit(freedom, 1 - LEVEL / (2 * comparisons)) * np.sqrt(a + b)
+    return edges, weights, math.sqrt(sum(true))

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,16 +50,14 @@ def unpaired(values: Sequence[float], baseline: Sequence[float]) -> PValue:
     ways = math.comb(len(both), n)
     observed = abs(both[:n].mean() - both[n:].mean())
 
-    def differences(firsts: np.ndarray) -> np.ndarray:
+    count = 0
+    for firsts in _all_ways(len(both), n) if ways <= MOST_WAYS else _drawn_ways(len(both), n):
         sums = both[firsts].sum(1)
-        return np.asarray(np.abs(sums / n - (both.sum() - sums) / (len(both) - n)))
-
+        differences = np.abs(sums / n - (both.sum() - sums) / (len(both) - n))
+        count += _reached(differences, observed, both)
     if ways <= MOST_WAYS:
-        count = sum(_reached(differences(chunk), observed, both) for chunk in _splits(len(both), n))
         return PValue(count / ways, smallest_unpaired(n, len(both) - n), exact=True)
-    drawn = np.random.default_rng(0).permuted(np.tile(np.arange(len(both)), (MOST_WAYS, 1)), axis=1)[:, :n]
-    p = (1 + _reached(differences(drawn), observed, both)) / (1 + MOST_WAYS)
-    return PValue(p, 1 / (1 + MOST_WAYS), exact=False)
+    return PValue((1 + count) / (1 + MOST_WAYS), 1 / (1 + MOST_WAYS), exact=False)
 
 
 def paired(values: Sequence[float], baseline: Sequence[float]) -> PValue:
@@ -136,8 +135,18 @@ def _reached(differences: np.ndarray, observed: float, values: np.ndarray) -> in
     return int((differences >= observed - slack).sum())
 
 
-def _splits(total: int, n: int) -> Iterator[np.ndarray]:
-    """All ways to choose `n` of `total`, some thousand at a time."""
+@lru_cache(maxsize=2)
+def _all_ways(total: int, n: int) -> tuple[np.ndarray, ...]:
+    """All ways to choose `n` of `total`, some thousand at a time; kept, as a design has many comparisons."""
     ways = itertools.combinations(range(total), n)
+    found = []
     while chunk := list(itertools.islice(ways, CHUNK)):
-        yield np.array(chunk)
+        found.append(np.array(chunk))
+    return tuple(found)
+
+
+def _drawn_ways(total: int, n: int) -> Iterator[np.ndarray]:
+    """As many ways as are looked at, drawn with a seed of their own."""
+    generator, order = np.random.default_rng(0), np.arange(total)
+    for _ in range(0, MOST_WAYS, CHUNK):
+        yield generator.permuted(np.tile(order, (CHUNK, 1)), axis=1)[:, :n]

@@ -23,11 +23,19 @@ WITHIN = (
 )
 
 
+def all_best_alone(trials: pd.DataFrame) -> list[str]:
+    """The arms that train the selected genotype, and no other."""
+    selections = set(trials.loc[trials["kind"] == "select", "job"])
+    if not selections:
+        return []
+    trainings = trials.loc[trials["kind"] == "train", ["arm", "inputs"]].dropna()
+    pairs = trainings.itertuples(index=False)
+    return list(dict.fromkeys(arm for arm, text in pairs if json.loads(text).get("job") in selections))
+
+
 def best_alone(trials: pd.DataFrame, arm: str) -> bool:
     """Whether the arm trains the selected genotype, and no other."""
-    selections = set(trials[trials["kind"] == "select"]["job"])
-    trainings = trials[(trials["arm"] == arm) & (trials["kind"] == "train")]
-    return any(json.loads(text).get("job") in selections for text in trainings["inputs"].dropna())
+    return arm in all_best_alone(trials)
 
 
 def of_selected(records: Records, arm: str, column: str) -> list[float]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_arms_of_another_campaign_are_compared_with_the_baseline(tmp_path: Path)
         ("one: own", "4 of 4", "41.5 ± 1.3"),
         ("two: new", "4 of 4", "41.5 ± 1.3"),
     ]
-    assert section.grids[1].rows == (("two: new", "above the baseline by +10.0 points (p = 0.029)."),)
+    assert section.grids[1].rows == (("two: new", "above the baseline by 10.0 points (p = 0.029)."),)
 
 
 def test_a_recipe_that_differs_between_campaigns_is_refused_with_its_fields(tmp_path: Path) -> None:
@@ -55,6 +56,23 @@ def test_a_recipe_that_differs_between_campaigns_is_refused_with_its_fields(tmp_
     section = across(read(tmp_path, "one", "two"))
     assert section and section.grids[1].rows == (
         ("two: new", "not comparable: the training recipes differ: epochs 12 against 8."),
+    )
+
+
+def test_a_teacher_or_a_pretraining_in_one_campaign_is_refused(tmp_path: Path) -> None:
+    written(tmp_path, "one", {"base": LOW}, 1)
+    written(tmp_path, "two", {"new": HIGH}, 3)
+    one, two = read(tmp_path, "one", "two")
+    taught = replace(two, trials=two.trials.assign(teacher="a large network"))
+    section = across([one, taught])
+    assert section and section.grids[1].rows == (
+        ("two: new", "not comparable: the training recipes differ: teacher a large network against -."),
+    )
+    searches = two.trials["kind"] == "search"
+    pretrained = two.trials.assign(kind=two.trials["kind"].mask(searches, "pretrain"))
+    section = across([one, replace(two, trials=pretrained)])
+    assert (
+        section and "not comparable: the training recipes differ: pretraining." in section.grids[1].rows[0][1]
     )
 
 
@@ -96,10 +114,10 @@ def test_the_report_compares_several_campaigns_or_takes_another_baseline(
     written(tmp_path, "three", {"other": HIGH}, 4)
     assert main(["report", str(tmp_path), "--campaign", "one", "--campaign", "two"]) == 0
     text = (tmp_path / "report" / "report.md").read_text()
-    assert "| two: new | above the baseline by +10.0 points (p = 0.029). |" in text and "three" not in text
+    assert "| two: new | above the baseline by 10.0 points (p = 0.029). |" in text and "three" not in text
     assert main(["report", str(tmp_path), "--campaign", "one", "--baseline", "own"]) == 0
     text = (tmp_path / "report" / "report.md").read_text()
-    assert "| base | below the baseline by -10.0 points (p = 0.029). |" in text
+    assert "| base | below the baseline by 10.0 points (p = 0.029). |" in text
     capsys.readouterr()
     assert main(["report", str(tmp_path), "--campaign", "one", "--baseline", "owl"]) == 2
     assert "--baseline: no arm 'owl'. Did you mean 'own'?" in capsys.readouterr().err

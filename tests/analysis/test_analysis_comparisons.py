@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_storage import FakeCampaign
+from fake_storage import FakeCampaign, genotype
 from scipy import stats
 
 from analysis.collect import collect
-from analysis.comparability import obstacles
+from analysis.comparability import Grounds, grounds, obstacles
 from analysis.comparing import comparison_section, verdicts
 from analysis.comparisons import comparisons, corrected, verdict
 from analysis.pages import Grid, Records, Section
@@ -50,7 +50,7 @@ def test_four_against_four_pass_alone_and_the_figures_are_scipys(tmp_path: Path)
     assert found.exact and found.exact.p == pytest.approx(2 / 70) == found.adjusted
     expected = stats.ttest_ind(HIGH, LOW, equal_var=False).confidence_interval()
     assert found.difference and found.difference.interval == pytest.approx(tuple(expected))
-    assert verdict(found) == "above the baseline by +10.0 points (p = 0.029)."
+    assert verdict(found) == "above the baseline by 10.0 points (p = 0.029)."
 
 
 def test_two_comparisons_cannot_pass_and_the_report_names_the_repeats_that_could(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_one_repeat_is_shown_without_a_verdict_that_it_cannot_bear(tmp_path: Pat
     ("changes", "words"),
     [
         ({"evaluation": {"protocol": {"version": 2}}}, "evaluation protocols differ"),
-        ({"evaluation": {"queries": 8}}, "numbers of queries differ: base 9; new 8"),
+        ({"evaluation": {"queries": 8}}, "numbers of queries differ: new 8; base 9"),
     ],
 )
 def test_scores_of_another_protocol_are_not_compared(
@@ -140,6 +140,51 @@ def test_a_best_of_four_is_not_compared_with_a_mean_of_four(tmp_path: Path) -> N
     collect(tmp_path)
     (reason,) = obstacles(Records.read(tmp_path, "best"), ("mean", "chosen"))
     assert reason == "chosen is the best of 4 searches, mean a mean: compare the best of as many"
+
+
+def best_of_four(root: Path, *, second: int) -> Grounds:
+    """`chosen` and `other` train the best of 4 and of so many searches; `given` trains one given network."""
+    arms = {"chosen": 2, "other": 3, "given": 4}
+    campaign = FakeCampaign(root, "best", arms, 4, SelectRecipe(), trainings=4)
+    manifest = campaign.manifest()
+    for number in range(4):
+        inputs = {"genotype": genotype(number=0).plain()}
+        manifest["jobs"][campaign.jobs["given", number, "train"].id]["inputs"] = inputs
+    manifest["entries"] = [
+        entry
+        for entry in manifest["entries"]
+        if (entry["arm"] != "given" or entry["kind"] == "train")
+        and (entry["arm"] != "other" or entry["kind"] != "search" or entry["repeat"] < second)
+    ]
+    campaign.storage.write_manifest("best", manifest)
+    collect(root)
+    return grounds(Records.read(root, "best"))
+
+
+def test_the_best_of_four_is_compared_with_the_best_of_four_alone(tmp_path: Path) -> None:
+    assert best_of_four(tmp_path / "equal", second=4).obstacles(("other", "chosen")) == ()
+    (reason,) = best_of_four(tmp_path / "fewer", second=3).obstacles(("other", "chosen"))
+    said = "they are the best of different numbers of searches (other of 3, chosen of 4)"
+    assert reason == f"{said}: compare the best of as many"
+
+
+def test_a_given_network_is_no_mean_over_searches(tmp_path: Path) -> None:
+    """What was selected on validation was trained anew: its test scores stand beside those of one network."""
+    assert best_of_four(tmp_path, second=4).obstacles(("given", "chosen")) == ()
+
+
+def test_arms_that_share_trainings_are_not_compared(tmp_path: Path) -> None:
+    campaign = campaign_of(tmp_path, {"base": LOW, "new": HIGH})
+    manifest = campaign.manifest()
+    base = campaign.jobs["base", 0, "train"].id
+    for entry in manifest["entries"]:
+        if (entry["arm"], entry["repeat"], entry["kind"]) == ("new", 0, "train"):
+            entry["job"] = base
+    campaign.storage.write_manifest("scores", manifest)
+    collect(tmp_path)
+    records = Records.read(tmp_path, "scores")
+    assert obstacles(records, ("new", "base")) == ("they share 1 training",)
+    assert obstacles(records, ("base",)) == ()
 
 
 def test_pairs_are_compared_where_repeats_share_their_seeds(tmp_path: Path) -> None:
