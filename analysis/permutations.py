@@ -18,8 +18,8 @@ import numpy as np
 from autoreid.errors import InputError
 
 LEVEL = 0.05
-# Up to so many ways are looked at one by one; of more, so many are drawn, with a seed of their own.
-MOST_WAYS = 200_000
+# Up to so many ways are looked at one by one; of more, some are drawn, with a seed of their own.
+MOST_WAYS, DRAWS = 200_000, 20_000
 CHUNK = 20_000
 # Sums of the same numbers in another order may differ by so much of their size.
 TOLERANCE = 1e-9
@@ -57,7 +57,7 @@ def unpaired(values: Sequence[float], baseline: Sequence[float]) -> PValue:
         count += _reached(differences, observed, both)
     if ways <= MOST_WAYS:
         return PValue(count / ways, smallest_unpaired(n, len(both) - n), exact=True)
-    return PValue((1 + count) / (1 + MOST_WAYS), 1 / (1 + MOST_WAYS), exact=False)
+    return PValue((1 + count) / (1 + DRAWS), 1 / (1 + DRAWS), exact=False)
 
 
 def paired(values: Sequence[float], baseline: Sequence[float]) -> PValue:
@@ -76,9 +76,9 @@ def paired(values: Sequence[float], baseline: Sequence[float]) -> PValue:
     if 2**n <= MOST_WAYS:
         signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
         return PValue(_reached(np.abs(signs @ found), observed, found) / 2**n, smallest_paired(n), exact=True)
-    signs = np.random.default_rng(0).choice((1.0, -1.0), size=(MOST_WAYS, n))
-    p = (1 + _reached(np.abs(signs @ found), observed, found)) / (1 + MOST_WAYS)
-    return PValue(p, 1 / (1 + MOST_WAYS), exact=False)
+    signs = np.random.default_rng(0).choice((1.0, -1.0), size=(DRAWS, n))
+    p = (1 + _reached(np.abs(signs @ found), observed, found)) / (1 + DRAWS)
+    return PValue(p, 1 / (1 + DRAWS), exact=False)
 
 
 def smallest_unpaired(n: int, n_baseline: int) -> float:
