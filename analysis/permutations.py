@@ -148,5 +148,5 @@ def _all_ways(total: int, n: int) -> tuple[np.ndarray, ...]:
 def _drawn_ways(total: int, n: int) -> Iterator[np.ndarray]:
     """As many ways as are looked at, drawn with a seed of their own."""
     generator, order = np.random.default_rng(0), np.arange(total)
-    for _ in range(0, MOST_WAYS, CHUNK):
+    for _ in range(0, DRAWS, CHUNK):
         yield generator.permuted(np.tile(order, (CHUNK, 1)), axis=1)[:, :n]
