@@ -66,16 +66,17 @@ VERSIONS = {
 
 def _drawn(rows: pd.DataFrame) -> pd.DataFrame:
     """The epochs of as many jobs as a figure can show: the first repeats of every arm come first."""
-    jobs = rows[["arm", "repeat"]].drop_duplicates()
+    jobs = rows[["arm", "repeat", "job"]].drop_duplicates(["arm", "job"])
     if len(jobs) <= LINES:
         return rows
-    return rows.merge(jobs.sort_values("repeat", kind="stable").head(LINES), on=["arm", "repeat"])
+    first = jobs.sort_values("repeat", kind="stable").head(LINES)
+    return rows.merge(first[["arm", "job"]], on=["arm", "job"])
 
 
 def _pictures(records: Records, kind: str, prefix: str, looks: dict[str, Look]) -> list[Picture]:
     rows = records.epochs[records.epochs["kind"] == kind]
     drawn = _drawn(rows)
-    count, all_jobs = (found.groupby(["arm", "repeat"]).ngroups for found in (drawn, rows))
+    count, all_jobs = (found.groupby(["arm", "job"]).ngroups for found in (drawn, rows))
     lines = words.counted(count, "job") + (f" of {all_jobs:,}" if count < all_jobs else "")
     pictures = []
     for column, label in CURVES[kind].items():

@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.pages import Grid, Records
 from analysis.statistics import Summary
+from analysis.words import SHORT
 from autoreid.records import TABLES
 
 UNITS = {column.name: column.unit for column in TABLES["epochs"]}
@@ -21,15 +22,15 @@ def exact(value: float) -> str:
 
 
 def curve_data(rows: pd.DataFrame, column: str) -> Grid:
-    """One column of the table `epochs`: a row for each epoch of each repeat, as recorded."""
+    """One column of the table `epochs`: a row for each epoch of each job, as recorded."""
     shown = rows[rows[column].notna()]
-    columns = (shown[name] for name in ("arm", "repeat", "epoch", column))
+    columns = (shown[name] for name in ("arm", "repeat", "job", "epoch", column))
     cells = tuple(
-        (str(arm), str(repeat + 1), str(epoch), exact(value))
-        for arm, repeat, epoch, value in zip(*columns, strict=True)
+        (str(arm), str(repeat + 1), job[:SHORT], str(epoch), exact(value))
+        for arm, repeat, job, epoch, value in zip(*columns, strict=True)
     )
     heading = ", ".join(part for part in (column, UNITS[column]) if part)
-    return Grid("Data of the figure", ("arm", "repeat", "epoch", heading), "lrrr", cells)
+    return Grid("Data of the figure", ("arm", "repeat", "job", "epoch", heading), "lrlrr", cells)
 
 
 def repeat_data(
@@ -37,12 +38,12 @@ def repeat_data(
 ) -> Grid:
     """Scores in percent: every repeat of every arm, its mean and interval, and the untrained network's."""
     rows = []
+    trained = records.retrains[["arm", "repeat", column]].sort_values("repeat", kind="stable")
+    repeats: dict[str, list[tuple[str, float]]] = {}
+    for arm, repeat, value in trained.itertuples(index=False):
+        repeats.setdefault(arm, []).append((f"repeat {repeat + 1}", value))
     for arm, summary in found.items():
-        trained = records.retrains[records.retrains["arm"] == arm].sort_values("repeat", kind="stable")
-        given = [
-            (f"repeat {repeat + 1}", value)
-            for repeat, value in trained[["repeat", column]].itertuples(index=False)
-        ]
+        given = repeats[arm]
         given.append(("mean", summary.mean))
         if summary.interval:
             given += list(zip(("interval, low end", "interval, high end"), summary.interval, strict=True))

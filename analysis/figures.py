@@ -154,7 +154,7 @@ def learning_curves(epochs: pd.DataFrame, column: str, title: str, arms: dict[st
         shown = epochs[epochs[column].notna()]
         present = {arm: style for arm, style in arms.items() if (shown["arm"] == arm).any()}
         marker = "o" if shown["epoch"].nunique() <= 12 else ""
-        for (arm, _), rows in shown.groupby(["arm", "repeat"], sort=False):
+        for (arm, _), rows in shown.groupby(["arm", "job"], sort=False):
             colour, style = arms[str(arm)]
             axes.plot(
                 rows["epoch"].tolist(),

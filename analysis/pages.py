@@ -125,10 +125,13 @@ class Records:
         return int(((self.trials["arm"] == arm) & (self.trials["kind"] == kind)).sum())
 
     def arms_with(self, kind: str) -> list[str]:
-        return [arm for arm in self.arms if self.planned(arm, kind)]
+        having = set(self.trials["arm"][self.trials["kind"] == kind])
+        return [arm for arm in self.arms if arm in having]
 
 
 def values(frame: pd.DataFrame, arm: str, column: str) -> list[float]:
     """What the repeats of an arm gave, in the order of the repeats, without the empty ones."""
-    rows = frame[frame["arm"] == arm].sort_values("repeat", kind="stable")
-    return [float(value) for value in rows[column].dropna()]
+    mine = (frame["arm"] == arm).to_numpy(dtype=bool)
+    found = frame[column][mine].dropna()
+    order = frame["repeat"][mine].loc[found.index].argsort(kind="stable")
+    return [float(value) for value in found.iloc[order]]

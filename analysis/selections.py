@@ -40,9 +40,10 @@ def best_alone(trials: pd.DataFrame, arm: str) -> bool:
 
 def of_selected(records: Records, arm: str, column: str) -> list[float]:
     """What the trainings of the selected genotype gave, where all searches are trained; else nothing."""
-    if best_alone(records.trials, arm):
+    chosen = records.retrains["selected"].fillna(False).to_numpy(dtype=bool)
+    if not chosen.any() or best_alone(records.trials, arm):
         return []
-    return values(records.retrains[records.retrains["selected"].fillna(False)], arm, column)
+    return values(records.retrains[chosen], arm, column)
 
 
 def _scores(found: pd.DataFrame, arm: str) -> str:

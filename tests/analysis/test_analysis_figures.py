@@ -15,7 +15,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def epochs(arms: dict[str, int], count: int = 5) -> pd.DataFrame:
     rows = [
-        {"arm": arm, "repeat": repeat, "epoch": epoch, "loss": 3.0 - 0.1 * epoch + repeat}
+        {"arm": arm, "job": f"{arm}{repeat}", "epoch": epoch, "loss": 3.0 - 0.1 * epoch + repeat}
         for arm, repeats_ in arms.items()
         for repeat in range(repeats_)
         for epoch in range(1, count + 1)
@@ -94,7 +94,7 @@ def test_names_are_text_and_never_markup_or_formulas() -> None:
 def test_gaps_are_left_out_and_a_single_epoch_is_a_dot() -> None:
     frame = epochs({"a": 1}, count=1)
     assert "<use " in curves(frame)
-    frame.loc[len(frame)] = {"arm": "b", "repeat": 0, "epoch": 1, "loss": None}
+    frame.loc[len(frame)] = {"arm": "b", "job": "b0", "epoch": 1, "loss": None}
     assert "b" not in re.findall(r">(\w)</text>", curves(frame))
 
 
@@ -108,7 +108,7 @@ def test_repeats_are_drawn_as_dots_in_percent() -> None:
 
 
 def test_fractions_are_drawn_as_percent() -> None:
-    frame = pd.DataFrame({"arm": "a", "repeat": 0, "epoch": [1, 2], "accuracy": [0.2, 0.6]})
+    frame = pd.DataFrame({"arm": "a", "job": "a0", "epoch": [1, 2], "accuracy": [0.2, 0.6]})
     svg = learning_curves(frame, "accuracy", "Accuracy", arm_colours(["a"]), "a")
     assert ">20%</text>" in svg and ">60%</text>" in svg
 
@@ -116,7 +116,7 @@ def test_fractions_are_drawn_as_percent() -> None:
 def test_a_change_that_does_not_matter_is_drawn_flat_with_plain_numbers() -> None:
     """The entropy of 12 equal options is ln 12 = 2.48491; a billionth of it is no news."""
     entropy = [2.484906649, 2.484906648, 2.484906650]
-    frame = pd.DataFrame({"arm": "a", "repeat": 0, "epoch": [1, 2, 3], "alpha_entropy": entropy})
+    frame = pd.DataFrame({"arm": "a", "job": "a0", "epoch": [1, 2, 3], "alpha_entropy": entropy})
     svg = learning_curves(frame, "alpha_entropy", "Alpha entropy", arm_colours(["a"]), "a")
     labels = [text for text in re.findall(r">([^<>\s]+)</text>", svg) if "." in text]
     assert len(labels) >= 3 and all(re.fullmatch(r"2\.4\d{1,4}", label) for label in labels)

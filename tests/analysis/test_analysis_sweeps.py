@@ -158,3 +158,13 @@ def test_tuning_is_charged_to_every_point_that_is_trained(tmp_path: Path) -> Non
     # Two searches of another point with their selection, and the selection of its own.
     assert found["cdnet, k=2"].seconds["tuning"] == pytest.approx(2 * 40 + 12 + 12)
     assert found["cdnet, k=2"].per_result == pytest.approx(40 + 70 + 2 * 40 + 12 + 12)
+
+
+def test_every_search_of_a_sweep_has_a_line_of_its_own(tmp_path: Path) -> None:
+    """Points have repeats of the same number: a line through several searches would show none of them."""
+    swept(tmp_path)
+    loss = section(made(tmp_path), "Learning curves").pictures[0]
+    assert loss.caption == "Search: training loss; 5 jobs, 6 epochs."
+    assert loss.data and len({row[2] for row in loss.data.rows}) == 5
+    lines = [path for path in loss.svg.split("<path")[1:] if path.count("L ") == 5]
+    assert len(lines) == 4  # and one of two epochs
