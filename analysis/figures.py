@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -96,7 +97,10 @@ def arm_colours(arms: Sequence[str]) -> dict[str, Look]:
 def _to_svg(figure: Figure, name: str, title: str) -> str:
     """The figure as SVG text that can stand alone or in a page: ids begin with `name`, nothing is fetched."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata=NO_METADATA)
+    with warnings.catch_warnings():
+        # Text stays text: the reader's fonts draw what the one that measures it lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="svg", transparent=True, metadata=NO_METADATA)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -139,3 +139,8 @@ def test_no_global_state_of_matplotlib_is_touched() -> None:
 def test_many_arms_differ_in_colour_or_line() -> None:
     looks = arm_colours([str(i) for i in range(24)])
     assert len(set(looks.values())) == 24
+
+
+def test_names_in_any_script_stay_text_without_a_warning() -> None:
+    svg = repeats({"人物 λ": summarise([0.2, 0.3])}, {}, "mAP, %", {"人物 λ": COLOURS[0]}, "m")
+    assert "人物 λ</text>" in svg
