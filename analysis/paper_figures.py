@@ -154,8 +154,11 @@ def _reference(
         return None, "another machine"
     if obstacles(records, pairing, name):
         return None, "not comparable"
-    if not METRICS[name].is_score or bool(best_of) == alone:
+    if not METRICS[name].is_score or not (best_of or alone):
         return ours, ""
-    if best_of:
-        return selected, "" if selected else "printed is a best"
-    return None, "ours is a best"
+    if not best_of:
+        return None, "ours is a best"
+    best = ours if alone else selected
+    if best is not None and records.planned(pairing.arm, "search") != best_of:
+        return None, "best of another number"
+    return best, "" if best else "printed is a best"

@@ -29,6 +29,8 @@ SELECTED_NOTE = (
 REASONS = {
     "not comparable": "no difference is taken where data or protocol differ",
     "printed is a best": "printed is the best of several searches, and of ours none is selected and trained",
+    "best of another number": "printed is the best of as many searches as the paper ran, and ours of more or "
+    "fewer",
     "ours is a best": "ours is the best of several searches by validation, and printed is one run",
     "another machine": "times are of different machines and are not compared",
     "nothing recorded": "the arm has no figure yet, or none that counts as the table does",

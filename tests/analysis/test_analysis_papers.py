@@ -181,6 +181,16 @@ def test_a_printed_best_is_compared_with_the_selected_repeat_alone(tmp_path: Pat
     assert "is not compared with a mean" in found.points[-1]
 
 
+def test_a_printed_best_of_four_is_not_compared_with_our_best_of_two(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path, "auto", {"Baseline": 2}, repeats=2, select=SelectRecipe())
+    finish(campaign, "Baseline", (0.60, 0.66))
+    campaign.select("Baseline", 30.0, 10.0)
+    found = section(tmp_path, campaign, faithful(campaign, "auto-reid/table1"), "auto-reid/table1")
+    best = line(found, "mAP")
+    assert (best["selected"], best["difference"]) == ("60.0", "best of another number")
+    assert "ours of more or fewer" in grid(found, "mAP").note
+
+
 def test_our_best_is_not_compared_with_one_printed_run(tmp_path: Path) -> None:
     campaign = FakeCampaign(tmp_path, "one", {"CDNet, k=2": 2}, select=SelectRecipe(), trainings=2)
     for repeat in range(4):
