@@ -8,7 +8,7 @@ from analysis.comparability import grounds
 from analysis.comparisons import Comparison, comparisons, verdict
 from analysis.effects import relative_interval
 from analysis.pages import Grid, Records, Section, values
-from analysis.permutations import LEVEL, paired, repeats_to_pass, smallest_paired
+from analysis.permutations import DRAWS, LEVEL, MOST_WAYS, paired, repeats_to_pass, smallest_paired
 from analysis.random_arms import random_arms
 from analysis.statistics import compare, summarise
 from analysis.variances import Components, components
@@ -22,6 +22,10 @@ HOW = (
     "Exact p: Fisher's permutation test of the difference of means, two-sided; in brackets the smallest p "
     "that as many repeats can give. Corrected: after Holm, over all arms that are compared. "
     "Effect: Hedges' g, the difference in standard deviations of a repeat."
+)
+DRAWN = (
+    f"Of more than {MOST_WAYS:,} ways to deal the repeats, as from 11 against 11 on, {DRAWS:,} are drawn: "
+    "such a p is not exact in its last digits."
 )
 CUT = "No difference lies beyond 100 points: of an interval that does, the part within is shown."
 
@@ -81,6 +85,8 @@ def _differences(records: Records, column: str, label: str) -> Grid | None:
         f"Difference of the mean {label} in percentage points with Welch's interval, and relative to the "
         "baseline with Fieller's."
     )
+    if any(not one.exact.exact for one in found if one.exact):
+        note += f" {DRAWN}"
     cut = [one.difference.interval for one in found if one.difference and one.difference.interval]
     if any(words.within(interval, -1, 1) != interval for interval in cut):
         note += f" {CUT}"

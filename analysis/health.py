@@ -34,8 +34,9 @@ def _ends(epochs: pd.DataFrame) -> pd.DataFrame:
     """One row for each search: every measure in the last epoch that has it, with entropy and eigenvalue put
     in relation to earlier epochs."""
     rows = []
-    for key, found in epochs.sort_values("epoch").groupby(["arm", "repeat"], sort=False):
-        row: dict[str, object] = {"arm": key[0], "repeat": key[1]}
+    # By job: the points of a sweep have repeats of the same number.
+    for key, found in epochs.sort_values("epoch").groupby(["arm", "job"], sort=False):
+        row: dict[str, object] = {"arm": key[0], "repeat": found["repeat"].iloc[0]}
         for column in MEASURED:
             given = found[column].dropna()
             row[column] = given.iloc[-1] if len(given) else None

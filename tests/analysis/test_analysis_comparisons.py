@@ -225,3 +225,12 @@ def test_no_comparison_at_all_is_corrected(tmp_path: Path) -> None:
     assert corrected([]) == []
     records = records_of(tmp_path, {"only": LOW})
     assert comparisons(records, "mAP") == [] and verdicts(records) is None
+
+
+def test_a_p_from_drawn_ways_is_not_called_exact(tmp_path: Path) -> None:
+    """12 against 12 have 2.7 million ways."""
+    many = tuple(0.3 + x / 1000 for x in range(12))
+    section = comparison_section(records_of(tmp_path / "many", {"base": many, "new": many[::-1]}))
+    assert "20,000 are drawn" in grid_of(section, "Difference to the baseline, base: mAP").note
+    section = comparison_section(records_of(tmp_path / "few", {"base": LOW, "new": HIGH}))
+    assert "drawn" not in grid_of(section, "Difference to the baseline, base: mAP").note

@@ -168,3 +168,16 @@ def test_every_search_of_a_sweep_has_a_line_of_its_own(tmp_path: Path) -> None:
     assert loss.data and len({row[2] for row in loss.data.rows}) == 5
     lines = [path for path in loss.svg.split("<path")[1:] if path.count("L ") == 5]
     assert len(lines) == 4  # and one of two epochs
+
+
+def test_the_health_of_a_swept_arm_is_the_mean_over_its_searches(tmp_path: Path) -> None:
+    """Four searches of six epochs and one of two: each has an end of its own."""
+    swept(tmp_path)
+    collect(tmp_path)
+    records = under_their_arms(Records.read(tmp_path, "swept"))
+    searches = records.epochs[records.epochs["kind"] == "search"]
+    ends = searches.sort_values("epoch").groupby("job")["alpha_entropy"].last()
+    assert len(ends) == 5
+    (row,) = grid(made(tmp_path), "Search health", "Searches at their end").rows
+    assert float(row[7]) == pytest.approx(ends.mean(), abs=0.005)
+    assert row[7] != f"{searches.sort_values('epoch')['alpha_entropy'].iloc[-1]:.2f}"
