@@ -34,17 +34,25 @@ def verdicts(records: Records) -> Section | None:
     """What the comparison of every arm with the baseline comes to."""
     if len(records.arms_with("train")) < 2:
         return None
-    if records.baseline is None:
-        return Section("Verdict", "The campaign names no baseline: its arms are not compared.")
+    baseline = records.baseline
+    if baseline is None or baseline not in records.arms_with("train"):
+        return Section("Verdict", _without_baseline(records.facts.get("baseline")))
     found = comparisons(records, MAIN)
     rows = tuple((one.arm, verdict(one)) for one in found)
     intro = (
-        f"By {MEASURES[MAIN]} beside {records.baseline}, over the repeats that are done. A difference passes "
+        f"By {MEASURES[MAIN]} beside {baseline}, over the repeats that are done. A difference passes "
         f"at a corrected p of {LEVEL:g}. Not told apart is not the same as equal."
     )
     return Section(
         "Verdict", intro, _warnings(found), grids=(Grid("Verdicts", ("arm", "verdict"), "lw", rows),)
     )
+
+
+def _without_baseline(named: object) -> str:
+    """Why nothing is compared: no baseline is named, or what is named trains nothing, or not yet."""
+    if not named:
+        return "The campaign names no baseline: its arms are not compared. --baseline ARM compares with one."
+    return f"The baseline, {named}, has no training in the plan: its arms are not compared with it."
 
 
 def _warnings(found: list[Comparison]) -> tuple[str, ...]:

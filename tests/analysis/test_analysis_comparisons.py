@@ -234,3 +234,18 @@ def test_a_p_from_drawn_ways_is_not_called_exact(tmp_path: Path) -> None:
     assert "20,000 are drawn" in grid_of(section, "Difference to the baseline, base: mAP").note
     section = comparison_section(records_of(tmp_path / "few", {"base": LOW, "new": HIGH}))
     assert "drawn" not in grid_of(section, "Difference to the baseline, base: mAP").note
+
+
+def test_a_baseline_without_trainings_is_named(tmp_path: Path) -> None:
+    """As an arm that is swept, while its study goes on."""
+    campaign = campaign_of(tmp_path, {"base": LOW, "new": HIGH, "other": HIGH})
+    entries = [
+        entry
+        for entry in campaign.manifest()["entries"]
+        if (entry["arm"], entry["kind"]) != ("base", "train")
+    ]
+    for baseline, said in (("base", "The baseline, base, has no training"), (None, "names no baseline")):
+        campaign.write_manifest(entries=entries, baseline=baseline)
+        collect(tmp_path)
+        section = verdicts(Records.read(tmp_path, "scores"))
+        assert section and said in section.intro and not section.grids
