@@ -125,7 +125,7 @@ def test_report_leaves_out_campaigns_that_left_the_storage(
         (["report", "{tmp}"], "no campaigns in this folder"),
         (["report", "{tmp}/storage", "--campaign", "x"], "no campaign 'x'"),
         (["report", "{tmp}/storage", "--out", "{tmp}/file"], "file: a file. Give a folder"),
-        (["report", "{tmp}/storage", "--out", "{tmp}/file/below"], "file is a file. Name a folder"),
+        (["report", "{tmp}/storage", "--out", "{tmp}/file/below"], "file: a file. Give a folder"),
         (["tables", "collect", "{tmp}/storage", "--out", "{tmp}/file"], "file: a file. Give a folder"),
         (["tables", "collect", "{tmp}"], "no campaigns in this folder"),
         (["tables", "summary", "{tmp}"], "Run 'autoreid tables collect"),
