@@ -18,7 +18,10 @@ INTRO = (
     "their operations, 16 in a genotype; of other spaces the places. Agreement is its opposite, averaged "
     "over all pairs of seeds."
 )
-SWEPT = " The points of a sweep count as seeds of the arm that is swept."
+SWEPT = (
+    " The points of a sweep count as seeds of the arm that is swept; as they share seeds, they may agree "
+    "without a common finding, and the p of such an arm is no test."
+)
 CHANCE_NOTE = (
     "By chance: the agreement of architectures drawn uniformly at random from the space, exactly; 95 of 100 "
     "random sets of as many stay below the next figure. p is the share of random sets that agree at "
