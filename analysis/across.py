@@ -14,6 +14,7 @@ from analysis.comparisons import comparison, corrected, verdict
 from analysis.differences import fields
 from analysis.pages import Grid, Records, Section
 from analysis.results import summaries
+from analysis.spreads import spreads
 from analysis.words import NOTHING
 from autoreid.errors import InputError, unknown
 from autoreid.records import TABLES
@@ -89,7 +90,8 @@ def across(records: Sequence[Records], given: str | None = None) -> Section | No
         grids.append(
             Grid("Verdicts", ("arm", "verdict"), "lw", tuple((one.arm, verdict(one)) for one in found))
         )
-    return Section("Arms side by side", intro, grids=tuple(grids))
+    apart = spreads(together)
+    return Section("Arms side by side", intro, grids=(*grids, apart) if apart else tuple(grids))
 
 
 def _scores(together: Records, arms: Sequence[str]) -> Grid:

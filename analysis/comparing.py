@@ -10,8 +10,8 @@ from analysis.effects import relative_interval
 from analysis.pages import Grid, Records, Section, values
 from analysis.permutations import DRAWS, LEVEL, MOST_WAYS, paired, repeats_to_pass, smallest_paired
 from analysis.random_arms import random_arms
+from analysis.spreads import spreads
 from analysis.statistics import compare, summarise
-from analysis.variances import Components, components
 from analysis.words import NOTHING
 
 MEASURES = {"mAP": "mAP", "rank_1": "rank-1"}
@@ -70,7 +70,7 @@ def _warnings(found: list[Comparison]) -> tuple[str, ...]:
 def comparison_section(records: Records) -> Section | None:
     """The figures behind the verdicts: differences, pairs, the random arms, and what spreads are made of."""
     differences = [_differences(records, column, label) for column, label in MEASURES.items()]
-    grids = [*differences, _pairs(records), _relative(records), _spreads(records)]
+    grids = [*differences, _pairs(records), _relative(records), spreads(records)]
     kept = tuple(grid for grid in grids if grid is not None)
     return Section("Comparison", HOW if any(differences) else "", grids=kept) if kept else None
 
@@ -184,44 +184,3 @@ def _relative(records: Records) -> Grid | None:
         "Carlucci, 2020); Fieller's interval. Not corrected for several comparisons. "
     )
     return Grid("Beside the random arms: mAP", headings, "llrrr", tuple(rows), note + " ".join(refused))
-
-
-def _spreads(records: Records) -> Grid | None:
-    """Standard deviations between searches and between trainings, where several trainings share a search."""
-    rows = []
-    for arm in records.arms_with("train"):
-        mine = records.retrains[(records.retrains["arm"] == arm) & records.retrains["search_job"].notna()]
-        groups = {str(job): list(found[MAIN]) for job, found in mine.groupby("search_job", sort=False)}
-        found = components(groups)
-        if found is not None:
-            rows.append((arm, *_spread_row(found)))
-    if not rows:
-        return None
-    headings = (
-        "arm",
-        "searches",
-        "trainings",
-        "sd between searches",
-        "sd between trainings",
-        "95% interval",
-        "share of the search",
-        "F test, p",
-    )
-    note = (
-        "Points of mAP, by a one-way random-effects analysis of variance: trainings of one search differ by "
-        "their seeds alone. The share is that of the variance of one search and one training."
-    )
-    return Grid("What the spread is made of: mAP", headings, "lrrrrrrr", tuple(rows), note)
-
-
-def _spread_row(found: Components) -> tuple[str, ...]:
-    interval, share = found.within_interval, found.share
-    return (
-        str(found.searches),
-        str(found.trainings),
-        words.percent(found.between),
-        words.percent(found.within),
-        f"{words.percent(interval[0])} to {words.percent(interval[1])}" if interval else NOTHING,
-        NOTHING if share is None else f"{100 * share:.0f}%",
-        NOTHING if found.p is None else words.probability(found.p),
-    )

@@ -9,6 +9,8 @@ from fake_storage import FakeCampaign
 from analysis.across import across, chosen_baseline, merged
 from analysis.collect import collect
 from analysis.pages import Records
+from analysis.spreads import spreads
+from analysis.variances import components
 from autoreid.cli import main
 from autoreid.errors import InputError
 
@@ -121,3 +123,29 @@ def test_the_report_compares_several_campaigns_or_takes_another_baseline(
     capsys.readouterr()
     assert main(["report", str(tmp_path), "--campaign", "one", "--baseline", "owl"]) == 2
     assert "--baseline: no arm 'owl'. Did you mean 'own'?" in capsys.readouterr().err
+
+
+def test_a_campaign_that_trains_one_search_again_tells_the_spread_of_trainings(tmp_path: Path) -> None:
+    """Searches at 30 and 40, trained once each; a second campaign trains the first one twice more."""
+    written(tmp_path, "each", {"base": (0.30, 0.40)}, 1)
+    again = FakeCampaign(tmp_path, "again", {"base": 1}, 4)
+    manifest = again.manifest(baseline=None)
+    first, scores = again.jobs["base", 0, "search"].id, {0: 0.30, 2: 0.32, 3: 0.34}
+    manifest["entries"] = [
+        entry
+        for entry in manifest["entries"]
+        if (entry["kind"], entry["repeat"]) in {("search", 0), *(("train", repeat) for repeat in scores)}
+    ]
+    for repeat, score in scores.items():
+        manifest["jobs"][again.jobs["base", repeat, "train"].id]["inputs"] = {"job": first}
+        if repeat:  # the first was done by the other campaign
+            again.finish("base", repeat, "train", evaluation={"mAP": score, **REST})
+    again.storage.write_manifest("again", manifest)
+    one, other = read(tmp_path, "each", "again")
+    assert spreads(one) is None and spreads(other) is None
+    section = across([one, other])
+    assert section
+    (row,) = section.grids[-1].rows
+    assert row[:3] == ("each: base; again: base", "2", "4")
+    expected = components({"first": [0.30, 0.32, 0.34], "second": [0.40]})
+    assert expected and row[3:5] == (f"{100 * expected.between:.1f}", f"{100 * expected.within:.1f}")
