@@ -23,8 +23,8 @@ HEADINGS = (
 )
 NOTE = (
     "Points of mAP, by a one-way random-effects analysis of variance: trainings of one search differ by "
-    "their seeds alone. Arms with the same recipes and data are one line. The share is that of the variance of one "
-    "search and one training."
+    "their seeds alone. Arms with the same recipes and data are one line. The share is that of the variance "
+    "of one search and one training."
 )
 # What trainings of one line have in common.
 QUESTION = ("recipe_search", "recipe", "data_fingerprint", "protocol", "queries")
