@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -40,7 +41,8 @@ def merged(records: Sequence[Records], baseline: str | None) -> Records:
         parts = [_labelled(getattr(one, table), one.name, columns) for one in records]
         return pd.concat(parts, ignore_index=True)
 
-    return Records("all", {"baseline": baseline}, **{table: joined(table) for table in TABLES})
+    frames: dict[str, Any] = {table: joined(table) for table in TABLES}
+    return Records("all", {"baseline": baseline}, **frames)
 
 
 def _labelled(frame: pd.DataFrame, campaign: str, columns: Sequence[str]) -> pd.DataFrame:

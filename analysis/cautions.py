@@ -194,7 +194,8 @@ def tuned(records: Records) -> list[str]:
 
 def cautions(records: Records) -> Section:
     """What limits the conclusions, most serious first."""
-    points = mixtures(records) + _repeats(records) + spreads(records)
+    points = [f"What rests on a table is missing here: {problem}" for problem in records.unread]
+    points += mixtures(records) + _repeats(records) + spreads(records)
     points += collapses(records) + selected(records)
     if paired_seeds(records):
         points.append(PAIRED)

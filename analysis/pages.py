@@ -87,12 +87,21 @@ class Records:
     alphas: pd.DataFrame
     evaluations: pd.DataFrame
     costs: pd.DataFrame
+    unread: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, where: tables.Where, campaign: str) -> Records:
-        """Read the collected tables of one campaign; InputError as for `analysis.tables.read`."""
-        read = {table: tables.read(where, table, campaign) for table in TABLES}
-        return cls(campaign, tables.campaign_facts(where, campaign), **read)
+        """Read the collected tables of one campaign; InputError as for `analysis.tables.read`.
+
+        Tables of details that cannot be read have no rows, and `unread` says why.
+        """
+        whole = [table for table in TABLES if table not in tables.DETAILS]
+        frames = {table: tables.read(where, table, campaign) for table in whole}
+        unread: list[str] = []
+        for table in tables.DETAILS:
+            frames[table], problems = tables.read_details(where, table, campaign)
+            unread += problems
+        return cls(campaign, tables.campaign_facts(where, campaign), **frames, unread=tuple(unread))
 
     @property
     def arms(self) -> list[str]:

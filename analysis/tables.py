@@ -33,6 +33,9 @@ TABLE_KEY = "autoreid_table"
 CAMPAIGN_KEY = "autoreid_campaign"
 CAMPAIGN_FACTS_KEY = "autoreid_campaign_facts"
 
+# Tables that a report can be without: what rests on them is missing, and nothing else is untrue for it.
+DETAILS = ("epochs", "alphas", "evaluations", "costs")
+
 PURPOSES = {
     "trials": "Every job of the campaign, whatever became of it: status, seeds, inputs, cost, machine.",
     "epochs": "One row for each epoch of each search, pretraining and training: losses, accuracy, learning "
@@ -164,20 +167,38 @@ def known_campaigns(where: Where, campaign: str | None = None) -> list[str]:
 
 
 def sound_campaigns(where: Where) -> tuple[list[str], list[str]]:
-    """The campaigns whose tables can be read, and why each of the others is left out; InputError, with all
-    reasons, where none can."""
+    """The campaigns that can be reported, and why others, or tables of details, are left out; InputError,
+    with all reasons, where none can."""
     folder, sound, damaged = folder_of(where), [], []
     for name in known_campaigns(folder):
-        try:
-            for table in TABLES:
-                part = _read_file(folder, table, name)
-                _completed(f"{folder}/{file_of(table, name)}", part, table)
-            sound.append(name)
-        except InputError as error:
-            damaged += [f"campaign {name} is left out: {problem}" for problem in error.problems]
+        found = {table: problems for table in TABLES if (problems := _problems(folder, table, name))}
+        whole = [problem for table, problems in found.items() if table not in DETAILS for problem in problems]
+        details = [problem for table, problems in found.items() if table in DETAILS for problem in problems]
+        if whole:
+            damaged += [f"campaign {name} is left out: {problem}" for problem in whole]
+            continue
+        sound.append(name)
+        damaged += [f"campaign {name}: what rests on a table is left out: {problem}" for problem in details]
     if not sound:
         raise InputError(*damaged)
     return sound, damaged
+
+
+def _problems(folder: Folder, table: str, campaign: str) -> tuple[str, ...]:
+    """Why a table of a campaign cannot be read, if it cannot."""
+    try:
+        _completed(f"{folder}/{file_of(table, campaign)}", _read_file(folder, table, campaign), table)
+    except InputError as error:
+        return error.problems
+    return ()
+
+
+def read_details(where: Where, table: str, campaign: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """One of the tables of details, and why it could not be read: it is without rows then."""
+    try:
+        return read(where, table, campaign), ()
+    except InputError as error:
+        return _frame(schema(table).empty_table(), columns_of(table)), error.problems
 
 
 def _frame(read: pa.Table, columns: tuple[Column, ...]) -> pd.DataFrame:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from fake_storage import FakeCampaign, partial_campaign
-from report_pages import made
+from report_pages import grid, made, section
 
-from analysis.tables import file_of, read, sound_campaigns
+from analysis.assembly import page
+from analysis.pages import Records
+from analysis.tables import DETAILS, file_of, read, sound_campaigns
 from autoreid.cli import main
 from autoreid.records import SCHEMA_VERSION, TABLES
 
@@ -41,7 +43,7 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", [table for table in TABLES if table not in DETAILS])
 def test_a_damaged_file_costs_its_campaign_and_no_other(table: str, alone: Path) -> None:
     cut(alone / file_of(table, "two"))
     names, (warning,) = sound_campaigns(alone)
@@ -51,19 +53,33 @@ def test_a_damaged_file_costs_its_campaign_and_no_other(table: str, alone: Path)
     )
 
 
+@pytest.mark.parametrize("table", DETAILS)
+def test_a_damaged_table_of_details_costs_what_rests_on_it(table: str, alone: Path) -> None:
+    whole = page(Records.read(alone, "two"), "p")
+    cut(alone / file_of(table, "two"))
+    names, (warning,) = sound_campaigns(alone)
+    assert names == ["one", "three", "two"]
+    assert warning.startswith("campaign two: what rests on a table is left out: ")
+    found = page(Records.read(alone, "two"), "p")
+    assert section(found, "Verdict") == section(whole, "Verdict")
+    assert grid(found, "Results", "mAP") == grid(whole, "Results", "mAP")
+    (said,) = [point for point in section(found, "Read with care").points if "is missing here" in point]
+    assert f"{table}/two.parquet: cannot be read as parquet" in said
+
+
 def test_the_others_are_in_the_report(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cut(alone / file_of("epochs", "two"))
+    cut(alone / file_of("retrains", "two"))
     assert main(["report", str(alone), "--json"]) == 0
     out, err = capsys.readouterr()
     answer = json.loads(out)
     text = Path(answer["markdown"]).read_text()
     assert "# one" in text and "# three" in text and "# two" not in text
     (warning,) = answer["warnings"]
-    assert "epochs/two.parquet: cannot be read" in warning and err == f"warning: {warning}\n"
+    assert "retrains/two.parquet: cannot be read" in warning and err == f"warning: {warning}\n"
 
 
 def test_records_of_a_newer_schema_are_left_out_with_the_remedy(alone: Path) -> None:
-    newer(alone / file_of("epochs", "one"))
+    newer(alone / file_of("trials", "one"))
     names, (warning,) = sound_campaigns(alone)
     assert names == ["three", "two"] and "Use the release that wrote it" in warning
     words = f"one.parquet: schema version {SCHEMA_VERSION + 1}; this release reads up to {SCHEMA_VERSION}."
@@ -83,14 +99,14 @@ def test_where_nothing_can_be_read_every_file_is_named(
     alone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cut(alone / file_of("trials", "one"))
-    newer(alone / file_of("costs", "two"))
-    (alone / file_of("alphas", "three")).unlink()
+    newer(alone / file_of("genotypes", "two"))
+    (alone / file_of("points", "three")).unlink()
     assert main(["report", str(alone)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" is left out: ")[0] for line in lines] == [
         f"autoreid: campaign {name}" for name in ("one", "three", "two")
     ]
-    assert "alphas/three.parquet: no such file" in lines[1]
+    assert "points/three.parquet: no such file" in lines[1]
     assert not (alone / "report").exists()
 
 
