@@ -74,9 +74,8 @@ def corrected(found: Sequence[Comparison]) -> list[Comparison]:
     attainable = holm(
         [one.smallest for one in exact] + [min(one.smallest for one in exact)] * missing if exact else []
     )
-    by_arm = {
-        one.arm: pair for one, pair in zip(tested, zip(adjusted, attainable, strict=False), strict=False)
-    }
+    # Those that are missing stand at the end of both.
+    by_arm = {one.arm: (p, least) for one, p, least in zip(tested, adjusted, attainable, strict=False)}
     result = []
     for one in found:
         p, smallest = by_arm.get(one.arm, (None, None))

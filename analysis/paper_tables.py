@@ -133,11 +133,6 @@ class PrintedRow:
     figures: Mapping[str, Printed]
     note: str
 
-    @property
-    def is_own(self) -> bool:
-        """Whether a campaign could hold it: it has arms, or a published network."""
-        return bool(self.arms or self.network)
-
 
 @dataclass(frozen=True, slots=True)
 class PaperTable:

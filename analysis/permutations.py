@@ -40,7 +40,8 @@ class PValue:
 def unpaired(values: Sequence[float], baseline: Sequence[float]) -> PValue:
     """Fisher's permutation test of a difference of means, two-sided: which repeat belongs to which side.
 
-    InputError for an empty side. Up to 200,000 ways, which 10 against 10 have, the test is exact.
+    InputError for an empty side. Up to 200,000 ways, which 10 against 10 have, the test is exact; of more,
+    20,000 are drawn.
 
     >>> unpaired([4, 5, 6, 7], [0, 1, 2, 3])
     PValue(p=0.02857142857142857, smallest=0.02857142857142857, exact=True)
@@ -49,7 +50,6 @@ def unpaired(values: Sequence[float], baseline: Sequence[float]) -> PValue:
     n, both = len(values), np.array([*values, *baseline], dtype=float)
     ways = math.comb(len(both), n)
     observed = abs(both[:n].mean() - both[n:].mean())
-
     count = 0
     for firsts in _all_ways(len(both), n) if ways <= MOST_WAYS else _drawn_ways(len(both), n):
         sums = both[firsts].sum(1)
