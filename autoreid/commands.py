@@ -47,7 +47,14 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
     """Where the data is, and on what to compute."""
     parser.add_argument("--data", required=True, metavar="DIR", help="data set folder, or 'rendered'")
-    parser.add_argument("--data-set", default="market1501", help="layout of the folder (default: market1501)")
+    parser.add_argument("--data-set", default="market1501", help="name of the set (default: market1501)")
+    parser.add_argument(
+        "--data-option",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="a field of the set, such as variant=detected; repeatable",
+    )
     parser.add_argument("--cache", metavar="DIR", help="node-local folder for decoded images")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
@@ -105,17 +112,12 @@ def network_recipe(recipes: Mapping[str, Any], options: argparse.Namespace) -> t
 
 
 def data_source(options: argparse.Namespace) -> DataSource:
-    """The data set that `--data` and `--data-set` name."""
-    from autoreid.data.source import DataSource
+    """The data set that `--data`, `--data-set` and `--data-option` name."""
+    from autoreid.data.source import RENDERED, source_of
 
-    if options.data == "rendered":
-        return DataSource(set="rendered")
-    try:
-        return DataSource.from_plain({"set": options.data_set, "root": options.data}, "")
-    except InputError as error:
-        flags = {"set": "--data-set", "root": "--data"}
-        named = (problem.lstrip(".").partition(":") for problem in error.problems)
-        raise InputError(*(f"{flags.get(name, name)}:{text}" for name, _, text in named)) from None
+    name = RENDERED if options.data == RENDERED else options.data_set
+    root = None if options.data == RENDERED else options.data
+    return source_of(name, root, options.data_option)
 
 
 def execution_of(options: argparse.Namespace) -> Execution:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,10 @@ class ImageIndex:
     """One row an image, sorted by name.
 
     names: posix paths relative to `root`, unique. identities, cameras: int64 (images,). splits: str
-    (images,), each "train", "query" or "gallery". Identity 0 in the gallery is a distractor. InputError where
-    the parts do not fit together.
+    (images,), each "train", "query" or "gallery". Identity 0 in the gallery is a distractor. facts: what the
+    reader says of the set as a whole and a result must name, such as {"variant": "detected"}; "layout" is
+    shown and never compared. single_camera: matches under the query's own camera count, which the user chose.
+    InputError where the parts do not fit together.
     """
 
     root: Path
@@ -34,6 +36,8 @@ class ImageIndex:
     identities: np.ndarray
     cameras: np.ndarray
     splits: np.ndarray
+    facts: Mapping[str, str | int | bool] = field(default_factory=dict)
+    single_camera: bool = False
 
     def __post_init__(self) -> None:
         shape = (len(self.names),)
@@ -67,7 +71,7 @@ def identity_order(index: ImageIndex) -> list[int]:
 
 def fingerprint(index: ImageIndex, cache: Path | None = None) -> str:
     """64 hexadecimal digits that stand for the indexed images: SHA-256 over their names and bytes, and over
-    what the index says of each (identity, camera, split).
+    what the index says of each (identity, camera, split) and of the protocol (one camera only).
 
     Paths and times do not enter, so a copy of the data has the same fingerprint. The bytes are read once;
     what they gave is stored in `<root>/.autoreid/fingerprint.json` under a digest of the listing (names,
@@ -96,10 +100,14 @@ def fingerprint(index: ImageIndex, cache: Path | None = None) -> str:
 
 
 def _labelled(content: str, index: ImageIndex) -> str:
-    """Two readers may divide the same images differently: what they say is part of the data."""
+    """Two readers may divide the same images differently: what they say is part of the data.
+
+    So is the single-camera protocol; without it nothing is added, and fingerprints of old stay as they were.
+    """
     labels = zip(index.identities.tolist(), index.cameras.tolist(), index.splits.tolist(), strict=True)
     said = "\n".join(f"{identity} {camera} {split}" for identity, camera, split in labels)
-    return hashlib.sha256(f"{content}\n{said}".encode()).hexdigest()
+    protocol = "\nsingle camera" if index.single_camera else ""
+    return hashlib.sha256(f"{content}\n{said}{protocol}".encode()).hexdigest()
 
 
 def _listing_digest(index: ImageIndex) -> str:

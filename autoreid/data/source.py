@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from autoreid import values
 from autoreid.data import market1501
@@ -33,6 +33,12 @@ RENDERED = "rendered"
 GROUP = "autoreid.datasets"
 # What readers of images for classification there are, in data/classes.py.
 CLASS_SETS = ("imagefolder", "cifar100")
+# What a built-in reader is told besides the folder: fields of DataSource.
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "market1501": ("distractors",),
+    "cuhk03": ("variant",),
+    "msmt17": ("validation",),
+}
 RENDER_FIELDS = ("identities", "cameras", "images", "seed", "height", "width")
 
 
@@ -40,7 +46,9 @@ RENDER_FIELDS = ("identities", "cameras", "images", "seed", "height", "width")
 class DataSource:
     """A data set by name, with its folder; or the built-in pedestrians, with what to render.
 
-    `images` counts those of one identity in one camera; height and width are in pixels.
+    `images` counts those of one identity in one camera; height and width are in pixels. `variant` is for
+    cuhk03; `validation` says what becomes of MSMT17's validation list; `distractors` adds Market-1501's 500K;
+    `single_camera` lets matches under the query's own camera count.
 
     >>> DataSource.from_plain("rendered", "demo.yaml: data").identities
     40
@@ -56,10 +64,16 @@ class DataSource:
     seed: int = values.bounded(0, 0)
     height: int = values.bounded(128, 32, 1024)
     width: int = values.bounded(64, 16, 1024)
+    variant: Literal["labeled", "detected"] = "labeled"
+    validation: Literal["training", "left-out"] = "training"
+    distractors: bool = values.bounded(False, added=True)
+    single_camera: bool = values.bounded(False, added=True)
 
     def plain(self) -> dict[str, Any]:
-        """The fields that mean something for this set, as JSON values."""
-        return {name: getattr(self, name) for name in ("set", *_fields_of(self.set))}
+        """The fields that mean something for this set, as JSON values; later ones where they are not at
+        their default, so that the form of older campaigns does not change."""
+        known = values.canonical(self)
+        return {name: known[name] for name in ("set", *_fields_of(self.set)) if name in known}
 
     @classmethod
     def from_plain(cls, given: object, place: str = "data") -> DataSource:
@@ -127,7 +141,9 @@ class ClassSource:
 
 
 def _fields_of(name: str) -> tuple[str, ...]:
-    return RENDER_FIELDS if name == RENDERED else ("root",)
+    if name == RENDERED:
+        return RENDER_FIELDS
+    return ("root", *OPTIONS.get(name, ()), "single_camera")
 
 
 def _misplaced(field: str, name: str, fields: tuple[str, ...]) -> str:
@@ -157,6 +173,34 @@ def find_reader(name: str) -> Reader:
     raise InputError(f"data.set: {unknown('data set', name, known_sets())}")
 
 
+def source_of(name: str, root: str | None, settings: Iterable[str] = ()) -> DataSource:
+    """The data set that a command line names: its folder, and `FIELD=VALUE` settings of its other fields.
+
+    InputError with every mistake at once, each under its flag.
+
+    >>> source_of("market1501", "/datasets/market", ["single_camera=yes"]).single_camera
+    True
+    """
+    problems = Problems()
+    given: dict[str, object] = {"set": name} | ({"root": root} if root is not None else {})
+    for setting in settings:
+        field, equals, value = setting.partition("=")
+        if not equals or field in ("", "set", "root"):
+            remedy = "Write FIELD=VALUE, such as variant=detected; set and root are --data-set and --data."
+            problems.add("--data-option", f"{setting!r} is no field of a set. {remedy}")
+        given.setdefault(field, value)
+    flags = {"set": "--data-set", "root": "--data"}
+    source = DataSource()
+    try:
+        source = DataSource.from_plain({key: given[key] for key in given if key}, "")
+    except InputError as error:
+        for problem in error.problems:
+            field, _, text = problem.lstrip(".").partition(":")
+            problems.add(flags.get(field, f"--data-option {field}"), text.strip())
+    problems.raise_if_any()
+    return source
+
+
 def open_index(source: DataSource, cache: Path | None = None) -> ImageIndex:
     """The index of a data set; rendered pedestrians are rendered into `cache` where they are not there yet.
 
@@ -172,7 +216,7 @@ def open_index(source: DataSource, cache: Path | None = None) -> ImageIndex:
         raise InputError(
             f"data.set: the reader of {source.set!r} gave {type(index).__name__}. It must give an ImageIndex."
         )
-    return index
+    return dataclasses.replace(index, single_camera=True) if source.single_camera else index
 
 
 def _rendered(source: DataSource, cache: Path) -> Path:
