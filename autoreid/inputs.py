@@ -13,6 +13,8 @@ def needs_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
     (('a', 'b'), ('a', 'b'), ())
     >>> needs_of({"job": "a", "teacher": "b"}), needs_of({"teacher": "sha256:00"})  # the latter is a file
     (('a', 'b'), ())
+    >>> needs_of({"training": "a"})
+    ('a',)
     """
-    given = [inputs[name] for name in ("job", "pretraining", "teacher") if name in inputs]
+    given = [inputs[name] for name in ("job", "pretraining", "teacher", "training") if name in inputs]
     return (*inputs.get("jobs", ()), *(name for name in given if ":" not in name))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from autoreid.distilling import Recipe, check_teacher, effective
 from autoreid.errors import InputError
+from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.inputs import needs_of
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import (
@@ -22,45 +23,51 @@ from autoreid.values import canonical, digest, from_plain, plain
 from autoreid.version import ENGINE_REVISION, STORAGE_VERSION
 from search_spaces.genotype import Genotype
 
-JobKind = Literal["search", "random-search", "select", "pretrain", "train"]
-RECIPES: dict[str, type[AnyRecipe | PretrainRecipe]] = {
+JobKind = Literal["search", "random-search", "select", "pretrain", "train", "evaluate"]
+JobRecipe = AnyRecipe | PretrainRecipe | EvaluateRecipe
+RECIPES: dict[str, type[JobRecipe]] = {
     "search": SearchRecipe,
     "random-search": RandomSearchRecipe,
     "select": SelectRecipe,
     "pretrain": PretrainRecipe,
     "train": TrainRecipe,
+    "evaluate": EvaluateRecipe,
 }
 
-# The seeds that each kind of job depends on; a selection that trains nothing has none of its own.
+# The seeds that each kind of job depends on; a selection that trains nothing has none of its own, and neither
+# has an evaluation.
 SEEDS: dict[str, tuple[str, ...]] = {
     "search": ("split", "search"),
     "random-search": ("split", "search"),
     "select": ("split", "train"),
     "pretrain": ("train",),
     "train": ("train",),
+    "evaluate": (),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One search, one random search, one selection, one pretraining or one training.
+    """One search, one random search, one selection, one pretraining, one training or one evaluation.
 
     `data` is the content fingerprint of the data set. `teacher` is what guides a recipe that distils: the id
     of a training, or "sha256:" and the digest of a model file. `genotype` is what is trained or pretrained: a
     genotype, or the id of the search, random search or selection that finds it. `pretraining` is the id of
     the pretraining whose weights a training begins with. `searches` are the ids of the searches that a
-    selection chooses from, in the order in which ties are settled. `seeds` holds exactly the seeds that the
+    selection chooses from, in the order in which ties are settled. `training` is the id of the training whose
+    network is evaluated. `seeds` holds exactly the seeds that the
     job depends on (`SEEDS`).
     """
 
     kind: JobKind
-    recipe: AnyRecipe | PretrainRecipe
+    recipe: JobRecipe
     data: str
     seeds: tuple[tuple[str, int], ...]
     genotype: Genotype | str | None = None
     searches: tuple[str, ...] = ()
     pretraining: str | None = None
     teacher: str | None = None
+    training: str | None = None
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -70,7 +77,7 @@ class Job:
             given["genotype"] = self.genotype.plain()
         elif self.genotype is not None:
             given["job"] = self.genotype
-        for name in ("pretraining", "teacher"):
+        for name in ("pretraining", "teacher", "training"):
             if getattr(self, name) is not None:
                 given[name] = getattr(self, name)
         return given
@@ -84,7 +91,7 @@ class Job:
     def size(self) -> tuple[int, int] | None:
         """Height and width to which images are decoded beforehand; None where those of other jobs are taken,
         or where images are read as they are asked for."""
-        if isinstance(self.recipe, PretrainRecipe):
+        if isinstance(self.recipe, (PretrainRecipe, EvaluateRecipe)):
             return None
         if isinstance(self.recipe, SelectRecipe):
             train = self.recipe.train
@@ -95,12 +102,14 @@ class Job:
     @property
     def epochs(self) -> int:
         """How many epochs the job takes; a selection takes one for each candidate or, where it trains them,
-        for each of their epochs. Fewer where searches found the same genotype."""
+        for each of their epochs. Fewer where searches found the same genotype. An evaluation takes one."""
         if isinstance(self.recipe, SelectRecipe):
             each = self.recipe.train.epochs if self.recipe.rule == "retrain" else 1
             return each * len(self.searches)
         if isinstance(self.recipe, RandomSearchRecipe):
             return self.recipe.samples * self.recipe.train.epochs
+        if isinstance(self.recipe, EvaluateRecipe):
+            return 1
         return self.recipe.epochs
 
     def _id(self, recipe: Any) -> str:
@@ -150,9 +159,9 @@ class Job:
             inputs = given["inputs"]
             genotype = Genotype.from_plain(inputs["genotype"]) if "genotype" in inputs else inputs.get("job")
             seeds = tuple(sorted(given["seeds"].items()))
-            searches, pretraining = tuple(inputs.get("jobs", ())), inputs.get("pretraining")
-            teacher = inputs.get("teacher")
-            job = cls(kind, recipe, given["data"], seeds, genotype, searches, pretraining, teacher)
+            others = {name: inputs.get(name) for name in ("pretraining", "teacher", "training")}
+            searches = tuple(inputs.get("jobs", ()))
+            job = cls(kind, recipe, given["data"], seeds, genotype, searches, **others)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{place}: not a job of this release ({error!r}).") from None
         if given.get("id") != job.id:
@@ -235,3 +244,10 @@ def select_job(
     seeds = (("split", split_seed), ("train", train_seed)) if recipe.rule == "retrain" else ()
     check_teacher(recipe, teacher)
     return Job("select", _coerced(recipe), data, seeds, searches=tuple(searches), teacher=teacher)
+
+
+def evaluate_job(recipe: EvaluateRecipe, data: str, training: str) -> Job:
+    """`training` is the id of the training whose network is evaluated, `data` the set whose queries and
+    gallery it ranks."""
+    recipe = from_plain(EvaluateRecipe, plain(recipe), "recipe").effective()
+    return Job("evaluate", recipe, data, (), training=training)

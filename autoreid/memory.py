@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from autoreid.errors import OutOfMemoryError, RunError
+from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.recipes import Execution, RandomSearchRecipe, SelectRecipe
 
 GIB = 2**30
@@ -64,6 +65,8 @@ def remedies(recipe: object, execution: Execution) -> str:
     Where it was an evaluation: lower execution.evaluation_batch (128), which does not, and try the job again.
     """
     lower = f"Lower execution.evaluation_batch ({execution.evaluation_batch})"
+    if isinstance(recipe, EvaluateRecipe):
+        return f"{lower}, or execution.evaluation_memory, which makes it no other job, and try the job again."
     if isinstance(recipe, SelectRecipe) and recipe.rule == "supernet":
         return f"{lower}, which makes it no other job, and try the job again."
     prefix = ""

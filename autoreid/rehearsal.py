@@ -21,6 +21,7 @@ from autoreid.data.source import ClassSource, DataSource
 from autoreid.distilling import at_first_temperature
 from autoreid.epochs import Position
 from autoreid.errors import InterruptionError
+from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.folders import read_json
 from autoreid.jobs import Job
 from autoreid.pretrain_recipes import PretrainRecipe
@@ -38,7 +39,10 @@ LEAST_IDENTITIES = 64
 
 def in_small(job: Job, few: int = 1) -> Job:
     """The job with `few` epochs, at its first temperature; a random search with two samples of one epoch, and
-    steps enough to be interrupted."""
+    steps enough to be interrupted; an evaluation with as few neighbours as a sample may have."""
+    if isinstance(job.recipe, EvaluateRecipe):
+        fewest = {"k1": 1, "k2": 1} if job.recipe.rerank else {}
+        return dataclasses.replace(job, recipe=override(job.recipe, fewest))
     if isinstance(job.recipe, RandomSearchRecipe):
         epochs = -(-STEPS * job.recipe.train.batch.size // job.recipe.budget.batch.size)
         small: dict[str, int] = {"samples": 2, "train.epochs": 1, "budget.epochs": epochs}
@@ -53,9 +57,12 @@ def in_small(job: Job, few: int = 1) -> Job:
 
 def enough(job: Job, storage: Storage) -> int:
     """How many training identities a rehearsal takes: enough for the batches of a half, and no more than its
-    teacher's. A selection in supernets takes as many as their searches did; a pretraining takes images,
+    teacher's. A selection in supernets takes as many as their searches did, an evaluation as its training; a
+    pretraining takes images,
     enough for its steps."""
     recipe = job.recipe
+    if isinstance(recipe, EvaluateRecipe):
+        return enough(_planned(storage, job.needs[0]), storage)
     if isinstance(recipe, SelectRecipe):
         if recipe.rule == "supernet":
             return enough(_planned(storage, job.searches[0]), storage)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoreid.building import JobData
-from autoreid.data.index import ImageIndex
 from autoreid.data.views import Picked
+from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.feed import PreparedData, split_positions
 from autoreid.health import probe_batches
 from autoreid.jobs import Job
@@ -33,12 +33,12 @@ def sample(data: PreparedData, identities: int) -> PreparedData:
     wanted = np.where(index.splits == "train", np.isin(index.identities, trained), False)
     wanted |= np.where(index.splits != "train", np.isin(index.identities, asked), False)
     rows = np.flatnonzero(wanted)
-    part = ImageIndex(
-        index.root,
-        tuple(index.names[row] for row in rows),
-        index.identities[rows],
-        index.cameras[rows],
-        index.splits[rows],
+    part = dataclasses.replace(
+        index,
+        names=tuple(index.names[row] for row in rows),
+        identities=index.identities[rows],
+        cameras=index.cameras[rows],
+        splits=index.splits[rows],
     )
     return PreparedData(part, Picked(data.images, rows), data.fingerprint)
 
@@ -99,10 +99,12 @@ def extent(job: Job, whole: PreparedData, part: PreparedData, few: int) -> dict[
         large, small = (_search_steps(recipe, data, seeds["split"]) for data in (whole, part))
         probes, here = (probe_batches(recipe.batch.size, steps) for steps in (large, min(few, small)))
         return _extent(recipe.epochs, large, rests=recipe.epochs * probes / here)
+    ranked, here = (
+        sum(len(data.index.rows(split)) for split in ("query", "gallery")) for data in (whole, part)
+    )
+    if isinstance(recipe, EvaluateRecipe):
+        return _extent(1, 0, rests=ranked / here)
     if isinstance(recipe, TrainRecipe):
-        ranked, here = (
-            sum(len(data.index.rows(split)) for split in ("query", "gallery")) for data in (whole, part)
-        )
         # The untrained network is evaluated as well; once, on the sample, that is a part of the start.
         steps = _steps(len(whole.train_rows), recipe)
         return _extent(recipe.epochs, steps, evaluations=2 * ranked / here - 1)

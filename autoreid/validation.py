@@ -1,7 +1,7 @@
 """Scores without the test set: training images that were held out, ranked against each other.
 
 Every image is a query against all others, by the standard protocol: those of its identity under its own
-camera are ignored, and so is the image itself.
+camera are ignored, and so is the image itself. Where one camera saw all, the image alone is.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ from autoreid.recipes import Execution, SearchRecipe
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
 from search_spaces.relaxations import one_hot
+
+
+def _views(data: PreparedData, positions: np.ndarray) -> np.ndarray:
+    """What images at positions of the training set may not share with their matches, int64 (images,): their
+    camera, or with a single one nothing but themselves."""
+    return positions if data.index.single_camera else data.index.cameras[data.train_rows[positions]]
 
 
 def check_ranking(labels: np.ndarray, cameras: np.ndarray, what: str, remedy: str) -> None:
@@ -57,7 +63,7 @@ def score_within(
     embed: as `extract` takes it.
     """
     rows, labels = data.train_rows[positions], data.labels[positions]
-    cameras = data.index.cameras[rows]
+    cameras = _views(data, positions)
     features = extract(embed, data.images, rows, device=device, batch=batch, precision=precision)
     # Identities are numbered from 1: 0 would be a distractor.
     sides = {"query_ids": labels + 1, "query_cameras": cameras, "gallery_ids": labels + 1}
@@ -82,7 +88,7 @@ def score_in_supernet(
     held_out = split_positions(recipe.split, data.labels, stream(split_seed, "split"))[1]
     check_ranking(
         data.labels[held_out],
-        data.index.cameras[data.train_rows[held_out]],
+        _views(data, held_out),
         "the images that the search held out",
         "Hold out more images in the search (split), or select by the rule 'retrain'.",
     )
@@ -110,7 +116,7 @@ def divided(data: PreparedData, fraction: float, seed: int) -> PreparedData:
     kept, held = splits.by_identity(labels, fraction=fraction, seed=stream(seed, "split"))
     check_ranking(
         labels[held],
-        data.index.cameras[rows[held]],
+        _views(data, held),
         f"fraction: {fraction:g} of {data.identities} identities",
         "Use a larger fraction, or select by the rule 'supernet'.",
     )
@@ -122,7 +128,7 @@ def divided(data: PreparedData, fraction: float, seed: int) -> PreparedData:
         root=data.index.root,
         names=tuple(f"{split}/{data.index.names[row]}" for split, row in zip(prefixes, taken, strict=True)),
         identities=labels[positions] + 1,
-        cameras=data.index.cameras[taken],
+        cameras=_views(data, positions),
         splits=np.array(prefixes),
     )
     return PreparedData(index, Picked(data.images, taken), data.fingerprint)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems, unknown
+from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.recipes import Execution
 from autoreid.values import fields_of, override
 from tune_runs.arm_recipes import CLASS_DATA
@@ -42,7 +43,8 @@ class Campaign:
     """What is compared, on which data, and how often.
 
     `text` is the file as it was read, `settings` what `--set` laid over it. `classes` is what networks are
-    pretrained on. `weights` are files of weights and of teachers, by what jobs call them.
+    pretrained on. `evaluation` says how every trained network is evaluated once more, if it is. `weights` are
+    files of weights and of teachers, by what jobs call them.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Campaign:
     classes: ClassSource | None = None
     weights: Mapping[str, Path] = field(default_factory=dict, compare=False)
     sweep: Sweep | None = None
+    evaluation: EvaluateRecipe | None = None
 
     @property
     def repeats(self) -> int:
@@ -104,6 +107,7 @@ def read_campaign(
     form = read_form(document, problems)
     source = _source(document, folder, problems)
     execution, placement = _execution(document, problems)
+    evaluation = _evaluation(document, problems)
     protocol = read_protocol(document, form, problems)
     arms, weights = identify_weights(read_arms(document, folder, problems), document, folder, problems)
     arms, teachers = read_teachers(arms, document, folder, problems)
@@ -111,6 +115,8 @@ def read_campaign(
     classes = _classes(document, folder, problems)
     if arms and selects(document) and not any(arm.select for arm in arms):
         problems.add(document.place(("select",)), "no arm has a search. Remove it.")
+    if arms and evaluation and not any(arm.train for arm in arms):
+        problems.add(document.place(("evaluation",)), "no arm is trained. Remove it.")
     baseline = document.at(("baseline",))
     if baseline is not None and arms and str(baseline) not in {arm.name for arm in arms}:
         names = (arm.name for arm in arms)
@@ -131,6 +137,7 @@ def read_campaign(
         classes=classes,
         weights=weights | teachers,
         sweep=sweep,
+        evaluation=evaluation,
     )
 
 
@@ -205,6 +212,19 @@ def _classes(document: Document, folder: Path | None, problems: Problems) -> Cla
 
 def _groups(arms: Any) -> list[dict[str, Any]]:
     return [arm for arm in arms.values() if isinstance(arm, dict)] if isinstance(arms, dict) else []
+
+
+def _evaluation(document: Document, problems: Problems) -> EvaluateRecipe | None:
+    """How every trained network is evaluated once more; None where the file says nothing of it."""
+    if document.at(("evaluation",)) is None:
+        return None
+    recipe, leaves = EvaluateRecipe(), document.leaves(("evaluation",), problems)
+    for leaf in leaves.values():
+        recipe = override(recipe, {leaf.name: leaf.value}, leaf.prefix, problems)
+    for name, message in recipe.problems():
+        place = leaves[name].place if name in leaves else document.place(("evaluation", name))
+        problems.add(place, message)
+    return recipe
 
 
 def _execution(document: Document, problems: Problems) -> tuple[Execution, Placement]:

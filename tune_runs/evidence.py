@@ -128,7 +128,8 @@ class Questions:
         given = job.genotype
         network = given.digest if isinstance(given, Genotype) else given and self.full(given)
         searches = sorted(self.full(search) for search in job.searches)
-        return [job.kind, _recipe(job.recipe), job.data, network, searches, bool(job.pretraining)]
+        asked = [job.kind, _recipe(job.recipe), job.data, network, searches, bool(job.pretraining)]
+        return asked if job.training is None else [*asked, self.full(job.training)]
 
     def sized(self, job_id: str) -> str:
         """Equal for jobs whose steps are alike: the same kind, data and sizes, and networks of one space."""
@@ -137,6 +138,9 @@ class Questions:
             return self.full(job_id)
         if isinstance(job.recipe, SelectRecipe):
             return self._judged(job, job.recipe)
+        if job.training is not None:
+            trained = self.sized(job.training) if job.training in self.jobs else job.training
+            return digest([job.kind, _recipe(job.recipe), job.data, trained])
         given = job.genotype
         network = given.digest if isinstance(given, Genotype) else given and self._space(given)
         return digest([job.kind, _sizes(job.recipe), job.data, network, distils(job.recipe)])

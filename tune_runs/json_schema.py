@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from autoreid.data.source import CLASS_SETS, RENDERED, ClassSource, DataSource, known_sets
+from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.pretrain_recipes import PRETRAIN_RECIPES
 from autoreid.published import SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import Execution, RandomSearchRecipe
@@ -47,6 +48,7 @@ KEYS = {
     "search": "Defaults of every search: a recipe, and any of its fields.",
     "pretrain": "Defaults of every pretraining: a recipe, any of its fields, and the data of all of them.",
     "train": "Defaults of every training: a recipe, and any of its fields; false: nothing is trained.",
+    "evaluation": "How every trained network is evaluated once more, such as with re-ranking.",
     "execution": "How the jobs are run. Nothing here changes a result.",
     "baseline": "The arm that differences are taken to in reports.",
     "teacher": "What guides the jobs that distil: an arm that trains a genotype, or a file model.pt.",
@@ -82,6 +84,7 @@ def campaign_schema() -> Schema:
         "pretrain": _ref("pretrain"),
         "train": {"anyOf": [{"const": False}, _ref("train")]},
         "select": {"anyOf": [{"enum": [*SELECT_RECIPES, False]}, _ref("select")]},
+        "evaluation": group(EvaluateRecipe, {}, "#/properties/evaluation"),
         "execution": _execution(),
         "baseline": {"type": "string"},
         "teacher": {"type": "string"},

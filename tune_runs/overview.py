@@ -37,6 +37,7 @@ KINDS: dict[JobKind, tuple[str, str]] = {
     "select": ("selection", "selections"),
     "pretrain": ("pretraining", "pretrainings"),
     "train": ("training", "trainings"),
+    "evaluate": ("evaluation", "evaluations"),
 }
 
 

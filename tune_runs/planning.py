@@ -11,7 +11,16 @@ from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.distilling import distils
 from autoreid.errors import InputError, Problems
-from autoreid.jobs import Job, JobKind, pretrain_job, random_search_job, search_job, select_job, train_job
+from autoreid.jobs import (
+    Job,
+    JobKind,
+    evaluate_job,
+    pretrain_job,
+    random_search_job,
+    search_job,
+    select_job,
+    train_job,
+)
 from autoreid.published import SELECT_RECIPES
 from autoreid.recipes import SearchRecipe, SelectRecipe
 from search_spaces.genotype import Genotype
@@ -138,7 +147,8 @@ class _Jobs:
         for arm in self.teachers:  # trained once
             assert arm.genotype is not None
             for row in self._of_network(arm, arm.genotype, 0, self.protocol.seeds.train):
-                self.guides[arm.name] = row[2]
+                if row[3].kind == "train":
+                    self.guides[arm.name] = row[2]
                 yield row
         for repeat in range(self.protocol.repeats):
             for arm in self.arms:
@@ -178,7 +188,7 @@ class _Jobs:
             yield from self._of_network(arm, given, repeat, seeds.train)
 
     def _of_network(self, arm: Arm, given: Genotype | str, repeat: int, train_seed: int) -> Iterator[Row]:
-        """The pretraining and the training of one network."""
+        """The pretraining and the training of one network, and what evaluates it once more."""
         pretraining = None
         if arm.pretrain is not None:
             seed = self.protocol.seeds_of(repeat).pretrain
@@ -194,7 +204,11 @@ class _Jobs:
                 pretraining=pretraining,
                 teacher=self._guide(arm, arm.train),
             )
-            yield arm, repeat, job.id, job
+            trained = job.id
+            yield arm, repeat, trained, job
+            if self.campaign.evaluation is not None:
+                job = evaluate_job(self.campaign.evaluation, self.fingerprint, trained)
+                yield arm, repeat, job.id, job
 
     def of_point(self, point: Point) -> Iterator[Row]:
         """The searches of a point, and the selection that says what they are worth."""

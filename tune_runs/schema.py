@@ -79,6 +79,7 @@ class CampaignFile(BaseModel):
     search: Group = None
     pretrain: Group = None
     train: GroupOrFalse = None
+    evaluation: Group = None
     execution: Group = None
     baseline: Text = None
     teacher: Text = None

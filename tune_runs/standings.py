@@ -154,6 +154,8 @@ def _epochs(job: Mapping[str, Any]) -> int:
     recipe = job["recipe"]
     if job["kind"] == "random-search":
         return int(recipe["samples"]) * int(recipe["train"]["epochs"])
+    if job["kind"] == "evaluate":
+        return 1
     if job["kind"] != "select":
         return int(recipe["epochs"])
     each = recipe["train"]["epochs"] if recipe["rule"] == "retrain" else 1
