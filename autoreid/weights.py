@@ -26,7 +26,7 @@ from search_spaces.registry import find_space
 IMAGENET = "imagenet"
 DIGEST = "sha256:"
 VARIABLE = "AUTOREID_IMAGENET_WEIGHTS"
-RESNETS = "resnet-v1"
+RESNETS = ("resnet-v1", "resnet-stride1-v1")
 # The classes of ImageNet are no identities; nothing else of a file is left out.
 IMAGENET_CLASSIFIER = ("fc.weight", "fc.bias")
 # Of each kind, how many weights that do not fit a message names.
@@ -58,7 +58,7 @@ def given(
     if macro is not None:
         _check_fit(file, genotype, macro)
     digest = sha256(file.content)
-    if genotype.space == RESNETS and digest.startswith(_digest_of(_imagenet_url(genotype))):
+    if genotype.space in RESNETS and digest.startswith(_digest_of(_imagenet_url(genotype))):
         return IMAGENET, file  # the same content is the same job
     return DIGEST + digest, file
 
@@ -107,10 +107,10 @@ def _digest_of(url: str) -> str:
 
 def check_imagenet(genotype: Genotype) -> None:
     """InputError where there are no ImageNet weights of such a network."""
-    if genotype.space != RESNETS:
+    if genotype.space not in RESNETS:
         raise InputError(
-            "weights: 'imagenet' is torchvision's weights of resnet18, 34, 50, 101 or 152; this network is "
-            f"of {genotype.space}. Give a file of its own weights, or leave it out."
+            "weights: 'imagenet' is torchvision's weights of resnet18, 34, 50, 101 or 152, or bag-of-tricks; "
+            f"this network is of {genotype.space}. Give a file of its own weights, or leave it out."
         )
 
 
@@ -243,7 +243,7 @@ def backbone_weights(file: WeightFile, genotype: Genotype) -> dict[str, Tensor]:
     alien = [name for name, weight in content.items() if not isinstance(weight, Tensor)]
     if alien:
         raise InputError(f"{file.place}: no weights: {', '.join(alien)}. Give a state dict of the backbone.")
-    if genotype.space == RESNETS:
+    if genotype.space in RESNETS:
         content = {name: weight for name, weight in content.items() if name not in IMAGENET_CLASSIFIER}
     # A counter that no network here reads; old files are without it.
     norms = (name.removesuffix("running_mean") for name in content if name.endswith("running_mean"))

@@ -65,6 +65,7 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
     "cs-v1": dict.fromkeys(MBLOCKS, depth_options()),
     "cds-v1": dict.fromkeys(MBLOCKS, depth_options((1, 2))),
     "resnet-v1": {"depth": RESNETS},
+    "resnet-stride1-v1": {"depth": RESNETS},
 }
 
 

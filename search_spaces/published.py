@@ -50,6 +50,8 @@ PUBLISHED: dict[str, Genotype] = {
     "resnet18": Genotype.of("resnet-v1", {"depth": "18"}),
     "resnet34": Genotype.of("resnet-v1", {"depth": "34"}),
     "resnet50": Genotype.of("resnet-v1", {"depth": "50"}),
+    # The body of BagOfTricks, with a last stride of 1; its neck is `bnneck`.
+    "bag-of-tricks": Genotype.of("resnet-stride1-v1", {"depth": "50"}),
     # Teachers beside these.
     "resnet101": Genotype.of("resnet-v1", {"depth": "101"}),
     "resnet152": Genotype.of("resnet-v1", {"depth": "152"}),

@@ -20,6 +20,7 @@ SPACES: dict[str, SearchSpace] = {
     "cs-v1": CombinedDepthSpace("cs-v1"),
     "cds-v1": CombinedDepthSpace("cds-v1", depths=(1, 2)),
     "resnet-v1": ResNetSpace("resnet-v1"),
+    "resnet-stride1-v1": ResNetSpace("resnet-stride1-v1", last_stride=1),
 }
 
 

@@ -1,7 +1,9 @@
-"""ResNet-18 to ResNet-152 as a space of one place: baselines that are trained like any other architecture.
+"""ResNet-18 to ResNet-152 as spaces of one place: baselines that are trained like any other architecture.
 
-The networks are torchvision's without pooling and classifier, name by name: its weights load strictly.
-Source: He et al., Deep residual learning; as in torchvision, a bottleneck's stride is in its 3x3 convolution.
+The networks are torchvision's without pooling and classifier, name by name: its weights load strictly. With a
+last stride of 1, which changes no weight, the last map is as large as the one before.
+Sources: He et al., Deep residual learning; as in torchvision, a bottleneck's stride is in its 3x3
+convolution; Luo et al., Bag of tricks (last stride 1).
 """
 
 from __future__ import annotations
@@ -68,9 +70,10 @@ def _stage(inputs: int, width: int, count: int, stride: int, bottleneck: bool) -
 
 
 class ResNetBody(Backbone):
-    """A ResNet without pooling and classifier: the maps of its last two stages, at 1/16 and 1/32."""
+    """A ResNet without pooling and classifier: the maps of its last two stages, at 1/16 and 1/32, or both at
+    1/16 where the last stride is 1."""
 
-    def __init__(self, depth: str) -> None:
+    def __init__(self, depth: str, last_stride: int = 2) -> None:
         super().__init__()
         blocks, bottleneck = DEPTHS[depth]
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, 2, 3, bias=False)
@@ -81,7 +84,7 @@ class ResNetBody(Backbone):
         self.layer1 = _stage(WIDTHS[0], WIDTHS[0], blocks[0], 1, bottleneck)
         self.layer2 = _stage(outputs[0], WIDTHS[1], blocks[1], 2, bottleneck)
         self.layer3 = _stage(outputs[1], WIDTHS[2], blocks[2], 2, bottleneck)
-        self.layer4 = _stage(outputs[2], WIDTHS[3], blocks[3], 2, bottleneck)
+        self.layer4 = _stage(outputs[2], WIDTHS[3], blocks[3], last_stride, bottleneck)
         self.channels = (outputs[2], outputs[3])
 
     def forward(self, images: Tensor) -> FeatureMaps:
@@ -92,9 +95,11 @@ class ResNetBody(Backbone):
 
 @dataclass(frozen=True, slots=True)
 class ResNetSpace:
-    """One place, `depth`. There is nothing to search in it: it has no supernet."""
+    """One place, `depth`, of networks with one last stride. There is nothing to search in it: it has no
+    supernet."""
 
     id: str
+    last_stride: int = 2
 
     @property
     def places(self) -> dict[str, tuple[str, ...]]:
@@ -115,7 +120,7 @@ class ResNetSpace:
     def _no_supernet(self) -> str:
         return (
             f"{self.id} cannot be searched: it has no supernet. Train resnet18, 34, 50, 101 or 152, or "
-            "search another space."
+            "bag-of-tricks, or search another space."
         )
 
     def check(self, genotype: Genotype) -> None:
@@ -136,4 +141,4 @@ class ResNetSpace:
 
     def network(self, genotype: Genotype, macro: Macro = MACRO) -> ResNetBody:
         self.check(genotype)
-        return ResNetBody(genotype["depth"])
+        return ResNetBody(genotype["depth"], self.last_stride)

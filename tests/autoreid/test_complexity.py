@@ -72,6 +72,14 @@ def test_table_10(beta: float, gamma: float) -> None:
     assert f"{found.params.inference / 1e6:.1f}" == params
 
 
+def test_bag_of_tricks_as_table_12_prints_it() -> None:
+    found = measure(PUBLISHED["bag-of-tricks"], Neck(name="bnneck"), identities=751)
+    assert found.params.backbone == 23_508_032
+    assert f"{found.params.training / 1e6:.1f}" == "25.1"
+    assert f"{found.multiply_adds.inference / 1e6:.1f}" == "4053.3"
+    assert found.feature_dim == 2048
+
+
 @pytest.mark.parametrize("name", INFERENCE_PARAMS)
 def test_table_1_and_8(name: str) -> None:
     thousands, printed = INFERENCE_PARAMS[name]

@@ -47,6 +47,17 @@ def test_the_maps_are_those_of_torchvision(name: str, training: bool) -> None:
     assert ours.channels == (middle.shape[1], maps.last.shape[1])
 
 
+def test_a_last_stride_of_1_keeps_the_size_of_the_map_and_the_weights() -> None:
+    dense = SPACES["resnet-stride1-v1"].network(PUBLISHED["bag-of-tricks"]).eval()
+    plain = ResNetBody("50").eval()
+    plain.load_state_dict(dense.state_dict(), strict=True)
+    images = torch.randn(1, 3, 64, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        ours, theirs = dense(images), plain(images)
+    torch.testing.assert_close(ours.middle, theirs.middle, rtol=0, atol=0)
+    assert ours.last.shape == (1, 2048, 4, 2) and theirs.last.shape == (1, 2048, 2, 1)
+
+
 def test_there_is_nothing_to_search() -> None:
     for start in (SPACE.supernet, lambda: check_search(SearchRecipe(space="resnet-v1"))):
         with pytest.raises(InputError, match="space: resnet-v1 cannot be searched"):
