@@ -6,11 +6,15 @@ import argparse
 import difflib
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autoreid.cli import DONE, Command, add_json_flag, answer, say
+from autoreid.byte_sizes import byte_count
+from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.errors import InputError
+from autoreid.evaluation.protocol import RULES, USUAL, Protocol, Reranking
+from autoreid.evaluation.words import camera_pairs_text, left_out_text
 
 ARRAYS = (
     "query_features",
@@ -25,42 +29,63 @@ ARRAYS = (
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE.npz", help=f"holds {', '.join(ARRAYS)}")
     parser.add_argument("--no-normalise", action="store_true", help="rank by the features as they are")
+    parser.add_argument(
+        "--average-precision",
+        choices=RULES,
+        default=USUAL.average_precision,
+        help="rule of AP (default: mean-precision)",
+    )
+    parser.add_argument(
+        "--single-camera", action="store_true", help="matches under the query's own camera count"
+    )
     parser.add_argument("--rerank", action="store_true", help="also the scores after k-reciprocal re-ranking")
     parser.add_argument("--k1", type=int, metavar="N", help="with --rerank: neighbours (default: 20)")
     parser.add_argument("--k2", type=int, metavar="N", help="with --rerank: neighbours to smooth over (6)")
     parser.add_argument(
         "--lambda", dest="weight", type=float, metavar="SHARE", help="with --rerank: of the distance (0.3)"
     )
+    parser.add_argument("--cameras", action="store_true", help="also the scores of every pair of cameras")
+    parser.add_argument(
+        "--memory", default="4GiB", metavar="SIZE", help="held at once beside the features (default: 4GiB)"
+    )
     add_json_flag(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from autoreid.evaluation.ranking import PROTOCOL, rank_features
+    from autoreid.evaluation.camera_pairs import by_camera_pair
+    from autoreid.evaluation.scoring import score_features
 
-    normalise = not options.no_normalise
+    protocol, memory = _protocol(options), _memory(options)
+    arrays = read_arrays(options.file, protocol.normalised)
+    try:
+        result = score_features(arrays, protocol, memory=memory).plain()
+        if options.cameras:
+            result["camera_pairs"] = by_camera_pair(arrays, protocol, memory=memory)
+    except InputError as error:
+        raise InputError(*(f"{options.file}: {problem}" for problem in error.problems)) from None
+    answer(result, _text(result), options.json)
+    return DONE
+
+
+def _protocol(options: argparse.Namespace) -> Protocol:
     given = {name: getattr(options, name) for name in ("k1", "k2", "weight")}
     given = {name: value for name, value in given.items() if value is not None}
     if given and not options.rerank:
         names = ", ".join(f"--{'lambda' if name == 'weight' else name}" for name in given)
         raise InputError(f"{names}: without effect. Add --rerank, or leave it out.")
-    arrays = read_arrays(options.file, normalise)
-    try:
-        scores = rank_features(**arrays, normalise=normalise)
-    except InputError as error:
-        raise InputError(*(f"{options.file}: {problem}" for problem in error.problems)) from None
-    left_out = len(scores.valid) - scores.queries
-    if left_out:
-        say(f"{left_out} of {len(scores.valid)} queries have no match under another camera and are left out.")
-    protocol = {**PROTOCOL, "normalised": normalise}
-    result = scores.plain(protocol)
-    if options.rerank:
-        from autoreid.evaluation.reranking import ReRanking, rerank_features  # deferred: loads torch
+    return Protocol(
+        normalised=not options.no_normalise,
+        average_precision=options.average_precision,
+        same_camera_ignored=not options.single_camera,
+        reranking=Reranking(**given) if options.rerank else None,
+    )
 
-        settings = ReRanking(**given)
-        better = rerank_features(**arrays, normalise=normalise, settings=settings)
-        result["reranked"] = better.plain({**protocol, "reranking": settings.plain()})
-    answer(result, _text(result), options.json)
-    return DONE
+
+def _memory(options: argparse.Namespace) -> int:
+    try:
+        return byte_count(options.memory)
+    except InputError as error:
+        raise InputError(f"--memory: {error}") from None
 
 
 def read_arrays(path: Path, normalise: bool) -> dict[str, Any]:
@@ -103,16 +128,29 @@ def _members(path: Path) -> tuple[dict[str, Any], list[str]]:
     return arrays, problems
 
 
-def _text(result: dict[str, Any]) -> str:
-    if "reranked" in result:
-        rest = {name: value for name, value in result.items() if name != "reranked"}
-        return f"{_text(rest)}\nre-ranked: {_text(result['reranked'])}"
+def _text(result: Mapping[str, Any]) -> str:
+    lines = [_figures(result)]
+    lines += [f"re-ranked: {_figures(result['reranked'])}"] if "reranked" in result else []
+    left_out = left_out_text(result)
+    lines += [left_out] if left_out else []
+    lines += [camera_pairs_text(result["camera_pairs"])] if "camera_pairs" in result else []
+    return "\n".join(lines)
+
+
+def _figures(result: Mapping[str, Any]) -> str:
     figures = "   ".join(
         f"{name.replace('_', '-')} {result[name]:.4f}"
         for name in ("mAP", "rank_1", "rank_5", "rank_10", "mINP")
     )
-    distance = "normalised Euclidean" if result["protocol"]["normalised"] else "raw Euclidean"
-    return f"{figures}   ({result['queries']} queries, {distance} distance, ties against the match)"
+    protocol = result["protocol"]
+    said = [
+        f"{result['queries']} queries",
+        f"{'normalised' if protocol['normalised'] else 'raw'} Euclidean distance",
+        "ties against the match",
+    ]
+    said += ["trapezoid AP"] if protocol["average_precision"] == "trapezoid" else []
+    said += [] if protocol["same_camera_ignored"] else ["matches of one camera"]
+    return f"{figures}   ({', '.join(said)})"
 
 
 EVALUATE_FEATURES = Command(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+
+# Rows that are brought into float64 together.
+PIECE = 1024
 
 
 def prepare(features: np.ndarray, normalise: bool) -> np.ndarray:
@@ -14,11 +17,27 @@ def prepare(features: np.ndarray, normalise: bool) -> np.ndarray:
     >>> prepare(np.array([[3.0, 4.0]]), normalise=True)
     array([[0.6, 0.8]])
     """
-    rows = features.astype(np.float64)
-    if normalise:
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    rows += 0.0  # -0.0 and 0.0 become the same bytes
-    return rows
+    return prepared([(features, None)], normalise)
+
+
+def prepared(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], normalise: bool) -> np.ndarray:
+    """As `prepare`, of several matrices one below the other; of each the rows named, or all of them.
+
+    Nothing else of the result's size is held meanwhile.
+    """
+    counts = [len(features) if rows is None else len(rows) for features, rows in parts]
+    result = np.empty((sum(counts), parts[0][0].shape[1]))
+    done = 0
+    for (features, rows), count in zip(parts, counts, strict=True):
+        for start in range(0, count, PIECE):
+            taken = slice(start, start + PIECE)
+            piece = result[done + start : done + min(start + PIECE, count)]
+            piece[:] = features[taken] if rows is None else features[rows[taken]]
+            if normalise:
+                piece /= np.linalg.norm(piece, axis=1, keepdims=True)
+            piece += 0.0  # -0.0 and 0.0 become the same bytes
+        done += count
+    return result
 
 
 def distance_blocks(query: np.ndarray, gallery: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
@@ -29,17 +48,23 @@ def distance_blocks(query: np.ndarray, gallery: np.ndarray, chunk: int) -> Itera
     product may round equal columns differently, depending on their place: each distinct gallery row is
     computed once, so that images with equal features tie exactly.
 
-    query, gallery: (images, dim), as `prepare` gives them.
+    query, gallery: (images, dim), as `prepare` gives them; rows of the gallery are moved, and lost where
+    they repeat others. A block lasts until the next one is taken.
 
     >>> [block.tolist() for block in distance_blocks(np.array([[1.0]]), np.array([[2.0], [3.0], [2.0]]), 1)]
     [[[0.0, 3.0, 0.0]]]
     """
     kept, place = distinct_rows(gallery)
     repeated = len(kept) < len(gallery)
-    gallery = gallery[kept] if repeated else gallery
+    if repeated:
+        for start in range(0, len(kept), PIECE):  # a row only ever moves up
+            gallery[start : start + PIECE][: len(kept) - start] = gallery[kept[start : start + PIECE]]
+        gallery = gallery[: len(kept)]
     squares = np.einsum("ij,ij->i", gallery, gallery)
+    buffer = np.empty((min(chunk, len(query)), len(gallery)))
     for start in range(0, len(query), chunk):
-        block = (-2.0 * query[start : start + chunk]) @ gallery.T
+        rows = query[start : start + chunk]
+        block = np.matmul(-2.0 * rows, gallery.T, out=buffer[: len(rows)])
         block += squares
         yield block[:, place] if repeated else block
 
@@ -50,7 +75,10 @@ def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> [part.tolist() for part in distinct_rows(np.array([[2.0], [3.0], [2.0]]))]
     [[0, 1], [0, 1, 0]]
     """
+    rows = np.ascontiguousarray(rows)
+    _, place, counts = np.unique(rows.sum(axis=1), return_inverse=True, return_counts=True)
     first: dict[bytes, int] = {}
-    contiguous = np.ascontiguousarray(rows)
-    leader = [first.setdefault(hashlib.sha256(row).digest(), place) for place, row in enumerate(contiguous)]
+    leader = np.arange(len(rows))
+    for row in np.flatnonzero(counts[place] > 1).tolist():  # equal rows have equal sums, few others do
+        leader[row] = first.setdefault(hashlib.sha256(rows[row]).digest(), row)
     return np.unique(leader, return_inverse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "tf32", "bf16")
 
 
+class Features(TypedDict):
+    """What a ranking is made from, by the names that `rank_features` gives them.
+
+    Features (images, dim); identities and cameras (images,), whole numbers.
+    """
+
+    query_features: np.ndarray
+    gallery_features: np.ndarray
+    query_ids: np.ndarray
+    query_cameras: np.ndarray
+    gallery_ids: np.ndarray
+    gallery_cameras: np.ndarray
+
+
 def extract(
     embed: Callable[[Tensor], Tensor],
     images: Images,
@@ -27,12 +41,14 @@ def extract(
     device: torch.device | str,
     batch: int = 128,
     precision: str = "fp32",
+    flip: bool = False,
 ) -> np.ndarray:
     """Features, float32 (len(rows), dim), of the images at `rows`, in their order.
 
     embed: float images (n, 3, H, W) -> features (n, dim), already in evaluation mode and on the device.
     images: uint8 (images, 3, H, W), may be a memory map; a batch is read at a time.
     precision: "bf16" runs `embed` under autocast; "tf32" is a switch of the process, set by the caller.
+    flip: the mean of the features of an image and those of its mirror image, which takes twice as long.
     Raises InputError for a batch size or precision that does not exist, and for no rows; DivergedError for
     features that are not finite.
     """
@@ -43,9 +59,11 @@ def extract(
         for start in range(0, len(rows), batch):
             taken = rows[start : start + batch]
             pixels = torch.from_numpy(np.array(images[taken])).to(device)
-            features = embed(normalise_pixels(pixels)).float().cpu().numpy()
-            _check_finite(features, taken)
-            parts.append(features)
+            features = embed(normalise_pixels(pixels)).float()
+            if flip:
+                features = (features + embed(normalise_pixels(pixels.flip(3))).float()) / 2
+            parts.append(features.cpu().numpy())
+            _check_finite(parts[-1], taken)
     return np.concatenate(parts)
 
 
@@ -57,21 +75,28 @@ def of_test_images(
     device: torch.device | str,
     batch: int = 128,
     precision: str = "fp32",
-) -> dict[str, Any]:
-    """Features, identities and cameras of queries and gallery, by the names that `rank_features` gives them.
+    flip: bool = False,
+) -> Features:
+    """Features, identities and cameras of queries and gallery.
 
     Raises InputError for a data set without queries or gallery, and as `extract` does.
     """
-    query, gallery = index.rows("query"), index.rows("gallery")
-    empty = [split for split, rows in (("query", query), ("gallery", gallery)) if not len(rows)]
+    rows = {split: index.rows(split) for split in ("query", "gallery")}
+    empty = [split for split, taken in rows.items() if not len(taken)]
     if empty:
         raise InputError(*(f"{split}: the data set has no {split} images to rank." for split in empty))
-    found: dict[str, Any] = {}
-    for side, rows in (("query", query), ("gallery", gallery)):
-        features = extract(embed, images, rows, device=device, batch=batch, precision=precision)
-        found |= {f"{side}_features": features, f"{side}_ids": index.identities[rows]}
-        found[f"{side}_cameras"] = index.cameras[rows]
-    return found
+    features = {
+        split: extract(embed, images, taken, device=device, batch=batch, precision=precision, flip=flip)
+        for split, taken in rows.items()
+    }
+    return Features(
+        query_features=features["query"],
+        gallery_features=features["gallery"],
+        query_ids=index.identities[rows["query"]],
+        query_cameras=index.cameras[rows["query"]],
+        gallery_ids=index.identities[rows["gallery"]],
+        gallery_cameras=index.cameras[rows["gallery"]],
+    )
 
 
 def _check(rows: np.ndarray, batch: int, precision: str) -> None:

@@ -9,48 +9,23 @@ re-identification with k-reciprocal encoding.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
-from autoreid.errors import InputError, Problems
-from autoreid.evaluation.checks import JUNK, feature_problems
-from autoreid.evaluation.distances import distance_blocks, prepare
+from autoreid.evaluation.distances import distance_blocks
+from autoreid.evaluation.matches import Labels
 from autoreid.evaluation.neighbours import nearest, squared_distances
-from autoreid.evaluation.ranking import Labels, RankingScores, score_blocks
+from autoreid.evaluation.protocol import Protocol, Reranking
+from autoreid.evaluation.ranking import RankingScores, score_blocks
+from autoreid.evaluation.sides import DEFAULT_MEMORY, Sides
 from autoreid.evaluation.sparse_rows import SparseRows
 
-MEMORY_BYTES = 512 * 2**20
+RERANKED = Protocol(reranking=Reranking())
 # Of the share of a candidate's own reciprocal neighbours that must be the image's too.
 OVERLAP = 2 / 3
 # Images that are smoothed together.
 PIECE = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class ReRanking:
-    """The parameters, with the paper's values. `weight` is lambda: the share of the original distance."""
-
-    k1: int = 20
-    k2: int = 6
-    weight: float = 0.3
-
-    def check(self, images: int) -> None:
-        """InputError, all problems together, for values that mean nothing with so many images."""
-        problems = Problems()
-        if not 1 <= self.k1 < images:
-            problems.add("k1", f"{self.k1} of {images} images. Use 1 to {images - 1}; the paper has 20.")
-        if not 1 <= self.k2 <= self.k1 + 1:
-            problems.add("k2", f"{self.k2} with k1 = {self.k1}. Use 1 to {self.k1 + 1}; the paper has 6.")
-        if not 0 <= self.weight <= 1:
-            problems.add("weight", f"{self.weight:g} is no share. Use 0 to 1; the paper has 0.3.")
-        problems.raise_if_any()
-
-    def plain(self) -> dict[str, Any]:
-        """As a protocol holds it: distances are squared once."""
-        return {"k1": self.k1, "k2": self.k2, "lambda": self.weight, "flavour": "squared-euclidean"}
 
 
 def rerank_features(
@@ -61,10 +36,9 @@ def rerank_features(
     query_cameras: np.ndarray,
     gallery_ids: np.ndarray,
     gallery_cameras: np.ndarray,
-    normalise: bool = True,
-    settings: ReRanking | None = None,
+    protocol: Protocol = RERANKED,
     device: torch.device | str = "cpu",
-    memory: int = MEMORY_BYTES,
+    memory: int = DEFAULT_MEMORY,
 ) -> RankingScores:
     """Score features (images, dim) as `rank_features` does, by their re-ranked distances.
 
@@ -74,39 +48,32 @@ def rerank_features(
     >>> views = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
     >>> scores = rerank_features(
     ...     views[:2], views[2:], query_ids=np.array([1, 2]), query_cameras=np.array([1, 1]),
-    ...     gallery_ids=np.array([2, 1]), gallery_cameras=np.array([2, 2]), settings=ReRanking(k1=1, k2=1),
+    ...     gallery_ids=np.array([2, 1]), gallery_cameras=np.array([2, 2]),
+    ...     protocol=Protocol(reranking=Reranking(k1=1, k2=1)),
     ... )
     >>> scores.queries
     2
     """
-    query, gallery = np.asarray(query_features), np.asarray(gallery_features)
+    settings = protocol.reranking or Reranking()
     labels = Labels(*map(np.asarray, (query_ids, query_cameras, gallery_ids, gallery_cameras)))
-    problems = feature_problems(
-        {"query_features": query, "gallery_features": gallery} | labels.by_name(), normalise
-    )
-    if problems:
-        raise InputError(*problems)
-    kept = labels.gallery_ids != JUNK
-    settings = settings or ReRanking()
-    settings.check(len(query) + int(kept.sum()))
-    blocks = reranked_blocks(
-        prepare(query, normalise), prepare(gallery[kept], normalise), settings, device, memory
-    )
-    return score_blocks(blocks, labels.of_gallery(kept))
+    sides = Sides.checked(query_features, gallery_features, labels, protocol.normalised)
+    settings.check(len(sides.query) + len(sides.kept))
+    blocks = reranked_blocks(sides.joined(), len(sides.query), settings, device, memory)
+    return score_blocks(blocks, sides.labels, protocol)
 
 
 def reranked_blocks(
-    query: np.ndarray,
-    gallery: np.ndarray,
-    settings: ReRanking,
+    features: np.ndarray,
+    queries: int,
+    settings: Reranking,
     device: torch.device | str = "cpu",
-    memory: int = MEMORY_BYTES,
+    memory: int = DEFAULT_MEMORY,
 ) -> Iterator[np.ndarray]:
     """Blocks of re-ranked distances (queries of the block, gallery images); lower is better.
 
     query, gallery: float64 (images, dim), as `prepare` gives them.
     """
-    features = np.concatenate([query, gallery])
+    query, gallery = features[:queries], features[queries:]
     neighbours, farthest = nearest(features, settings.k1 + 1, torch.device(device), memory)
     encoded = _encode(features, neighbours, farthest, settings)
     columns = encoded.transposed(len(features))
@@ -123,7 +90,7 @@ def reranked_blocks(
 
 
 def _encode(
-    features: np.ndarray, neighbours: np.ndarray, farthest: np.ndarray, settings: ReRanking
+    features: np.ndarray, neighbours: np.ndarray, farthest: np.ndarray, settings: Reranking
 ) -> SparseRows:
     """Every image as weights over its expanded reciprocal neighbours, summing to 1, smoothed over its k2
     nearest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -14,10 +14,13 @@ def scores_text(scores: Mapping[str, Any]) -> str:
     """
     if "reranked" in scores:
         plain = {name: value for name, value in scores.items() if name != "reranked"}
-        return f"{scores_text(plain)}\nre-ranked: {scores_text(scores['reranked'])}"
+        better = dict(scores["reranked"]) | {"left_out": 0}  # the same queries: said once
+        return f"{scores_text(plain)}\nre-ranked: {scores_text(better)}"
     ranks = ", ".join(f"rank-{n} {100 * scores[f'rank_{n}']:.1f}" for n in (1, 5, 10))
     means = f"mAP {100 * scores['mAP']:.1f}, mINP {100 * scores['mINP']:.1f}"
     text = f"{ranks}, {means} ({scores['queries']} queries)"
+    left_out = left_out_text(scores)
+    text = f"{text}\n{left_out}" if left_out else text
     if scores["mAP_low"] is None:
         return text
     ends = (
@@ -25,3 +28,32 @@ def scores_text(scores: Mapping[str, Any]) -> str:
         for name, label in (("rank_1", "rank-1"), ("mAP", "mAP"))
     )
     return f"{text}\n95% over other people as queries: {', '.join(ends)}"
+
+
+def left_out_text(scores: Mapping[str, Any]) -> str | None:
+    """Which queries no mean takes in, and why; None where there are none.
+
+    >>> left_out_text({"queries": 8, "left_out": 2, "absent_identities": 1})
+    '2 of 10 queries have no match and are left out; of 1 the identity is absent from the gallery.'
+    """
+    left_out, absent = scores.get("left_out", 0), scores.get("absent_identities", 0)
+    if not left_out:
+        return None
+    text = f"{left_out} of {scores['queries'] + left_out} queries have no match and are left out"
+    return f"{text}; of {absent} the identity is absent from the gallery." if absent else f"{text}."
+
+
+def camera_pairs_text(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the scores between each two cameras, percentages.
+
+    >>> row = {"query_camera": 1, "gallery_camera": 2, "queries": 8, "mAP": 0.5, "rank_1": 0.625}
+    >>> print(camera_pairs_text([row]))
+    query camera  gallery camera  queries    mAP  rank-1
+               1               2        8   50.0    62.5
+    """
+    rows = [
+        f"{row['query_camera']:>12}  {row['gallery_camera']:>14}  {row['queries']:>7}  "
+        f"{100 * row['mAP']:>5.1f}  {100 * row['rank_1']:>6.1f}"
+        for row in pairs
+    ]
+    return "\n".join(["query camera  gallery camera  queries    mAP  rank-1", *rows])
