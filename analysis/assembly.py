@@ -15,6 +15,7 @@ from analysis.checklist import checklist
 from analysis.comparing import comparison_section, verdicts
 from analysis.costing import cost, total_seconds
 from analysis.differences import differences
+from analysis.evaluations import evaluations
 from analysis.figure_data import curve_data
 from analysis.figures import Look, arm_colours, learning_curves
 from analysis.genotypes import genotypes
@@ -212,6 +213,7 @@ def page(records: Records, prefix: str, papers: Sequence[PaperTable] = ()) -> Pa
     sections = (
         verdicts(records),
         scores(records, prefix),
+        evaluations(records),
         comparison_section(records),
         selections(records),
         sweeps(records),

@@ -135,6 +135,7 @@ class Campaign:
             inputs.get("job"),
             inputs.get("pretraining"),
             inputs.get("teacher"),
+            inputs.get("training"),
         ]
         # A teacher may be a file, which no job made.
         return [source for source in found if isinstance(source, str) and ":" not in source]
@@ -161,23 +162,36 @@ class Campaign:
         planned = (entry for entry in self.planned if isinstance(entry, Mapping))
         return str(next((entry.get("arm") for entry in planned if entry.get("job") == given), given))
 
+    def evaluations(self) -> dict[str, str]:
+        """The evaluation of every training that has one of its own, by ids."""
+        given = (one.get("job") for one in self.planned if isinstance(one, Mapping))
+        found = {part(part(self.jobs, str(job)), "inputs").get("training"): str(job) for job in given}
+        return {training: job for training, job in found.items() if isinstance(training, str)}
+
+    def source(self, job: Mapping[str, Any], choice: Choice | None) -> Any:
+        """The job that found the genotype of a job, or of the training that it evaluates, if one did."""
+        training = part(job, "inputs").get("training")
+        found = part(self.describe(training) if training else job, "inputs").get("job")
+        return choice.search if choice is not None and found == choice.job else found
+
     def entries(self) -> Iterable[Entry]:
-        choices = self.choices()
+        choices, evaluations = self.choices(), self.evaluations()
         for number, given in enumerate(self.planned):
             try:
                 keys = {name: given[name] for name in ("job", "kind", "arm", "repeat")}
                 keys = {"campaign": self.name, **keys}
                 job = self.describe(keys["job"])
                 choice = choices.get(keys["arm"])
-                source = part(job, "inputs").get("job")
-                if choice is not None and source == choice.job:
-                    source = choice.search
+                source = self.source(job, choice)
                 data = "classes" if keys["kind"] == "pretrain" else "data"
                 search = self.describe(source) if source else {}
                 seen = self.look(keys["job"])
                 keys["data_set"] = part(self.manifest, data).get("set")
                 teacher = self.teacher(job)
-                yield Entry(keys, job, seen, search, source, choice, given.get("sampled"), teacher)
+                again = evaluations.get(keys["job"])
+                evaluated = part(self.look(again).result, "evaluation") if again else {}
+                sampled = given.get("sampled")
+                yield Entry(keys, job, seen, search, source, choice, sampled, teacher, evaluated)
             except (KeyError, TypeError) as error:
                 self.warnings.append(f"{self.name}: manifest.json: entry {number} is damaged ({error!r}).")
 

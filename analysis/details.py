@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.jobs import part
-from analysis.rows import SEARCHES, Entry, Row, compact
+from analysis.rows import SEARCHES, Entry, Row, protocol_of
 
 
 def evaluation_rows(entry: Entry) -> list[Row]:
@@ -22,6 +22,14 @@ def evaluation_rows(entry: Entry) -> list[Row]:
         found = {"trained": part(result, "evaluation"), "untrained": part(result, "untrained")}
         return [
             {**_scored(entry, scores), **about, "stage": name} for name, scores in found.items() if scores
+        ]
+    if kind == "evaluate":
+        about = {"split": "test", "search_job": entry.search_job, "genotype": result.get("genotype_digest")}
+        plain = part(result, "evaluation")
+        return [
+            {**_scored(entry, one), **about, "stage": "evaluated", "reranked": one is not plain}
+            for one in (plain, part(plain, "reranked"))
+            if one
         ]
     scores = result.get("scores") if kind in ("select", "random-search") else None
     candidates = [one for one in scores if isinstance(one, Mapping)] if isinstance(scores, list) else []
@@ -38,12 +46,7 @@ def evaluation_rows(entry: Entry) -> list[Row]:
 
 
 def _scored(entry: Entry, scores: Mapping[str, Any]) -> Row:
-    protocol = part(scores, "protocol")
-    return {
-        **scores,
-        **entry.keys,
-        "protocol": compact(protocol) if protocol else None,
-    }
+    return {**scores, **entry.keys, "protocol": protocol_of(scores)}
 
 
 def cost_rows(entry: Entry, epochs: pa.Table) -> list[Row]:

@@ -25,6 +25,7 @@ KINDS = {
     "select": ("selection", "selections"),
     "pretrain": ("pretraining", "pretrainings"),
     "train": ("training", "trainings"),
+    "evaluate": ("evaluation", "evaluations"),
 }
 ERROR_LIMIT = 400
 CUT_NOTE = (

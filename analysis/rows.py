@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.jobs import Seen, part
@@ -15,6 +15,9 @@ Row = dict[str, Any]
 
 # Kinds of jobs that find a genotype among many.
 SEARCHES = ("search", "random-search")
+
+# What the protocols of older records leave out.
+UNSAID = {"flip": False}
 
 PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
@@ -51,7 +54,8 @@ class Entry:
 
     `search` describes the search whose genotype a training takes, and `search_job` is its id; `choice` is the
     selection of the arm, if it has one; `sampled` is the seed from which the architecture of a training was
-    drawn, if it was; `teacher` is what guides the job, in words.
+    drawn, if it was; `teacher` is what guides the job, in words; `evaluated` is what the evaluation of a
+    training gave, if it has one of its own.
     """
 
     keys: Row
@@ -62,6 +66,7 @@ class Entry:
     choice: Choice | None = None
     sampled: int | None = None
     teacher: str | None = None
+    evaluated: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def found_by(self) -> str | None:
@@ -184,7 +189,8 @@ def retrain_rows(entry: Entry) -> list[Row]:
             **evaluation,
             **_of_network(entry),
             **{f"untrained_{name}": untrained.get(name) for name in ("mAP", "rank_1")},
-            "protocol": compact(part(evaluation, "protocol")),
+            "protocol": protocol_of(evaluation),
+            **_reranked(part(entry.evaluated, "reranked")),
             "feature_dim": complexity.get("feature_dim"),
             "search_job": entry.search_job,
             "pretraining": part(entry.job, "inputs").get("pretraining"),
@@ -193,6 +199,20 @@ def retrain_rows(entry: Entry) -> list[Row]:
             "selected": entry.selected(entry.search_job) if entry.search_job else None,
         }
     ]
+
+
+def protocol_of(scores: Mapping[str, Any]) -> str | None:
+    """The protocol of an evaluation as JSON; an older record says nothing of what there was no choice of."""
+    protocol = part(scores, "protocol")
+    return compact(UNSAID | protocol) if protocol else None
+
+
+def _reranked(scores: Mapping[str, Any]) -> Row:
+    """What a training's own evaluation gave after re-ranking, if it did."""
+    if not scores:
+        return {}
+    figures = {f"reranked_{name}": scores.get(name) for name in ("mAP", "rank_1", "rank_5", "rank_10")}
+    return {**figures, "reranked_protocol": protocol_of(scores)}
 
 
 def pretrain_rows(entry: Entry) -> list[Row]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, StorageError
+from autoreid.evaluate_recipes import EvaluateRecipe
+from autoreid.evaluating import EvaluateRun
 from autoreid.feed import PreparedData, prepare
 from autoreid.jobs import Job
 from autoreid.pretrain_recipes import PretrainRecipe
@@ -145,8 +147,12 @@ def builder(job: Job, storage: Storage, data: JobData, execution: Execution) -> 
     if job.pretraining:
         weights = left_by(storage, job.pretraining, "weights.pt", "pretraining")
     teacher = _teacher(storage, job.teacher)
+    trained = left_by(storage, job.training, "model.pt", "training") if job.training else None
 
     def build() -> Run:
+        if isinstance(job.recipe, EvaluateRecipe):
+            assert trained is not None, f"job {job.id}: an evaluation without a training"
+            return EvaluateRun(job.recipe, trained, data.sized, execution)
         if isinstance(job.recipe, SelectRecipe):
             return build_selection(job, job.recipe, candidates, data.sized, execution, teacher)
         if isinstance(job.recipe, RandomSearchRecipe):

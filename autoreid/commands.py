@@ -231,39 +231,6 @@ def _run_train(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="model.pt of a training, or its folder")
-    parser.add_argument("--rerank", action="store_true", help="also the scores after k-reciprocal re-ranking")
-    add_data_flags(parser)
-    add_json_flag(parser)
-
-
-def _run_evaluate(options: argparse.Namespace) -> int:
-    from autoreid.evaluation.reranking import ReRanking
-    from autoreid.feed import prepare
-    from autoreid.model_files import unpack_model
-    from autoreid.optimisation import set_up
-    from autoreid.training import evaluate_model
-
-    path = Path(options.checkpoint)
-    path = path / "model.pt" if path.is_dir() else path
-    if not path.is_file():
-        raise InputError(f"{path}: no such file. Give the model.pt that autoreid train wrote, or its folder.")
-    execution, source = execution_of(options), data_source(options)
-    model, recipe, _ = unpack_model(path.read_bytes(), str(path))
-    device = set_up(execution, recipe.precision)
-    data = prepare(source, recipe.height, recipe.width, cache_of(options))
-    scores = evaluate_model(
-        model.to(device),
-        data,
-        device=device,
-        precision=recipe.precision,
-        rerank=ReRanking() if options.rerank else None,
-    )
-    answer(scores, scores_text(scores), options.json)
-    return DONE
-
-
 def _configure_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="autoreid-demo", metavar="DIR", help="storage (default: autoreid-demo)"
@@ -298,4 +265,3 @@ DEMO = Command(
 )
 SEARCH = Command("search", "Search an architecture on one data set.", _configure_search, _run_search)
 TRAIN = Command("train", "Train and evaluate the network of a genotype.", _configure_train, _run_train)
-EVALUATE = Command("evaluate", "CMC and mAP of a trained model.", _configure_evaluate, _run_evaluate)

@@ -31,8 +31,8 @@ EVALUATION_COLUMNS = (
         "stage",
         "string",
         "",
-        "trained, untrained (the same network before its training), or selection (a candidate of a selection "
-        "or of a random search)",
+        "trained, untrained (the same network before its training), evaluated (the trained network once more, by "
+        "an evaluation of its own), or selection (a candidate of a selection or of a random search)",
         nullable=False,
     ),
     Column("search_job", "string", "", "id of the search that found the genotype, if one did"),
@@ -40,6 +40,7 @@ EVALUATION_COLUMNS = (
     Column("data_set", "string", "", "name of the data set"),
     Column("split", "string", "", "test, or validation: images of the training set", nullable=False),
     Column("protocol", "string", "", "evaluation protocol as JSON; empty where it was not recorded"),
+    Column("reranked", "bool", "", "whether images were ranked by re-ranked distances"),
     Column("mAP", "float64", "fraction", "mean average precision"),
     Column("rank_1", "float64", "fraction", "CMC at rank 1"),
     Column("rank_5", "float64", "fraction", "CMC at rank 5"),

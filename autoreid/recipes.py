@@ -222,7 +222,9 @@ class Execution:
     A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An
     attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off. A search measures the
     largest eigenvalue of its alphas' Hessian every `eigenvalue_epochs`, 0 for never; one that stops by it
-    does so after every epoch. `workers` processes read the images of a pretraining; 0: its own.
+    does so after every epoch. An evaluation takes `evaluation_batch` images at once, and ranks within
+    `evaluation_memory` beside their features. `workers` processes read the images of a pretraining; 0: its
+    own.
     """
 
     device: str = "auto"
@@ -231,6 +233,7 @@ class Execution:
     checkpoint_minutes: float = bounded(15.0, 0)
     stall_minutes: float = bounded(30.0, 0)
     evaluation_batch: int = bounded(128, 1)
+    evaluation_memory: str = "2GiB"
     eigenvalue_epochs: int = bounded(0, 0)
     workers: int = bounded(0, 0, 512)
 

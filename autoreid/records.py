@@ -22,7 +22,9 @@ SCHEMA_VERSION = 2
 KEYS = (
     Column("campaign", "string", "", "name of the campaign", nullable=False),
     Column("job", "string", "", "id of the job: what was computed, by content", nullable=False),
-    Column("kind", "string", "", "search, random-search, select, pretrain or train", nullable=False),
+    Column(
+        "kind", "string", "", "search, random-search, select, pretrain, train or evaluate", nullable=False
+    ),
     Column("arm", "string", "", "arm of the campaign, grid values included", nullable=False),
     Column(
         "repeat",
@@ -154,6 +156,11 @@ RETRAIN_COLUMNS = (
     Column("queries", "int64", "", "queries with a valid match", nullable=False),
     *INTERVAL_COLUMNS,
     Column("protocol", "string", "", "evaluation protocol as JSON", nullable=False),
+    Column("reranked_mAP", "float64", "fraction", "mAP after re-ranking, where an evaluation gave it"),
+    Column("reranked_rank_1", "float64", "fraction", "CMC at rank 1 after re-ranking"),
+    Column("reranked_rank_5", "float64", "fraction", "CMC at rank 5 after re-ranking"),
+    Column("reranked_rank_10", "float64", "fraction", "CMC at rank 10 after re-ranking"),
+    Column("reranked_protocol", "string", "", "protocol of the re-ranked figures as JSON"),
     Column("untrained_mAP", "float64", "fraction", "mAP of the same network before training"),
     Column("untrained_rank_1", "float64", "fraction", "rank-1 of the same network before training"),
     Column("params_backbone", "int64", "", "parameters of the backbone", nullable=False),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,21 +12,17 @@ from torch import Tensor
 
 from autoreid import losses
 from autoreid.complexity import measure
-from autoreid.epochs import Position, all_finite, no_pulse
+from autoreid.epochs import Position, all_finite
 from autoreid.errors import InputError
-from autoreid.evaluation.features import of_test_images
-from autoreid.evaluation.ranking import PROTOCOL, rank_features
+from autoreid.evaluating import evaluate
 from autoreid.feed import Batches, PreparedData
 from autoreid.model_files import pack_model
-from autoreid.models.assembly import ReIDModel, build_network, initialise
+from autoreid.models.assembly import build_network, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
 from autoreid.recipes import Execution, TrainRecipe
 from autoreid.teaching import find_teacher, guidance, look_ahead, of_distillation
 from autoreid.weights import WeightFile, backbone_weights, load_weights
 from search_spaces.genotype import Genotype
-
-if TYPE_CHECKING:
-    from autoreid.evaluation.reranking import ReRanking
 
 
 class TrainRun:
@@ -124,14 +119,14 @@ class TrainRun:
 
     def evaluate(self) -> dict[str, Any]:
         """mAP, CMC and mINP of the model as it stands, on query and gallery."""
-        return evaluate_model(
+        return evaluate(
             self.model,
             self.data,
             device=self.device,
             precision=self.recipe.precision,
-            batch=self.execution.evaluation_batch,
+            execution=self.execution,
             pulse=self.position.pulse,
-        )
+        ).plain()
 
     def check(self) -> None:
         """RunError when anything that a checkpoint would hold is not finite."""
@@ -171,33 +166,3 @@ class TrainRun:
             result["teacher"] = self.teacher.facts(held_out=False)
         order, name = self.data.identity_order, self.data.fingerprint
         return result, {"model.pt": pack_model(self.model, self.recipe, self.genotype, order, name)}
-
-
-def evaluate_model(
-    model: ReIDModel,
-    data: PreparedData,
-    *,
-    device: torch.device,
-    precision: str = "fp32",
-    batch: int = 128,
-    pulse: Callable[[], None] = no_pulse,
-    rerank: ReRanking | None = None,
-) -> dict[str, Any]:
-    """mAP, rank-k, mINP, queries and protocol of a model on query and gallery, as plain values.
-
-    With `rerank` the same of the re-ranked distances, under `reranked`. `pulse` is called before each batch.
-    """
-    model.eval()
-
-    def embed(images: Tensor) -> Tensor:
-        pulse()
-        return model.embed(images)
-
-    found = of_test_images(embed, data.images, data.index, device=device, batch=batch, precision=precision)
-    scores = rank_features(**found).plain(PROTOCOL)
-    if rerank is None:
-        return scores
-    from autoreid.evaluation.reranking import rerank_features  # deferred: seldom wanted
-
-    better = rerank_features(**found, settings=rerank, device=device)
-    return scores | {"reranked": better.plain({**PROTOCOL, "reranking": rerank.plain()})}

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from autoreid.distilling import distils
-from autoreid.jobs import Job, pretrain_job, random_search_job, search_job, select_job, train_job
+from autoreid.evaluate_recipes import EvaluateRecipe
+from autoreid.jobs import (
+    Job,
+    evaluate_job,
+    pretrain_job,
+    random_search_job,
+    search_job,
+    select_job,
+    train_job,
+)
 from autoreid.pretrain_recipes import CDNET_PRETRAIN, PRETRAIN_RECIPES
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import RandomSearchRecipe
@@ -109,6 +118,17 @@ ALL_OF_RANDOM_SEARCH = {
     "train": ALL_OF_TRAIN,
 }
 
+ALL_OF_EVALUATE = {
+    "normalised": False,
+    "average_precision": "trapezoid",
+    "flip": True,
+    "rerank": True,
+    "k1": 30,
+    "k2": 3,
+    "weight": 0.2,
+    "pictures": True,
+}
+
 
 def of(recipe: object) -> str | None:
     """The teacher of a recipe that distils: a training."""
@@ -168,6 +188,9 @@ def golden_jobs() -> Iterator[tuple[str, Job]]:
         "train, found and pretrained",
         train_job(CDNET_TRAIN, DATA, found, train_seed=0, pretraining=before),
     )
+    every_evaluate = override(EvaluateRecipe(), ALL_OF_EVALUATE)
+    yield "evaluate", evaluate_job(EvaluateRecipe(), DATA, FOUND_BY[0])
+    yield "evaluate, every field", evaluate_job(every_evaluate, DATA, FOUND_BY[0])
     reversed_searches = select_job(SELECT_RECIPES["supernet"], DATA, FOUND_BY[::-1])
     yield "select, other order", reversed_searches
 

@@ -11,6 +11,7 @@ import pytest
 from golden_jobs import ALL_OF_SEARCH, ALL_OF_TRAIN, DATA, REMEDY, golden_ids, golden_jobs, id_problems
 
 import autoreid.jobs
+from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.jobs import Job
 from autoreid.pretrain_recipes import CDNET_PRETRAIN
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
@@ -32,7 +33,8 @@ def test_they_cover_every_kind_recipe_field_and_input() -> None:
     networks = {("genotype",), ("job",)}
     pretrained = {(*network, "pretraining") for network in networks}
     taught = {("teacher",), ("jobs", "teacher"), ("genotype", "teacher")}
-    assert {tuple(job.inputs) for job in jobs.values()} == {(), ("jobs",), *networks, *pretrained, *taught}
+    others = {(), ("jobs",), ("training",)}
+    assert {tuple(job.inputs) for job in jobs.values()} == {*others, *networks, *pretrained, *taught}
     assert len({job.id for job in jobs.values()}) == len(jobs) >= 12
     for name, published in (
         ("search", CDNET_SEARCH),
@@ -40,6 +42,7 @@ def test_they_cover_every_kind_recipe_field_and_input() -> None:
         ("pretrain", CDNET_PRETRAIN),
         ("select", SELECT_RECIPES["retrain"]),
         ("random-search", RandomSearchRecipe(train=TRAIN_RECIPES["cdnet"])),
+        ("evaluate", EvaluateRecipe()),
     ):
         several = [
             jobs[given].recipe for given in (f"{name}, every field", f"{name}, falling") if given in jobs
