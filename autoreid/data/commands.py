@@ -40,14 +40,33 @@ def _configure_render(children: argparse._SubParsersAction[argparse.ArgumentPars
     parser.set_defaults(data_command=render)
 
 
+def _add_data_set(parser: argparse.ArgumentParser) -> None:
+    """Where the data is, and which it is."""
+    parser.add_argument("directory", metavar="DIR", help="folder of a data set, or an index file")
+    parser.add_argument("--data-set", metavar="NAME", help="name of the set (default: found by looking)")
+    parser.add_argument(
+        "--data-option",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="a field of the set, such as variant=detected; repeatable",
+    )
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="a folder on a local disk (default: $AUTOREID_CACHE, else ~/.cache/autoreid)",
+    )
+
+
 def _configure_check(children: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = children.add_parser(
         "check",
         help="counts next to the published ones, and every defect with its remedy",
-        description="Count identities, images and cameras of each split next to the published counts, decode "
-        "every image, and report every defect with its remedy. Exit code 2 when the data cannot be used.",
+        description="Find the data set and its layout, count identities, images and cameras of each split "
+        "next to the published counts, decode every image, and report every defect with its remedy. Exit "
+        "code 2 when the data cannot be used.",
     )
-    parser.add_argument("directory", metavar="DIR", help="a folder in the Market-1501 layout")
+    _add_data_set(parser)
     add_json_flag(parser)
     parser.set_defaults(data_command=check)
 
@@ -58,14 +77,9 @@ def _configure_prepare(children: argparse._SubParsersAction[argparse.ArgumentPar
         help="decode all images once, ahead of the runs on this machine",
         description="Decode all images into one array in the cache of this machine, as the first run would.",
     )
-    parser.add_argument("directory", metavar="DIR", help="a folder in the Market-1501 layout")
+    _add_data_set(parser)
     parser.add_argument("--height", type=int, default=256, metavar="N", help="in pixels (default 256)")
     parser.add_argument("--width", type=int, default=128, metavar="N", help="in pixels (default 128)")
-    parser.add_argument(
-        "--cache",
-        metavar="DIR",
-        help="a folder on a local disk (default: $AUTOREID_CACHE, else ~/.cache/autoreid)",
-    )
     add_json_flag(parser)
     parser.set_defaults(data_command=prepare)
 
@@ -103,25 +117,35 @@ def render(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     from autoreid.data import doctor
 
-    report = doctor.check(Path(options.directory).expanduser())
+    place = Path(options.directory).expanduser()
+    report = doctor.check(place, options.data_set or "", options.data_option, _cache_of(options))
     answer(report.plain(), report.text(), options.json)
     return DONE if report.usable else BAD_INPUT
+
+
+def _cache_of(options: argparse.Namespace) -> Path | None:
+    return Path(options.cache).expanduser() if options.cache else None
 
 
 def prepare(options: argparse.Namespace) -> int:
     from autoreid.data.arrays import array_path, decode
     from autoreid.data.disk import default_cache
     from autoreid.data.index import fingerprint
-    from autoreid.data.market1501 import read
+    from autoreid.data.sets import find_set
+    from autoreid.data.source import open_index, source_of
 
-    cache = Path(options.cache).expanduser() if options.cache else default_cache()
-    index = read(Path(options.directory).expanduser())
+    cache = _cache_of(options) or default_cache()
+    place = Path(options.directory).expanduser()
+    name = options.data_set or find_set(place)
+    index = open_index(source_of(name, str(place), options.data_option), cache)
     begin = time.monotonic()
     content = fingerprint(index, cache)
     array = decode(index, options.height, options.width, cache, content)
     path = array_path(index, options.height, options.width, cache, content)
     seconds = time.monotonic() - begin
     result = {
+        "data_set": name,
+        "facts": dict(index.facts),
         "fingerprint": content,
         "array": str(path),
         "images": len(index),
@@ -129,6 +153,7 @@ def prepare(options: argparse.Namespace) -> int:
         "wall_seconds": seconds,
     }
     text = (
+        f"data set     {name}, {index.facts.get('layout', '')}\n"
         f"fingerprint  {content}\narray        {path}\n"
         f"             {len(index):,} images, {array.nbytes / 1e6:,.0f} MB, {seconds:.1f} s"
     )

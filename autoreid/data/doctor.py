@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from autoreid.data import market1501
 from autoreid.data.arrays import read_image, reason
 from autoreid.data.disk import thread_count
-from autoreid.data.index import ImageIndex, few
-from autoreid.data.market1501 import FOLDERS, PUBLISHED, PUBLISHED_CAMERAS, SplitScan
+from autoreid.data.index import SPLITS, ImageIndex, few
+from autoreid.data.sets import find_set
+from autoreid.data.source import source_of, survey_source
+from autoreid.data.surveys import DISTRACTOR, Survey, Trouble, one_camera, rows_index
+from autoreid.errors import InputError
 
 SHOWN_DUPLICATES = 3
 
@@ -23,7 +24,7 @@ SHOWN_DUPLICATES = 3
 @dataclass(frozen=True, slots=True)
 class SplitReport:
     """What a split holds next to what was published. `distractors` are among `images`, `junk` is not; neither
-    counts as an identity."""
+    counts as an identity. Nothing is published of data of one's own."""
 
     split: str
     images: int
@@ -31,8 +32,14 @@ class SplitReport:
     cameras: int
     junk: int
     distractors: int
-    published_images: int
-    published_identities: int
+    published_images: int | None
+    published_identities: int | None
+
+    @property
+    def published(self) -> str:
+        if self.published_images is None or self.published_identities is None:
+            return "-"
+        return f"{self.published_images:,} images, {self.published_identities:,} identities"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +53,16 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What `check` found. `warnings` are differences that need not be mistakes."""
+    """What `check` found. `data_set` is the name for --data-set, `facts` what results will say of it.
+    `warnings` are differences that need not be mistakes."""
 
     root: str
+    data_set: str
+    layout: str
     splits: tuple[SplitReport, ...]
     warnings: tuple[str, ...]
     defects: tuple[Defect, ...]
+    facts: dict[str, str | int | bool] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -61,6 +72,9 @@ class CheckReport:
         """The report as JSON values."""
         return {
             "root": self.root,
+            "data_set": self.data_set,
+            "layout": self.layout,
+            "facts": self.facts,
             "usable": self.usable,
             "splits": {part.split: asdict(part) for part in self.splits},
             "warnings": list(self.warnings),
@@ -70,10 +84,11 @@ class CheckReport:
     def text(self) -> str:
         """The report for people: a table, then what was found."""
         head = f"{'split':<8} {'images':>9} {'identities':>11} {'cameras':>8}   published"
-        lines = [f"{self.root}: Market-1501 layout", "", head]
+        facts = "".join(f", {name} {value}" for name, value in self.facts.items())
+        name = f"{self.data_set}{facts}: " if self.data_set else ""
+        lines = [f"{self.root}: {name}{self.layout or 'not found'}", "", head]
         lines += [
-            f"{part.split:<8} {part.images:>9,} {part.identities:>11,} {part.cameras:>8}   "
-            f"{part.published_images:,} images, {part.published_identities:,} identities"
+            f"{part.split:<8} {part.images:>9,} {part.identities:>11,} {part.cameras:>8}   {part.published}"
             for part in self.splits
         ]
         dropped = sum(part.junk for part in self.splits)
@@ -88,41 +103,60 @@ class CheckReport:
         return "\n".join([*lines, "", f"usable: {'yes' if self.usable else 'no'}"])
 
 
-def check(root: Path) -> CheckReport:
-    """Look at every folder, name and image below `root` and report all that is wrong.
+def check(
+    root: Path, data_set: str = "", settings: Iterable[str] = (), cache: Path | None = None
+) -> CheckReport:
+    """Look at every folder, list, name and image below `root` and report all that is wrong.
 
-    Counts that differ from the published ones are warnings, so that data of one's own passes. Every image is
-    decoded completely. Nothing is raised for what is found, not even for a missing folder.
+    Without the name of a data set the one that lies there is found by looking. `settings` are FIELD=VALUE, as
+    for `source_of`, which raises an InputError for what is wrong with them. Counts that differ from the
+    published ones are warnings, so that data of one's own passes. Every image is decoded completely. Nothing
+    is raised for what is found, not even for a missing folder.
     """
-    found = market1501.find_root(root)
-    scans = market1501.scan(found)
-    index = market1501.index_of(found, scans)
+    try:
+        name = data_set or find_set(root)
+    except InputError as error:
+        defects = tuple(Defect("unknown layout", message, True) for message in error.problems)
+        return CheckReport(str(root), "", "", (), (), defects)
+    source = source_of(name, str(root), settings)
+    try:
+        survey = survey_source(source, cache)
+    except InputError as error:  # what a reader of an installed package refuses
+        refused = tuple(Trouble("refused", message) for message in error.problems)
+        survey = Survey(root, name, troubles=refused)
+    index = rows_index(survey.root, survey.rows, survey.facts)
+    index = dataclasses.replace(index, single_camera=source.single_camera)
     broken, duplicates = _read_everything(index)
-    defects = [
-        *(Defect(kind, message, True) for part in scans for kind, message in part.problems()),
+    defects = (
+        *(Defect(trouble.kind, trouble.message, True) for trouble in survey.troubles),
         *broken,
         *_protocol_defects(index),
-    ]
-    splits = tuple(_split_report(part) for part in scans)
-    return CheckReport(str(root), splits, (*_differences(splits, index), *duplicates), tuple(defects))
+    )
+    splits = tuple(_split_report(survey, split) for split in SPLITS)
+    facts = {key: value for key, value in survey.facts.items() if key != "layout"}
+    warnings = (*survey.remarks, *_differences(splits, index, survey), *duplicates)
+    return CheckReport(str(root), name, survey.layout, splits, warnings, defects, facts)
 
 
-def _split_report(part: SplitScan) -> SplitReport:
-    people = {identity for _, identity, _ in part.rows} - {market1501.DISTRACTOR}
+def _split_report(survey: Survey, split: str) -> SplitReport:
+    rows = [row for row in survey.rows if row.split == split]
+    published = survey.published.splits[split] if survey.published else None
     return SplitReport(
-        split=part.split,
-        images=len(part.rows),
-        identities=len(people),
-        cameras=len({camera for _, _, camera in part.rows}),
-        junk=part.junk,
-        distractors=sum(identity == market1501.DISTRACTOR for _, identity, _ in part.rows),
-        published_images=PUBLISHED[part.split].images,
-        published_identities=PUBLISHED[part.split].identities,
+        split=split,
+        images=len(rows),
+        identities=len({row.identity for row in rows} - {DISTRACTOR}),
+        cameras=len({row.camera for row in rows}),
+        junk=survey.junk.get(split, 0),
+        distractors=sum(row.identity == DISTRACTOR for row in rows),
+        published_images=published.images if published else None,
+        published_identities=published.identities if published else None,
     )
 
 
-def _differences(splits: tuple[SplitReport, ...], index: ImageIndex) -> Iterator[str]:
-    remedy = "Unpack Market-1501 again if this is meant to be it; otherwise nothing is wrong."
+def _differences(splits: tuple[SplitReport, ...], index: ImageIndex, survey: Survey) -> Iterator[str]:
+    if survey.published is None:
+        return
+    remedy = f"Unpack {survey.title} again if this is meant to be it; otherwise nothing is wrong."
     for part in splits:
         if (part.images, part.identities) != (part.published_images, part.published_identities):
             yield (
@@ -130,8 +164,8 @@ def _differences(splits: tuple[SplitReport, ...], index: ImageIndex) -> Iterator
                 f"{part.published_images:,} of {part.published_identities:,}. {remedy}"
             )
     cameras = len(set(index.cameras.tolist()))
-    if cameras != PUBLISHED_CAMERAS:
-        yield f"{cameras} cameras; published are {PUBLISHED_CAMERAS}. {remedy}"
+    if cameras != survey.published.cameras:
+        yield f"{cameras} cameras; published are {survey.published.cameras}. {remedy}"
 
 
 def _protocol_defects(index: ImageIndex) -> Iterator[Defect]:
@@ -139,14 +173,9 @@ def _protocol_defects(index: ImageIndex) -> Iterator[Defect]:
     query, gallery = index.rows("query"), index.rows("gallery")
     if not len(query) or not len(gallery):
         return
-    if len(np.unique(index.cameras[np.concatenate([query, gallery])])) == 1:
-        yield Defect(
-            "one camera",
-            f"{index.root}: query and gallery come from one camera ({index.cameras[query[0]]}), and the "
-            "protocol looks for people in other cameras. Use images of two cameras or more, or give them the "
-            "right camera numbers.",
-            True,
-        )
+    problem = one_camera(index)
+    if problem:
+        yield Defect("one camera", problem, True)
         return
     views: dict[int, set[int]] = {}
     for identity, camera in zip(index.identities[gallery], index.cameras[gallery], strict=True):
@@ -156,10 +185,10 @@ def _protocol_defects(index: ImageIndex) -> Iterator[Defect]:
         seen = views.get(int(index.identities[row]), set())
         if not seen:
             absent.append(f"{index.names[row]}: identity {index.identities[row]} is not in the gallery")
-        elif seen == {int(index.cameras[row])}:
+        elif seen == {int(index.cameras[row])} and not index.single_camera:
             unmatched.append(f"{index.names[row]}: in the gallery in this camera only")
     fatal = len(absent) + len(unmatched) == len(query)
-    remedy = f"These queries are left out of every score; add images to {FOLDERS['gallery']} to count them."
+    remedy = "These queries are left out of every score; add images to the gallery to count them."
     for kind, found in (
         ("identity absent from the gallery", absent),
         ("no match in another camera", unmatched),

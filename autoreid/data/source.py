@@ -14,6 +14,8 @@ from autoreid import values
 from autoreid.data import market1501
 from autoreid.data.disk import default_cache, one_builder, sweep, temporary_beside, writable_folder
 from autoreid.data.index import ImageIndex
+from autoreid.data.sets import DATASETS
+from autoreid.data.surveys import Survey, index_of, one_camera, rows_of
 from autoreid.errors import AutoreidError, InputError, Problems, RunError, unknown
 
 __all__ = [
@@ -28,17 +30,10 @@ __all__ = [
 
 Reader = Callable[[Path], ImageIndex]
 
-DATASETS: dict[str, Reader] = {"market1501": market1501.read}
 RENDERED = "rendered"
 GROUP = "autoreid.datasets"
 # What readers of images for classification there are, in data/classes.py.
 CLASS_SETS = ("imagefolder", "cifar100")
-# What a built-in reader is told besides the folder: fields of DataSource.
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "market1501": ("distractors",),
-    "cuhk03": ("variant",),
-    "msmt17": ("validation",),
-}
 RENDER_FIELDS = ("identities", "cameras", "images", "seed", "height", "width")
 
 
@@ -143,7 +138,8 @@ class ClassSource:
 def _fields_of(name: str) -> tuple[str, ...]:
     if name == RENDERED:
         return RENDER_FIELDS
-    return ("root", *OPTIONS.get(name, ()), "single_camera")
+    options = DATASETS[name].options if name in DATASETS else ()
+    return ("root", *options, "single_camera")
 
 
 def _misplaced(field: str, name: str, fields: tuple[str, ...]) -> str:
@@ -158,9 +154,7 @@ def known_sets() -> list[str]:
 
 
 def find_reader(name: str) -> Reader:
-    """The reader of a data set. Built-in names win over the entry points `autoreid.datasets`."""
-    if name in DATASETS:
-        return DATASETS[name]
+    """The reader of a data set that an installed package offers (entry points `autoreid.datasets`)."""
     for entry in entry_points(group=GROUP, name=name):
         try:
             reader: Reader = entry.load()
@@ -178,11 +172,13 @@ def source_of(name: str, root: str | None, settings: Iterable[str] = ()) -> Data
 
     InputError with every mistake at once, each under its flag.
 
-    >>> source_of("market1501", "/datasets/market", ["single_camera=yes"]).single_camera
-    True
+    >>> source_of("cuhk03", "/datasets/cuhk03", ["variant=detected"]).variant
+    'detected'
     """
     problems = Problems()
-    given: dict[str, object] = {"set": name} | ({"root": root} if root is not None else {})
+    given: dict[str, object] = {"set": name}
+    if root is not None:
+        given["root"] = root
     for setting in settings:
         field, equals, value = setting.partition("=")
         if not equals or field in ("", "set", "root"):
@@ -201,22 +197,50 @@ def source_of(name: str, root: str | None, settings: Iterable[str] = ()) -> Data
     return source
 
 
+def survey_source(source: DataSource, cache: Path | None = None) -> Survey:
+    """What lies where a source points, troubles included. Pedestrians are rendered into `cache` first.
+
+    Built-in names win over those of installed packages, whose readers raise what they refuse.
+    """
+    folder = default_cache() if cache is None else cache
+    if source.set == RENDERED:
+        return market1501.survey(_rendered(source, folder))
+    if source.set not in DATASETS:
+        return _foreign(source)
+    known = DATASETS[source.set]
+    options: dict[str, Any] = {name: getattr(source, name) for name in known.options}
+    return known.survey(_root_of(source), **options, **({"cache": folder} if known.cached else {}))
+
+
 def open_index(source: DataSource, cache: Path | None = None) -> ImageIndex:
     """The index of a data set; rendered pedestrians are rendered into `cache` where they are not there yet.
 
-    InputError where the folder is missing, incomplete or holds names of another layout.
+    InputError where the folder is missing, incomplete or holds names of another layout, and where all test
+    images are of one camera without `single_camera`.
     """
-    if source.set == RENDERED:
-        return market1501.read(_rendered(source, default_cache() if cache is None else cache))
-    reader = find_reader(source.set)
+    survey = survey_source(source, cache)
+    index = dataclasses.replace(index_of(survey), single_camera=source.single_camera)
+    problem = one_camera(index)
+    if problem:
+        raise InputError(problem)
+    return index
+
+
+def _root_of(source: DataSource) -> Path:
     if source.root is None:
         raise InputError(f"data.root: missing. Give the folder of {source.set}.")
-    index = reader(Path(source.root).expanduser())
+    return Path(source.root).expanduser()
+
+
+def _foreign(source: DataSource) -> Survey:
+    reader = find_reader(source.set)
+    index = reader(_root_of(source))
     if not isinstance(index, ImageIndex):
         raise InputError(
             f"data.set: the reader of {source.set!r} gave {type(index).__name__}. It must give an ImageIndex."
         )
-    return dataclasses.replace(index, single_camera=True) if source.single_camera else index
+    layout = str(index.facts.get("layout", source.set))
+    return Survey(index.root, source.set, layout, rows_of(index), facts=index.facts)
 
 
 def _rendered(source: DataSource, cache: Path) -> Path:
