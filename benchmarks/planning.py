@@ -100,7 +100,8 @@ def measure(folder: Path) -> Seconds:
         from autoreid.storage import Storage
         from tune_runs.campaign import load_campaign
         from tune_runs.manifest import change_of, save_manifest
-        from tune_runs.planning import make_plan, read_data
+        from tune_runs.opening import read_data
+        from tune_runs.planning import make_plan
         from tune_runs.states import states_of
         from tune_runs.status import status_plain
     with phase("read the campaign"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ class Arm:
     selected, if it is. `network` is what the file calls the genotype. `random` says from where architectures
     are drawn, if they are. `entry` is its key in the file. `teacher` guides it, if something does: the name
     of an arm, or "sha256:" and the digest of a file. `batch_places` says where the batch of a kind was given.
+
+    `searched_on` and `trained_on` are the data sets of its work, by the names of the campaign. Arms that
+    differ in nothing but what they are trained on have one `stem`.
     """
 
     name: str
@@ -46,6 +49,13 @@ class Arm:
     entry: str = ""
     teacher: str | None = None
     batch_places: Mapping[str, str] = field(default_factory=dict, compare=False)
+    stem: str = ""
+    searched_on: str | None = None
+    trained_on: str | None = None
+
+    def on_sets_of(self, other: Arm) -> Arm:
+        """The arm on the data sets of another, as a point of a sweep is on those of the arm that is swept."""
+        return replace(self, stem=other.stem, searched_on=other.searched_on, trained_on=other.trained_on)
 
 
 def read_arms(document: Document, folder: Path | None, problems: Problems) -> tuple[Arm, ...]:

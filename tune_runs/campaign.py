@@ -5,31 +5,31 @@ All mistakes of a file are reported at once, each with file, line, field, value 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from autoreid.byte_sizes import byte_count
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems, unknown
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.recipes import Execution
 from autoreid.values import fields_of, override
-from tune_runs.arm_recipes import CLASS_DATA
 from tune_runs.arms import Arm, read_arms
-from tune_runs.protocol import Protocol, pretrains, read_protocol, selects
+from tune_runs.data_sets import place_arms, read_sets
+from tune_runs.protocol import Protocol, read_protocol, selects
 from tune_runs.resources import DEVICES
 from tune_runs.schema import Placement, read_form
+from tune_runs.sources import read_classes
 from tune_runs.sweep_files import read_sweep
 from tune_runs.sweeps import Sweep
 from tune_runs.teachers import read_teachers
 from tune_runs.weights import identify_weights
-from tune_runs.yaml_places import SETTING, Document, read_document, with_settings
+from tune_runs.yaml_places import Document, Leaf, read_document, with_settings
 
-Source = TypeVar("Source", DataSource, ClassSource)
 EXECUTION = Execution()
 PLACEMENT = Placement()
 PROTOCOL = Protocol()
@@ -44,7 +44,8 @@ class Campaign:
 
     `text` is the file as it was read, `settings` what `--set` laid over it. `classes` is what networks are
     pretrained on. `evaluation` says how every trained network is evaluated once more, if it is. `weights` are
-    files of weights and of teachers, by what jobs call them.
+    files of weights and of teachers, by what jobs call them. `source` is the default data set, `data_sets`
+    are the others on which arms are searched or trained, by name.
     """
 
     name: str
@@ -61,6 +62,24 @@ class Campaign:
     weights: Mapping[str, Path] = field(default_factory=dict, compare=False)
     sweep: Sweep | None = None
     evaluation: EvaluateRecipe | None = None
+    data_sets: Mapping[str, DataSource] = field(default_factory=dict)
+
+    @property
+    def sets(self) -> dict[str, DataSource]:
+        """All data sets by name; the default one is called by its kind."""
+        return {self.source.set: self.source, **self.data_sets}
+
+    @property
+    def teachers(self) -> list[Arm]:
+        """The arms that guide others."""
+        named = {arm.teacher for arm in self.arms}
+        return [arm for arm in self.arms if arm.stem in named]
+
+    @property
+    def baselines(self) -> dict[str, str]:
+        """The arms that differences are taken to, by the data set that they are trained on."""
+        named = [arm for arm in self.arms if self.baseline in (arm.name, arm.stem)]
+        return {arm.trained_on: arm.name for arm in named if arm.trained_on is not None}
 
     @property
     def repeats(self) -> int:
@@ -105,24 +124,27 @@ def read_campaign(
     _spell_out(document.values)  # settings have short forms too
     problems = Problems()
     form = read_form(document, problems)
-    source = _source(document, folder, problems)
+    sets = read_sets(document, folder, problems)
     execution, placement = _execution(document, problems)
     evaluation = _evaluation(document, problems)
     protocol = read_protocol(document, form, problems)
     arms, weights = identify_weights(read_arms(document, folder, problems), document, folder, problems)
     arms, teachers = read_teachers(arms, document, folder, problems)
+    arms = place_arms(arms, document, problems)
     sweep = read_sweep(document, arms, protocol, problems)
-    classes = _classes(document, folder, problems)
+    classes = read_classes(document, folder, problems)
     if arms and selects(document) and not any(arm.select for arm in arms):
         problems.add(document.place(("select",)), "no arm has a search. Remove it.")
     if arms and evaluation and not any(arm.train for arm in arms):
         problems.add(document.place(("evaluation",)), "no arm is trained. Remove it.")
     baseline = document.at(("baseline",))
-    if baseline is not None and arms and str(baseline) not in {arm.name for arm in arms}:
-        names = (arm.name for arm in arms)
+    names = {name for arm in arms for name in (arm.name, arm.stem)}
+    if baseline is not None and arms and str(baseline) not in names:
         problems.add(document.place(("baseline",)), unknown("arm", baseline, names))
-    if problems.found or form is None or source is None:
+    if problems.found or form is None:
         raise InputError(*sorted(dict.fromkeys(problems.found), key=lambda text: _line_of(text, file)))
+    source, *_ = sets.values()
+    used = {name for arm in arms for name in (arm.searched_on, arm.trained_on)}
     return Campaign(
         name=form.name,
         claim=claim_of(text),
@@ -138,13 +160,17 @@ def read_campaign(
         weights=weights | teachers,
         sweep=sweep,
         evaluation=evaluation,
+        data_sets={name: sets[name] for name in list(sets)[1:] if name in used},
     )
 
 
 def _spell_out(values: dict[str, Any]) -> None:
     """Put groups in the place of their short forms."""
+    sets = values.get("data_sets")
+    sets = sets if isinstance(sets, dict) else {}
     for group, forms in (
         (values, SHORT_FORMS),
+        (sets, dict.fromkeys(sets, "set")),
         *((arm, ARM_SHORT_FORMS) for arm in _groups(values.get("arms"))),
     ):
         for key, name in forms.items():
@@ -172,46 +198,15 @@ def claim_of(text: str) -> str:
     return "\n".join(lines).strip()
 
 
-def _source(document: Document, folder: Path | None, problems: Problems) -> DataSource | None:
-    if document.at(("data",)) is None:
-        return None
-    return _read_source(DataSource, document, folder, ("data",), problems)
-
-
-def _read_source(
-    kind: type[Source], document: Document, folder: Path | None, path: tuple[str, ...], problems: Problems
-) -> Source | None:
-    """Where data comes from, as a group of the file says. A path in the file starts at the file, one on the
-    command line where the command was given."""
-    try:
-        source: Source = kind.from_plain(document.at(path), ".".join(path))
-    except InputError as error:
-        for problem in error.problems:
-            name, _, message = problem.partition(": ")
-            problems.add(document.place(tuple(name.split("."))), message)
-        return None
-    if source.root is None:
-        return source
-    base = Path() if folder is None or document.prefix((*path, "root")) == SETTING else folder
-    return dataclasses.replace(source, root=str((base / Path(source.root).expanduser()).absolute()))
-
-
-def _classes(document: Document, folder: Path | None, problems: Problems) -> ClassSource | None:
-    """What networks are pretrained on; only where an arm has a pretraining."""
-    if not pretrains(document):
-        if document.at(("pretrain",)) is not None:
-            message = "no arm is pretrained. Write 'pretrain: {}' in those that are, or remove it."
-            problems.add(document.place(("pretrain",)), message)
-        return None
-    if document.at(CLASS_DATA) is None:
-        message = "missing. Write 'data: {set: imagefolder, root: DIR}' below 'pretrain:' at the top."
-        problems.add(document.place(CLASS_DATA), message)
-        return None
-    return _read_source(ClassSource, document, folder, CLASS_DATA, problems)
-
-
 def _groups(arms: Any) -> list[dict[str, Any]]:
     return [arm for arm in arms.values() if isinstance(arm, dict)] if isinstance(arms, dict) else []
+
+
+def _check_memory(leaf: Leaf, problems: Problems) -> None:
+    try:
+        byte_count(str(leaf.value))
+    except InputError as error:
+        problems.add(leaf.place, str(error))
 
 
 def _evaluation(document: Document, problems: Problems) -> EvaluateRecipe | None:
@@ -237,6 +232,8 @@ def _execution(document: Document, problems: Problems) -> tuple[Execution, Place
             placement = override(placement, change, leaf.prefix, problems)
         elif name in fields_of(Execution):
             execution = override(execution, change, leaf.prefix, problems)
+            if name == "evaluation_memory":
+                _check_memory(leaf, problems)
             if name == "device" and execution.device not in DEVICES:
                 problems.add(leaf.place, unknown("device", execution.device, DEVICES))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Container, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,19 +56,27 @@ def network_problems(
                     yield name, message
 
 
-def check_data(campaign: Campaign, index: ImageIndex, classes: Classes | None = None) -> None:
+def check_data(
+    campaign: Campaign, index: ImageIndex, classes: Classes | None = None, data_set: str | None = None
+) -> None:
     """InputError where a batch has more identities or images than it is drawn from, where a selection can
-    take no mAP, or where a random search's budget is too small."""
+    take no mAP, or where a random search's budget is too small.
+
+    `index` is that of a data set by its name, of the default one for None: what is searched or trained on
+    another is not looked at.
+    """
+    name = data_set or campaign.source.set
     rows = index.rows("train")
     known = len(np.unique(index.identities[rows]))
     problems = Problems()
-    ends = (end for swept in (campaign.sweep.swept if campaign.sweep else ()) for end in swept.ends)
-    for arm in (*campaign.arms, *ends):
+    arms = [_on(arm, name) for arm in (*campaign.arms, *_ends(campaign))]
+    for arm in arms:
         for kind, recipe in (("search", arm.search), ("train", arm.train)):
             if recipe is not None and recipe.batch.identities > known:
                 place = arm.batch_places.get(kind, f"{kind}.batch.identities")
-                message = f"{recipe.batch.identities}, but the training set has {known}. Use at most {known}."
-                problems.add(place, message)
+                whose = f" of {name}" if campaign.data_sets else ""
+                message = f"{recipe.batch.identities}, but the training set{whose} has {known}. "
+                problems.add(place, f"{message}Use at most {known}.")
         if arm.pretrain is not None and classes is not None:
             images = len(classes.train.labels)
             if arm.pretrain.batch > images:
@@ -79,17 +88,33 @@ def check_data(campaign: Campaign, index: ImageIndex, classes: Classes | None = 
             _check_short(arm, "random.train", arm.random.search, known, problems)
             _check_budget(campaign, arm, arm.random.search, index, problems)
     compared = {
-        "select": any(arm.select for arm in campaign.arms),
-        "sweep": campaign.sweep is not None,
-        "budget: search": any(arm.random and arm.random.search for arm in campaign.arms),
+        "select": any(arm.select for arm in arms),
+        "sweep": any(arm.search for arm in arms[len(campaign.arms) :]),
+        "budget: search": any(arm.random and arm.random.search for arm in arms),
     }
     if any(compared.values()):
         seen = np.unique(np.stack([index.identities[rows], index.cameras[rows]], axis=1), axis=0)[:, 0]
         if len(seen) == known:
             named = " and ".join(f"'{key}'" for key, there in compared.items() if there)
-            problems.add("data", f"no training identity was seen by two cameras: leave {named} out.")
+            place = f"data_sets.{name}" if name in campaign.data_sets else "data"
+            problems.add(place, f"no training identity was seen by two cameras: leave {named} out.")
     if problems.found:
         raise InputError(*dict.fromkeys(problems.found))
+
+
+def _ends(campaign: Campaign) -> Iterator[Arm]:
+    """The arms at the ends of the domains of a sweep, on the data sets of the arms that are swept."""
+    bases = {arm.name: arm for arm in campaign.arms}
+    for swept in campaign.sweep.swept if campaign.sweep else ():
+        yield from (end.on_sets_of(bases[swept.name]) for end in swept.ends)
+
+
+def _on(arm: Arm, data_set: str) -> Arm:
+    """An arm with what of its work is on a data set."""
+    if arm.searched_on != data_set:
+        random = arm.random and replace(arm.random, search=None)
+        arm = replace(arm, search=None, select=None, random=random)
+    return arm if arm.trained_on == data_set else replace(arm, train=None)
 
 
 def _check_short(

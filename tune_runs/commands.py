@@ -158,7 +158,8 @@ def _run_plan(options: argparse.Namespace) -> int:
     """
     from tune_runs.campaign import load_campaign
     from tune_runs.foresight import foreseen
-    from tune_runs.overview import plan_plain, plan_text, plan_without_running
+    from tune_runs.overview import plan_plain, plan_without_running
+    from tune_runs.plan_words import plan_text
     from tune_runs.probing import probe
     from tune_runs.resources import this_machine, with_gpus
     from tune_runs.sweeping import continued

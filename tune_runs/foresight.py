@@ -10,7 +10,7 @@ from typing import Any
 from autoreid.errors import InputError
 from tune_runs.domains import Choice, Range
 from tune_runs.enumeration import every_point
-from tune_runs.planning import Plan, make_plan
+from tune_runs.planning import Plan
 from tune_runs.point_arms import arm_of
 from tune_runs.points import Point, of_study, was_cancelled
 from tune_runs.sweeps import AIMS, Study
@@ -27,7 +27,7 @@ def foreseen(plan: Plan) -> Plan:
         return plan
     points = [point for study in campaign.sweep.studies for point in _asked(plan, study)]
     points = [point for point in points if point.state != "pruned"]
-    whole = make_plan(campaign, plan.fingerprint, plan.classes, points)
+    whole = plan.again(points)
     names = {arm_of(campaign, point).name: point.arm for point in whole.points if point.is_planned}
     entries = (replace(entry, arm=names.get(entry.arm, entry.arm)) for entry in whole.entries)
     return replace(whole, entries=tuple(dict.fromkeys(entries)))
@@ -37,7 +37,7 @@ def unswept(plan: Plan) -> Plan:
     """The plan without its sweep: arms that are swept are as the file gives them."""
     if plan.campaign.sweep is None:
         return plan
-    return make_plan(replace(plan.campaign, sweep=None), plan.fingerprint, plan.classes)
+    return plan.again(campaign=replace(plan.campaign, sweep=None))
 
 
 def _asked(plan: Plan, study: Study) -> list[Point]:

@@ -20,6 +20,7 @@ from autoreid.published import SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import Execution, RandomSearchRecipe
 from autoreid.values import fields_of
 from tune_runs.arms import LONGEST_NAME
+from tune_runs.data_sets import NAME as SET_NAME
 from tune_runs.domains import Range
 from tune_runs.forms import Examples, Schema, group, leaf
 from tune_runs.grid import KINDS, NAMED
@@ -38,6 +39,9 @@ RECIPES: dict[str, Examples] = {
 KEYS = {
     "name": "The campaign's folder in the storage: letters, digits, '.', '_', '-'.",
     "data": "The images: 'rendered', or a group: 'set' and its fields. A relative root starts at the file.",
+    "data_sets": "Further images by name, for arms that are searched or trained on them.",
+    "searched_on": "The data set that arms are searched on: a name of 'data_sets', or what 'data' names.",
+    "trained_on": "The data set that arms are trained on; of a list, each set is an arm.",
     "repeats": "How often every arm is run. Repeat r adds r to the seeds.",
     "seed": "The seed of the first repeat, for the split, the search and the training.",
     "seeds": "One seed for each stage, in place of 'seed'.",
@@ -63,7 +67,19 @@ ARM_KEYS = {
     "genotype": "This arm is a given network: a published one by name, or a JSON file beside the campaign.",
     "random": "This arm draws its networks from a space: its name, or a group.",
     "teacher": KEYS["teacher"],
+    "searched_on": KEYS["searched_on"],
+    "trained_on": KEYS["trained_on"],
     "sweep": "The domains of the sweep that this arm has; false: it is not swept.",
+}
+
+SET_KEYS: dict[str, Schema] = {
+    "searched_on": {"type": "string"},
+    "trained_on": {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"type": "string"}},
+        ]
+    },
 }
 
 
@@ -77,7 +93,13 @@ def campaign_schema() -> Schema:
     definitions["arm"] = _keys(ArmFile, _arm_forms(), ARM_KEYS)
     arms = {"additionalProperties": _ref("arm"), "propertyNames": {"maxLength": LONGEST_NAME}}
     forms = {
-        "data": {"anyOf": [{"enum": [RENDERED]}, _ref("data")]},
+        "data": _data_form(),
+        "data_sets": {
+            "type": ["object", "null"],
+            "additionalProperties": _data_form(),
+            "propertyNames": {"pattern": f"^{SET_NAME.pattern}$"},
+        },
+        **SET_KEYS,
         "seeds": group(Seeds, {}, "#/properties/seeds"),
         **{name: _leaf_of(Protocol, name) for name in ("vary", "trained", "trainings")},
         "search": _ref("search"),
@@ -94,6 +116,11 @@ def campaign_schema() -> Schema:
     }
     top = _keys(CampaignFile, forms, KEYS)
     return {"$schema": DRAFT, "title": "A campaign of autoreid", **top, "definitions": definitions}
+
+
+def _data_form() -> Schema:
+    """A data set: the built-in one by its name alone, or a group."""
+    return {"anyOf": [{"enum": [RENDERED]}, _ref("data")]}
 
 
 def _ref(name: str) -> Schema:
@@ -173,6 +200,7 @@ def _arm_forms() -> dict[str, Schema]:
         "genotype": {"type": "string", "examples": sorted(PUBLISHED)},
         "random": {"anyOf": [{"enum": _spaces()}, _ref("random")]},
         "teacher": {"type": "string"},
+        **SET_KEYS,
         "sweep": {"anyOf": [{"const": False}, {"type": "array", "items": {"type": "string"}}]},
     }
 

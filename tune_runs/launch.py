@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoreid.cli import DONE, FAILED, INTERRUPTED, say
-from autoreid.data.index import ImageIndex
 from autoreid.data.source import default_cache
 from autoreid.errors import InputError, Problems
 from autoreid.leases import Lease
@@ -24,8 +23,9 @@ from tune_runs.foresight import foreseen
 from tune_runs.joining import find_cluster
 from tune_runs.manifest import save_manifest
 from tune_runs.nodes import Nodes
+from tune_runs.opening import Indexes, read_data
 from tune_runs.packages import imported_packages
-from tune_runs.planning import Plan, read_data
+from tune_runs.planning import Plan
 from tune_runs.processes import descendants
 from tune_runs.progress import Progress, silent
 from tune_runs.releases import Releases
@@ -121,7 +121,7 @@ def launch(
         from autoreid.running import run_job  # deferred: loads torch
 
         cluster = None if address is None else find_cluster(address, storage, _folders(campaign), write)
-        allotment, plan, index = check_launch(campaign, write, cluster)
+        allotment, plan, indexes = check_launch(campaign, write, cluster)
         with alone(campaign, storage):
             plan = continued(plan, storage)
             whole = foreseen(plan)
@@ -129,7 +129,7 @@ def launch(
                 check_budget(whole, storage, allotment, max_device_hours, write)
             provide_weights(whole, storage.folder)
             provide_teachers(whole, storage.folder)
-            decode_data(whole, index, write)
+            decode_data(whole, indexes, write)
             if before is not None:
                 before(plan, storage, allotment, write)
             change = str(save_manifest(storage, plan))
@@ -140,7 +140,7 @@ def launch(
 
 def check_launch(
     campaign: Campaign, write: Callable[[str], None], cluster: Cluster | None = None
-) -> tuple[Allotment, Plan, ImageIndex]:
+) -> tuple[Allotment, Plan, Indexes]:
     """What a launch starts from. InputError holds what is wrong with the machine and with the data."""
     problems = Problems()
     allotment = found = None
@@ -150,7 +150,8 @@ def check_launch(
         problems.extend(error.problems)
     try:
         if allotment is not None:
-            write(f"{campaign.name}: reading the data set {campaign.source.set}")
+            sets = "sets" if campaign.data_sets else "set"
+            write(f"{campaign.name}: reading the data {sets} {', '.join(campaign.sets)}")
         found = read_data(campaign)
     except InputError as error:
         problems.extend(error.problems)
@@ -161,16 +162,19 @@ def check_launch(
 
 def _folders(campaign: Campaign) -> list[str]:
     """The folders of its data."""
-    return [source.root for source in (campaign.source, campaign.classes) if source and source.root]
+    return [source.root for source in (*campaign.sets.values(), campaign.classes) if source and source.root]
 
 
-def decode_data(plan: Plan, index: ImageIndex, write: Callable[[str], None]) -> None:
-    """Decode the data once for all trials, in every size that is used."""
+def decode_data(plan: Plan, indexes: Indexes, write: Callable[[str], None]) -> None:
+    """Decode the data sets once for all trials, each in every size that is used of it."""
     from autoreid.data.arrays import decode
 
-    for height, width in sorted({job.size for job in plan.jobs.values() if job.size}):
-        write(f"{plan.campaign.name}: {len(index)} images at {height} x {width}")
-        decode(index, height, width, default_cache(), plan.fingerprint)
+    for name, digest in plan.fingerprints.items():
+        index, whose = indexes[name], f" of {name}" if plan.others else ""
+        sizes = {job.size for job in plan.jobs.values() if job.data == digest and job.size}
+        for height, width in sorted(sizes):
+            write(f"{plan.campaign.name}: {len(index)} images{whose} at {height} x {width}")
+            decode(index, height, width, default_cache(), digest)
 
 
 def run_plan(

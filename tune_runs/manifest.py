@@ -65,7 +65,21 @@ def manifest_of(plan: Plan, created: str, updated: str) -> dict[str, Any]:
         "updated": updated,
         "entries": [entry.plain() for entry in plan.entries],
         "jobs": {job_id: job.plain() for job_id, job in plan.jobs.items()},
+        **_of_sets(plan),
         **_of_sweep(plan),
+    }
+
+
+def _of_sets(plan: Plan) -> dict[str, Any]:
+    """What a manifest holds of several data sets: sources and fingerprints by name; and of arms that are
+    trained on several: the baseline on each set. Nothing where there is one set."""
+    campaign = plan.campaign
+    if not campaign.data_sets and all(arm.name == arm.stem for arm in campaign.arms):
+        return {}
+    return {
+        "data_sets": {name: source.plain() for name, source in campaign.sets.items()},
+        "data_fingerprints": plan.fingerprints,
+        "baselines": campaign.baselines,
     }
 
 

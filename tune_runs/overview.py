@@ -14,20 +14,19 @@ from autoreid.storage import Storage
 from autoreid.values import plain as plain_value
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
-from tune_runs.checks import check_data
-from tune_runs.costs import costs_lines, costs_plain
+from tune_runs.costs import costs_plain
 from tune_runs.descriptions import description_problems
 from tune_runs.estimates import Probe, device_of, left_of, recorded
 from tune_runs.foresight import foreseen
 from tune_runs.manifest import change_of
-from tune_runs.planning import NO_DATA, Plan, make_plan, open_data, plan_on
-from tune_runs.power import comparison_lines, comparison_plain
-from tune_runs.protocol import VARIED
+from tune_runs.opening import check_all, open_data, plan_on
+from tune_runs.planning import NO_DATA, Plan, make_plan
+from tune_runs.power import comparison_plain
 from tune_runs.random_arms import RandomArm
 from tune_runs.resources import Allotment, Machine, allot, this_machine
 from tune_runs.states import State, states_of
 from tune_runs.sweep_overview import sweep_lines
-from tune_runs.words import counted, table
+from tune_runs.words import counted
 
 Plain = dict[str, Any]
 # Kinds of jobs in the order of the work, with the words for one and for several.
@@ -47,11 +46,10 @@ def plan_without_running(campaign: Campaign) -> tuple[Plan, str | None]:
     InputError where the data is there and cannot fill a batch, as in a run.
     """
     problems = Problems()
-    index, classes = open_data(campaign, problems)
-    if index is not None and not problems.found:
-        return plan_on(campaign, index, classes), None
-    if index is not None:
-        check_data(campaign, index, classes)
+    opened = open_data(campaign, problems)
+    if not problems.found:
+        return plan_on(campaign, opened), None
+    check_all(campaign, opened)
     return make_plan(campaign, NO_DATA), "\n".join(problems.found)
 
 
@@ -81,6 +79,10 @@ def plan_plain(
         "data_fingerprint": plan.fingerprint or None,
         "classes": campaign.classes.plain() if campaign.classes else None,
         "classes_fingerprint": plan.classes or None,
+        "data_sets": [
+            {"name": name, **source.plain(), "fingerprint": None if missing else plan.fingerprints[name]}
+            for name, source in campaign.sets.items()
+        ],
         "data_problem": missing,
         "repeats": campaign.repeats,
         "protocol": plain_value(campaign.protocol),
@@ -100,6 +102,7 @@ def plan_plain(
         plain["job_list"] = [
             entry.plain()
             | {
+                "data_set": plan.data_set(entry.job),
                 "job": None if missing else entry.job,
                 "status": states[entry.job].status if entry.job in states else None,
             }
@@ -127,13 +130,17 @@ def _costs(
 
 
 def _comparison(plan: Plan, storage: Storage | None, states: Mapping[str, State]) -> Plain | None:
-    """What the comparison with the baseline needs, by the test mAP of the trainings that are done."""
-    teachers = {arm.teacher for arm in plan.campaign.arms}  # trained once, and not compared
+    """What the comparison with the baseline needs, by the test mAP of the trainings that are done; with that
+    on the first data set that has one, and with the arms on this set."""
+    teachers = {arm.name for arm in plan.campaign.teachers}  # trained once, and not compared
     trained = [entry for entry in plan.entries if entry.kind == "train" and entry.arm not in teachers]
     repeats = Counter(entry.arm for entry in trained)
-    baseline = plan.campaign.baseline
-    if baseline is None or baseline not in repeats:
+    baselines = {name: arm for name, arm in plan.campaign.baselines.items() if arm in repeats}
+    if not baselines:
         return None
+    data_set, baseline = next(iter(baselines.items()))
+    trained = [entry for entry in trained if plan.data_set(entry.job) == data_set]
+    repeats = Counter(entry.arm for entry in trained)
     scores: dict[str, list[float]] = {arm: [] for arm in repeats}
     for entry in trained:
         if storage is not None and entry.job in states and states[entry.job].status == "done":
@@ -164,6 +171,9 @@ def _arm(arm: Arm, campaign: Campaign) -> Plain:
         "select": None if arm.select is None else _select_words(arm.select),
         "pretrain": None if arm.pretrain is None else _pretrain_words(arm.pretrain),
         "train": None if arm.train is None else _train_words(arm.train),
+        "stem": arm.stem,
+        "searched_on": arm.searched_on,
+        "trained_on": arm.trained_on,
         "teacher": str(file) if file else arm.teacher,
     }
 
@@ -212,70 +222,3 @@ def _shared_words(recipe: SearchRecipe | TrainRecipe) -> str:
 
 def _width_words(recipe: SearchRecipe | PretrainRecipe | TrainRecipe) -> str:
     return f"width {recipe.width_multiplier:g}, " if recipe.width_multiplier != 1 else ""
-
-
-def _work(counts: Mapping[JobKind, int]) -> str:
-    """
-    >>> _work({"search": 1, "pretrain": 0, "random-search": 0, "select": 0, "train": 2})
-    '1 search, 2 trainings'
-    """
-    shown = [kind for kind in KINDS if counts[kind] or kind in ("search", "train")]
-    return ", ".join(counted(counts[kind], *KINDS[kind]) for kind in shown)
-
-
-def _protocol_lines(plain: Plain) -> list[str]:
-    """What the repeats are, as far as it is not what it always is."""
-    protocol, lines = plain["protocol"], []
-    for words in dict.fromkeys(arm["select"] for arm in plain["arms"] if arm["select"]):
-        lines += [f"the best search of an arm is selected {words}"]
-    if protocol["trained"] == "best":
-        lines += [f"the selected genotype alone is trained: {counted(protocol['trainings'], 'time')}"]
-    if protocol["vary"] != list(VARIED):
-        lines += [f"repeats vary the seeds of: {', '.join(protocol['vary']) or 'nothing'}"]
-    return lines
-
-
-def plan_text(plain: Plain) -> str:
-    """A plan for people."""
-    data = " ".join(f"{key}={value}" for key, value in plain["data"].items())
-    lines = [
-        plain["campaign"],
-        *(f"  {line}".rstrip() for line in plain["claim"].splitlines()),
-        "",
-        f"data: {data}",
-    ]
-    if plain["classes"]:
-        lines += [f"pretraining on: {' '.join(f'{key}={value}' for key, value in plain['classes'].items())}"]
-    if plain["data_problem"]:
-        lines += [f"  not readable here, so that it cannot run yet: {plain['data_problem']}"]
-    lines += [f"repeats: {plain['repeats']}; arms: {len(plain['arms'])}", *_protocol_lines(plain)]
-    rows = [
-        (arm["arm"], arm["search"] or arm["genotype"] or arm["random"], arm["train"] or "-")
-        for arm in plain["arms"]
-    ]
-    lines += table(("arm", "search or genotype", "training"), rows)
-    lines += plain["sweep"]
-    for words in dict.fromkeys(arm["pretrain"] for arm in plain["arms"] if arm["pretrain"]):
-        arms = [arm["arm"] for arm in plain["arms"] if arm["pretrain"] == words]
-        lines += [f"pretrained ({words}): {', '.join(arms)}"]
-    for teacher in dict.fromkeys(arm["teacher"] for arm in plain["arms"] if arm["teacher"]):
-        arms = [arm["arm"] for arm in plain["arms"] if arm["teacher"] == teacher]
-        trained = ", which is trained once" if teacher in (arm["arm"] for arm in plain["arms"]) else ""
-        lines += [f"taught by {teacher}{trained}: {', '.join(arms)}"]
-    jobs, done = plain["jobs"], plain["done"]
-    shared = plain["entries"] - sum(jobs.values())
-    note = f" ({shared} more {'is' if shared == 1 else 'are'} shared between arms)" if shared else ""
-    lines += ["", f"jobs: {_work(jobs)}{note}"]
-    if done is not None:
-        lines += [f"done already and reused: {_work(done)}"]
-    lines += plain["change"]["lines"] if plain["change"] else []
-    lines += [f"resources: {plain['resources'] or plain['resources_problem']}"]
-    lines += costs_lines(plain["costs"], KINDS) if plain["costs"] else []
-    lines += comparison_lines(plain["comparison"]) if plain["comparison"] else []
-    if "job_list" in plain:
-        listed = [
-            (job["job"] or "-", job["kind"], job["arm"], str(job["repeat"] + 1), job["status"] or "-")
-            for job in plain["job_list"]
-        ]
-        lines += ["", *table(("job", "kind", "arm", "repeat", "state"), listed)]
-    return "\n".join(lines)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.distilling import distils
-from autoreid.errors import InputError, Problems
 from autoreid.jobs import (
     Job,
     JobKind,
@@ -26,13 +22,8 @@ from autoreid.recipes import SearchRecipe, SelectRecipe
 from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
-from tune_runs.checks import check_data
 from tune_runs.point_arms import arm_of, trained_arms
 from tune_runs.points import Point
-from tune_runs.teachers import check_teachers
-
-if TYPE_CHECKING:
-    from autoreid.data.classes import Classes
 
 # A job with its arm, its repeat and its id.
 Row = tuple[Arm, int, str, Job]
@@ -72,8 +63,9 @@ class Entry:
 class Plan:
     """A campaign's entries in launch order, and its jobs by id in the same order.
 
-    Two arms that ask the same question share one job. `fingerprint` is that of the data, `classes` that of
-    what is pretrained on; `NO_DATA` stands for either. `points` are those that a sweep has asked for.
+    Two arms that ask the same question share one job. `fingerprint` is that of the default data set, `others`
+    are those of the campaign's other sets by name, `classes` is that of what is pretrained on; `NO_DATA`
+    stands for a fingerprint. `points` are those that a sweep has asked for.
     """
 
     campaign: Campaign
@@ -82,12 +74,30 @@ class Plan:
     jobs: dict[str, Job]
     classes: str = NO_DATA
     points: tuple[Point, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprints of all data sets by name."""
+        return {self.campaign.source.set: self.fingerprint, **self.others}
 
     @property
     def sources(self) -> dict[str, DataSource | ClassSource]:
         """Where the data of the jobs comes from, by its fingerprint."""
-        found: dict[str, DataSource | ClassSource] = {self.fingerprint: self.campaign.source}
+        sets = self.campaign.sets
+        found: dict[str, DataSource | ClassSource] = {
+            digest: sets[name] for name, digest in self.fingerprints.items()
+        }
         return found if self.campaign.classes is None else found | {self.classes: self.campaign.classes}
+
+    def data_set(self, job: str) -> str | None:
+        """The name of the data set of a job; None for a pretraining."""
+        names = {digest: name for name, digest in self.fingerprints.items()}
+        return None if self.jobs[job].kind == "pretrain" else names[self.jobs[job].data]
+
+    def again(self, points: Sequence[Point] = (), campaign: Campaign | None = None) -> Plan:
+        """The plan on the same data with other points, or of a changed campaign."""
+        return make_plan(campaign or self.campaign, self.fingerprint, self.classes, points, self.others)
 
     def count(self, kind: JobKind) -> int:
         """Number of different jobs of a kind."""
@@ -95,9 +105,15 @@ class Plan:
 
 
 def make_plan(
-    campaign: Campaign, fingerprint: str, classes: str = NO_DATA, points: Sequence[Point] = ()
+    campaign: Campaign,
+    fingerprint: str,
+    classes: str = NO_DATA,
+    points: Sequence[Point] = (),
+    others: Mapping[str, str] | None = None,
 ) -> Plan:
     """The jobs of a campaign on data of these fingerprints, those of the points of its sweep among them.
+
+    `others` are the fingerprints of data sets besides the default one, by name.
 
     Seed-major: repeat 0 of every arm comes first, so that a half-finished campaign is balanced. Repeats of an
     arm that ask the same question, as their seeds do not differ, are planned once.
@@ -113,7 +129,9 @@ def make_plan(
         entries.setdefault((arm.name, job_id), entry)
         return job_id
 
-    planned = _Jobs(campaign, fingerprint, classes, points)
+    # Where the data is not at hand, jobs on several sets are told apart all the same.
+    others = {name: (others or {}).get(name, f"{NO_DATA}{name}") for name in campaign.data_sets}
+    planned = _Jobs(campaign, {campaign.source.set: fingerprint, **others}, classes, points)
     for row in planned:
         enter(*row)
     asked = []
@@ -122,7 +140,7 @@ def make_plan(
             ids = (enter(*row) for row in planned.of_point(point))
             point = replace(point, jobs=tuple(dict.fromkeys(ids)))
         asked.append(point)
-    return Plan(campaign, fingerprint, tuple(entries.values()), jobs, classes, tuple(asked))
+    return Plan(campaign, fingerprint, tuple(entries.values()), jobs, classes, tuple(asked), others)
 
 
 class _Jobs:
@@ -130,25 +148,24 @@ class _Jobs:
     then what is selected. Those of the points of a sweep are asked for one by one."""
 
     def __init__(
-        self, campaign: Campaign, fingerprint: str, classes: str, points: Sequence[Point] = ()
+        self, campaign: Campaign, data: Mapping[str, str], classes: str, points: Sequence[Point] = ()
     ) -> None:
-        self.protocol, self.fingerprint, self.classes = campaign.protocol, fingerprint, classes
-        self.campaign = campaign
-        named = {arm.teacher for arm in campaign.arms}
+        self.protocol, self.campaign, self.classes = campaign.protocol, campaign, classes
+        self.data = data
         swept = campaign.sweep.arms if campaign.sweep else frozenset()
-        self.teachers = [arm for arm in campaign.arms if arm.name in named]
-        self.arms = [arm for arm in campaign.arms if arm.name not in named | swept]
+        self.teachers = campaign.teachers
+        self.arms = [arm for arm in campaign.arms if arm not in self.teachers and arm.name not in swept]
         self.arms += trained_arms(campaign, points)
-        # The training of each arm that guides others, and the searches of each arm.
-        self.guides: dict[str, str] = {}
+        # The trainings that guide others, by arm and data set, and the searches of each arm.
+        self.guides: dict[tuple[str | None, str | None], str] = {}
         self.searches: dict[str, dict[str, None]] = {arm.name: {} for arm in self.arms}
 
     def __iter__(self) -> Iterator[Row]:
-        for arm in self.teachers:  # trained once
+        for arm in self.teachers:  # trained once on each data set
             assert arm.genotype is not None
             for row in self._of_network(arm, arm.genotype, 0, self.protocol.seeds.train):
                 if row[3].kind == "train":
-                    self.guides[arm.name] = row[2]
+                    self.guides[arm.stem, arm.trained_on] = row[2]
                 yield row
         for repeat in range(self.protocol.repeats):
             for arm in self.arms:
@@ -178,7 +195,8 @@ class _Jobs:
             yield arm, repeat, given, job
         elif arm.random is not None and arm.random.search is not None:
             recipe = arm.random.search
-            job = random_search_job(recipe, self.fingerprint, **drawn, teacher=self._guide(arm, recipe))
+            teacher = self._guide(arm, recipe, arm.searched_on)
+            job = random_search_job(recipe, self._on(arm.searched_on), **drawn, teacher=teacher)
             given = job.id
             yield arm, repeat, given, job
         elif arm.random is not None:
@@ -198,16 +216,16 @@ class _Jobs:
         if arm.train is not None:
             job = train_job(
                 arm.train,
-                self.fingerprint,
+                self._on(arm.trained_on),
                 given,
                 train_seed=train_seed,
                 pretraining=pretraining,
-                teacher=self._guide(arm, arm.train),
+                teacher=self._guide(arm, arm.train, arm.trained_on),
             )
             trained = job.id
             yield arm, repeat, trained, job
             if self.campaign.evaluation is not None:
-                job = evaluate_job(self.campaign.evaluation, self.fingerprint, trained)
+                job = evaluate_job(self.campaign.evaluation, self._on(arm.trained_on), trained)
                 yield arm, repeat, job.id, job
 
     def of_point(self, point: Point) -> Iterator[Row]:
@@ -227,61 +245,34 @@ class _Jobs:
     def _search(self, arm: Arm, recipe: SearchRecipe, repeat: int) -> Job:
         seeds = self.protocol.seeds_of(repeat)
         given = {"split_seed": seeds.split, "search_seed": seeds.search}
-        return search_job(recipe, self.fingerprint, **given, teacher=self._guide(arm, recipe))
+        teacher = self._guide(arm, recipe, arm.searched_on)
+        return search_job(recipe, self._on(arm.searched_on), **given, teacher=teacher)
 
     def _selection(self, arm: Arm, recipe: SelectRecipe, searches: tuple[str, ...]) -> Job:
         seeds = self.protocol.seeds
         return select_job(
             recipe,
-            self.fingerprint,
+            self._on(arm.searched_on),
             searches,
             split_seed=seeds.split,
             train_seed=seeds.train,
-            teacher=self._guide(arm, recipe),
+            teacher=self._guide(arm, recipe, arm.searched_on),
         )
 
-    def _guide(self, arm: Arm, recipe: object) -> str | None:
-        """What guides a job of an arm, if its recipe distils."""
-        return self.guides.get(arm.teacher, arm.teacher) if arm.teacher and distils(recipe) else None
+    def _on(self, name: str | None) -> str:
+        """The fingerprint of a data set on which an arm has work."""
+        assert name is not None
+        return self.data[name]
+
+    def _guide(self, arm: Arm, recipe: object, data: str | None) -> str | None:
+        """What guides a job of an arm on a data set, if its recipe distils: it knows that set's images."""
+        if not arm.teacher or not distils(recipe):
+            return None
+        given = arm.teacher in self.campaign.weights
+        return arm.teacher if given else self.guides[arm.teacher, data]
 
 
 def _sampled(space: str, seed: int) -> Genotype:
     from autoreid.random_search import sampled  # deferred: loads torch
 
     return sampled(space, seed)
-
-
-def open_data(campaign: Campaign, problems: Problems) -> tuple[ImageIndex | None, Classes | None]:
-    """What is trained on, and what is pretrained on; what is not there goes into `problems`."""
-    from autoreid.data.source import open_index
-
-    index = classes = None
-    try:
-        index = open_index(campaign.source)
-    except InputError as error:
-        problems.extend(error.problems)
-    if campaign.classes is not None:
-        from autoreid.data.classes import open_classes  # deferred: loads torch
-
-        try:
-            classes = open_classes(campaign.classes.set, Path(campaign.classes.root))
-        except InputError as error:
-            problems.extend(f"pretrain.{problem}" for problem in error.problems)
-    return index, classes
-
-
-def read_data(campaign: Campaign) -> tuple[Plan, ImageIndex]:
-    """The plan on the campaign's data, which must be there and fit; InputError where it does not."""
-    problems = Problems()
-    index, classes = open_data(campaign, problems)
-    problems.raise_if_any()
-    assert index is not None
-    return plan_on(campaign, index, classes), index
-
-
-def plan_on(campaign: Campaign, index: ImageIndex, classes: Classes | None) -> Plan:
-    """The plan on opened data; InputError where it does not fit."""
-    check_data(campaign, index, classes)
-    plan = make_plan(campaign, fingerprint(index), classes.fingerprint if classes else NO_DATA)
-    check_teachers(plan, index)
-    return plan

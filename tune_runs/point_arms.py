@@ -20,7 +20,7 @@ def arm_of(campaign: Campaign, point: Point) -> Arm:
     assert campaign.sweep is not None
     swept = next(swept for swept in campaign.sweep.swept if swept.name == point.arm)
     base = next(arm for arm in campaign.arms if arm.name == point.arm)
-    return replace(swept.at(point.values), teacher=base.teacher)
+    return replace(swept.at(point.values), teacher=base.teacher).on_sets_of(base)
 
 
 def given_up(plan: Plan) -> frozenset[str]:

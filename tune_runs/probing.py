@@ -48,10 +48,10 @@ def probe(
         with tempfile.TemporaryDirectory(prefix="autoreid-") as folder:
             return probe(plan, jobs, storage=Storage(folder))
     with interruptible():
-        allotment, found, index = check_launch(plan.campaign, say)
-        if found.fingerprint != plan.fingerprint:
+        allotment, found, indexes = check_launch(plan.campaign, say)
+        if found.fingerprints != plan.fingerprints:
             raise InputError("data: the images have changed while they were planned on. Plan again.")
-        decode_data(plan, index, say)
+        decode_data(plan, indexes, say)
         return _probed(plan, jobs, storage, allotment, say)
 
 

@@ -83,9 +83,9 @@ def rehearse_campaign(
     write = silent if quiet else say
     storage.check()
     with interruptible():
-        allotment, plan, index = check_launch(campaign, write)
+        allotment, plan, indexes = check_launch(campaign, write)
         plan = unswept(plan)
-        decode_data(plan, index, write)
+        decode_data(plan, indexes, write)
         return rehearse(plan, storage, allotment, write), allotment
 
 

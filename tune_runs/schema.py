@@ -55,12 +55,14 @@ class ArmFile(BaseModel):
     genotype: Text = None
     random: Group = None
     teacher: Text = None
+    searched_on: Text = None
+    trained_on: Any = None
     sweep: Any = None
 
 
 class CampaignFile(BaseModel):
     """A campaign file. `search`, `pretrain` and `train` hold the defaults of every arm; protocol.py reads
-    `seeds` to `trainings`, sweeps.py `sweep`."""
+    `seeds` to `trainings`, sweep_files.py `sweep`, data_sets.py `data` to `trained_on`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -69,6 +71,9 @@ class CampaignFile(BaseModel):
         description="Give a name of letters, digits, '.', '_' and '-': it names a folder of the storage.",
     )
     data: Any = Field(description="Write 'data: rendered', or 'data: {set: market1501, root: DIR}'.")
+    data_sets: Group = None
+    searched_on: Text = None
+    trained_on: Any = None
     repeats: int = Field(4, ge=1, le=MOST_REPEATS, strict=True)
     seed: int = Field(0, ge=0, le=LARGEST_SEED, strict=True)
     seeds: Group = None

@@ -17,7 +17,7 @@ from search_spaces.genotype import Genotype
 from tune_runs.campaign import Campaign
 from tune_runs.enumeration import is_exhausted, untried
 from tune_runs.manifest import save_manifest
-from tune_runs.planning import Plan, make_plan
+from tune_runs.planning import Plan
 from tune_runs.point_arms import arm_of, given_up
 from tune_runs.points import REFUSED, Point, asks, fitting, of_study
 from tune_runs.releases import Releases
@@ -69,7 +69,7 @@ class Sweeping:
         if points == list(self.plan.points) and not self._behind:
             return {}
         before = self.plan
-        plan = make_plan(before.campaign, before.fingerprint, before.classes, points)
+        plan = before.again(points)
         save_manifest(self.storage, plan)
         self.plan, self._behind = plan, False
         self.first_searches = {point.jobs[0]: point.key for point in plan.points if point.jobs}
@@ -180,20 +180,20 @@ def continued(plan: Plan, storage: Storage) -> Plan:
     before = [manifest.get(name) for name in ("sweep", "file", "settings")]
     unchanged = before == [campaign.sweep.plain(), campaign.text, list(campaign.settings)]
     asked = fitting(campaign.sweep, read_points(manifest, storage), unchanged=unchanged)
-    planned = make_plan(campaign, plan.fingerprint, plan.classes, asked)
+    planned = plan.again(asked)
     pairs = zip(planned.points, asked, strict=True)
     same = {point.question for point, old in pairs if point.is_planned and point.jobs == old.jobs}
     kept = [point for point in asked if point.question in same or point.reason.startswith(REFUSED)]
     if len(kept) < len(asked):
         kept = fitting(campaign.sweep, kept, unchanged=False)
-    planned = make_plan(campaign, plan.fingerprint, plan.classes, kept)
+    planned = plan.again(kept)
     states = states_of(storage, {job_id: job.needs for job_id, job in planned.jobs.items()})
     done = {job_id for job_id, state in states.items() if state.status == "done"}
     found = [settled(point, campaign, done, {}, storage) for point in planned.points]
     found = [replace(point, scores=()) if point.state == "open" else point for point in found]
     if campaign.sweep.settings.pruning:
         found = [replace(point, curve=_curve(point, storage)) for point in found]
-    return make_plan(campaign, plan.fingerprint, plan.classes, found)
+    return plan.again(found)
 
 
 def _curve(point: Point, storage: Storage) -> dict[int, float]:

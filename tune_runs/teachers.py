@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,20 +91,23 @@ def _teacher(
     return name
 
 
-def check_teachers(plan: Plan, index: ImageIndex) -> None:
-    """InputError where a file's network does not know the identities of the data, as in a run."""
-    names = {arm.teacher for arm in plan.campaign.arms if arm.teacher in plan.campaign.weights}
-    if not names:
+def check_teachers(plan: Plan, indexes: Mapping[str, ImageIndex]) -> None:
+    """InputError where a file's network does not know the identities of the data on which others learn from
+    it, as in a run. The indexes are those of the data sets by name."""
+    names = {digest: name for name, digest in plan.fingerprints.items()}
+    given = ((job.teacher, names[job.data]) for job in plan.jobs.values() if job.data in names)
+    pairs = {(teacher, name) for teacher, name in given if teacher in plan.campaign.weights}
+    if not pairs:
         return
     from autoreid.teaching import columns_of  # deferred: loads torch
     from autoreid.weights import given_teacher
 
     problems = Problems()
-    for name in sorted(map(str, names)):
+    for teacher, name in sorted((str(teacher), name) for teacher, name in pairs):
         try:
-            _, file = given_teacher(plan.campaign.weights[name])
+            _, file = given_teacher(plan.campaign.weights[teacher])
             assert file is not None
-            columns_of(file, plan.fingerprint, identity_order(index))
+            columns_of(file, plan.fingerprints[name], identity_order(indexes[name]))
         except InputError as error:
             problems.extend(error.problems)
     problems.raise_if_any()

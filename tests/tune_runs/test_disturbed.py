@@ -117,7 +117,7 @@ from autoreid.recipes import Execution
 from autoreid.running import run_job
 from autoreid.storage import Storage
 from tune_runs.campaign import load_campaign
-from tune_runs.planning import read_data
+from tune_runs.opening import read_data
 campaign = load_campaign(sys.argv[1])
 plan, _ = read_data(campaign)
 job = next(job for job in plan.jobs.values() if job.kind == "train" and not job.needs)

@@ -16,8 +16,9 @@ from autoreid.recipes import Execution
 from autoreid.storage import Storage
 from tune_runs import launch
 from tune_runs.launch import Summary, decode_data, run_plan
+from tune_runs.opening import read_data
 from tune_runs.packages import Packages
-from tune_runs.planning import make_plan, read_data
+from tune_runs.planning import make_plan
 from tune_runs.progress import silent
 from tune_runs.resources import Allotment
 from tune_runs.states import states_of

@@ -19,8 +19,10 @@ from autoreid.errors import InputError, Problems
 from autoreid.pretrain_recipes import CDNET_PRETRAIN
 from tune_runs.campaign import Campaign, read_campaign
 from tune_runs.checks import check_data
-from tune_runs.overview import plan_plain, plan_text, plan_without_running
-from tune_runs.planning import Plan, make_plan, open_data
+from tune_runs.opening import open_data
+from tune_runs.overview import plan_plain, plan_without_running
+from tune_runs.plan_words import plan_text
+from tune_runs.planning import Plan, make_plan
 
 CLASSES = "c" * 64
 TEXT = """\
@@ -149,7 +151,7 @@ def test_a_batch_fits_the_images() -> None:
     with pytest.raises(InputError, match=r"small\.yaml:7: pretrain\.batch: 8, but there are 7 images"):
         check_data(read(), rendered, Classes(few, few, ("a",), CLASSES))
     problems = Problems()
-    assert open_data(read(), problems)[0] is not None
+    assert open_data(read(), problems).indexes
     assert "/files/colours/train" in problems.found[0] and problems.found[0].startswith("pretrain.data: ")
 
 

@@ -18,7 +18,8 @@ from search_spaces.genotype import Genotype
 from tune_runs.campaign import Campaign, load_campaign, read_campaign
 from tune_runs.checks import check_data
 from tune_runs.manifest import save_manifest
-from tune_runs.overview import plan_plain, plan_text
+from tune_runs.overview import plan_plain
+from tune_runs.plan_words import plan_text
 from tune_runs.planning import Plan, make_plan
 from tune_runs.status import status_plain
 from tune_runs.why import why_plain, why_text

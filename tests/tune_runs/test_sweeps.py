@@ -15,7 +15,8 @@ from tune_runs.campaign import load_campaign
 from tune_runs.domains import Choice, Range
 from tune_runs.enumeration import every_point
 from tune_runs.foresight import foreseen, unswept
-from tune_runs.planning import make_plan, read_data
+from tune_runs.opening import read_data
+from tune_runs.planning import make_plan
 from tune_runs.rehearsing import rehearsal_plan
 from tune_runs.studies import next_point
 from tune_runs.sweeping import continued

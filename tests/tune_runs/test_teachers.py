@@ -25,7 +25,8 @@ from autoreid.published import CDNET_TRAIN
 from autoreid.storage import Storage
 from search_spaces.published import PUBLISHED
 from tune_runs.campaign import Campaign, load_campaign, read_campaign
-from tune_runs.overview import plan_plain, plan_text
+from tune_runs.overview import plan_plain
+from tune_runs.plan_words import plan_text
 from tune_runs.planning import Plan, make_plan
 from tune_runs.teachers import check_teachers, provide_teachers
 
@@ -146,7 +147,7 @@ def test_a_file_can_teach(tmp_path: Path, small_data: PreparedData) -> None:
     (tmp_path / "model.pt").write_bytes(content)
     campaign = read_text(TEXT.replace("teacher: T\n", "teacher: model.pt\n"), folder=tmp_path)
     plan = make_plan(campaign, small_data.fingerprint)
-    check_teachers(plan, small_data.index)
+    check_teachers(plan, {"rendered": small_data.index})
     assert f"\ntaught by {tmp_path / 'model.pt'}: kdas\n" in plan_text(plan_plain(plan, None, None))
     taught = [job for job in plan.jobs.values() if job.teacher]
     assert {job.teacher for job in taught} == set(campaign.weights) and taught[0].needs == ()
@@ -155,10 +156,10 @@ def test_a_file_can_teach(tmp_path: Path, small_data: PreparedData) -> None:
     (name,) = storage.folder.sizes("weights/")
     assert storage.folder.read(name) == content
     with pytest.raises(InputError, match=r"model\.pt: the teacher was trained on other data"):
-        check_teachers(make_plan(campaign, FINGERPRINT), small_data.index)
+        check_teachers(make_plan(campaign, FINGERPRINT), {"rendered": small_data.index})
     (tmp_path / "model.pt").unlink()
     for check in (
-        lambda: check_teachers(plan, small_data.index),
+        lambda: check_teachers(plan, {"rendered": small_data.index}),
         lambda: provide_teachers(plan, Storage(tmp_path / "other").folder),
     ):
         with pytest.raises(InputError, match=r"^teacher: .*model\.pt: cannot be read .* the model\.pt of a"):
@@ -177,7 +178,7 @@ def test_a_file_that_knows_fewer_identities_is_refused_when_it_is_planned(
     (tmp_path / "model.pt").write_bytes(content)
     campaign = read_text(TEXT.replace("teacher: T\n", "teacher: model.pt\n"), folder=tmp_path)
     with pytest.raises(InputError, match=rf"does not know 1 of 8 identities \({order[0]}\)"):
-        check_teachers(make_plan(campaign, small_data.fingerprint), small_data.index)
+        check_teachers(make_plan(campaign, small_data.fingerprint), {"rendered": small_data.index})
 
 
 def test_the_campaign_in_the_documentation_is_valid() -> None:

@@ -1,0 +1,111 @@
+"""Plans as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from autoreid.jobs import JobKind
+from tune_runs.costs import costs_lines
+from tune_runs.overview import KINDS, Plain
+from tune_runs.power import comparison_lines
+from tune_runs.protocol import VARIED
+from tune_runs.words import counted, table
+
+
+def _work(counts: Mapping[JobKind, int]) -> str:
+    """
+    >>> _work({"search": 1, "pretrain": 0, "random-search": 0, "select": 0, "train": 2})
+    '1 search, 2 trainings'
+    """
+    shown = [kind for kind in KINDS if counts[kind] or kind in ("search", "train")]
+    return ", ".join(counted(counts[kind], *KINDS[kind]) for kind in shown)
+
+
+def _protocol_lines(plain: Plain) -> list[str]:
+    """What the repeats are, as far as it is not what it always is."""
+    protocol, lines = plain["protocol"], []
+    for words in dict.fromkeys(arm["select"] for arm in plain["arms"] if arm["select"]):
+        lines += [f"the best search of an arm is selected {words}"]
+    if protocol["trained"] == "best":
+        lines += [f"the selected genotype alone is trained: {counted(protocol['trainings'], 'time')}"]
+    if protocol["vary"] != list(VARIED):
+        lines += [f"repeats vary the seeds of: {', '.join(protocol['vary']) or 'nothing'}"]
+    return lines
+
+
+def plan_text(plain: Plain) -> str:
+    """A plan for people."""
+    jobs, done = plain["jobs"], plain["done"]
+    shared = plain["entries"] - sum(jobs.values())
+    note = f" ({shared} more {'is' if shared == 1 else 'are'} shared between arms)" if shared else ""
+    lines = [
+        plain["campaign"],
+        *(f"  {line}".rstrip() for line in plain["claim"].splitlines()),
+        "",
+        *_data_lines(plain),
+        f"repeats: {plain['repeats']}; arms: {len(plain['arms'])}",
+        *_protocol_lines(plain),
+        *_arm_lines(plain),
+        "",
+        f"jobs: {_work(jobs)}{note}",
+    ]
+    if done is not None:
+        lines += [f"done already and reused: {_work(done)}"]
+    lines += plain["change"]["lines"] if plain["change"] else []
+    lines += [f"resources: {plain['resources'] or plain['resources_problem']}"]
+    lines += costs_lines(plain["costs"], KINDS) if plain["costs"] else []
+    lines += comparison_lines(plain["comparison"]) if plain["comparison"] else []
+    return "\n".join([*lines, *_job_lines(plain)])
+
+
+def _pairs(given: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in given.items())
+
+
+def _data_lines(plain: Plain) -> Iterator[str]:
+    """The data sets, the default one first, and what is pretrained on."""
+    yield f"data: {_pairs(plain['data'])}"
+    for given in plain["data_sets"][1:]:
+        source = {key: value for key, value in given.items() if key not in ("name", "fingerprint")}
+        yield f"  {given['name']}: {_pairs(source)}"
+    if plain["classes"]:
+        yield f"pretraining on: {_pairs(plain['classes'])}"
+    if plain["data_problem"]:
+        yield f"  not readable here, so that it cannot run yet: {plain['data_problem']}"
+
+
+def _arm_lines(plain: Plain) -> Iterator[str]:
+    """The arms with what they search and train, and on which data where there are several sets."""
+    several = len(plain["data_sets"]) > 1
+    rows = []
+    for arm in plain["arms"]:
+        sets = [arm[key] or "-" for key in ("searched_on", "trained_on")] if several else []
+        rows.append(
+            (arm["arm"], arm["search"] or arm["genotype"] or arm["random"], arm["train"] or "-", *sets)
+        )
+    heads = ("searched on", "trained on") if several else ()
+    yield from table(("arm", "search or genotype", "training", *heads), rows)
+    yield from plain["sweep"]
+    for words in dict.fromkeys(arm["pretrain"] for arm in plain["arms"] if arm["pretrain"]):
+        arms = [arm["arm"] for arm in plain["arms"] if arm["pretrain"] == words]
+        yield f"pretrained ({words}): {', '.join(arms)}"
+    for teacher in dict.fromkeys(arm["teacher"] for arm in plain["arms"] if arm["teacher"]):
+        arms = [arm["arm"] for arm in plain["arms"] if arm["teacher"] == teacher]
+        count = sum(arm["stem"] == teacher for arm in plain["arms"])
+        trained = f", which is trained once{' on each data set' * (count > 1)}" if count else ""
+        yield f"taught by {teacher}{trained}: {', '.join(arms)}"
+
+
+def _job_lines(plain: Plain) -> Iterator[str]:
+    """Every job, where they are listed."""
+    if "job_list" not in plain:
+        return
+    several = len(plain["data_sets"]) > 1
+    rows = []
+    for job in plain["job_list"]:
+        data = [job["data_set"] or "-"] if several else []
+        where = (job["arm"], *data, str(job["repeat"] + 1))
+        rows.append((job["job"] or "-", job["kind"], *where, job["status"] or "-"))
+    yield ""
+    yield from table(("job", "kind", "arm", *["data"] * several, "repeat", "state"), rows)
