@@ -23,10 +23,11 @@ from autoreid.data.disk import (
     thread_count,
     writable_folder,
 )
+from autoreid.data.images import read_image, reason
 from autoreid.data.index import ImageIndex, few, fingerprint
 from autoreid.errors import InputError, RunError
 
-DECODE_VERSION = 1
+DECODE_VERSION = 2
 IMAGES_PER_TASK = 64
 SAID_FROM_IMAGES = 5000
 SAID_EVERY_SECONDS = 10.0
@@ -78,12 +79,6 @@ def array_path(
     folder = default_cache() if cache is None else cache
     content = fingerprint_hex or fingerprint(index, folder)
     return folder / "arrays" / f"{content}-{height}x{width}-v{DECODE_VERSION}.npy"
-
-
-def read_image(path: Path) -> Image.Image:
-    """Decode one image completely, as RGB. OSError (or what Pillow raises) where it is damaged."""
-    with Image.open(path) as image:
-        return image.convert("RGB")
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
@@ -176,15 +171,6 @@ def resized(image: Image.Image, height: int, width: int) -> np.ndarray:
     """An RGB image as uint8 (3, height, width), resized with an antialiased bilinear filter."""
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     return pixels.transpose(2, 0, 1)
-
-
-def reason(error: Exception) -> str:
-    """Why an image could not be read, in words."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if type(error).__name__ == "UnidentifiedImageError":
-        return "not an image"
-    return str(error) or type(error).__name__
 
 
 def _write_at(descriptor: int, rows: np.ndarray, offset: int) -> None:

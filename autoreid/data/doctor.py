@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoreid.data.arrays import read_image, reason
 from autoreid.data.disk import thread_count
+from autoreid.data.images import read_image, reason
 from autoreid.data.index import SPLITS, ImageIndex, few
 from autoreid.data.sets import find_set
 from autoreid.data.source import source_of, survey_source
