@@ -130,24 +130,24 @@ def _costs(
 
 
 def _comparison(plan: Plan, storage: Storage | None, states: Mapping[str, State]) -> Plain | None:
-    """What the comparison with the baseline needs, by the test mAP of the trainings that are done; with that
-    on the first data set that has one, and with the arms on this set."""
+    """What the comparison with the baseline needs, by the test mAP of the trainings that are done; on every
+    data set with the baseline that is trained on it."""
     teachers = {arm.name for arm in plan.campaign.teachers}  # trained once, and not compared
     trained = [entry for entry in plan.entries if entry.kind == "train" and entry.arm not in teachers]
     repeats = Counter(entry.arm for entry in trained)
-    baselines = {name: arm for name, arm in plan.campaign.baselines.items() if arm in repeats}
-    if not baselines:
+    on = {entry.arm: plan.data_set(entry.job) for entry in trained}
+    known = {name: arm for name, arm in plan.campaign.baselines.items() if arm in repeats}
+    baselines = {arm: known[name] for arm in repeats if (name := on[arm]) in known and arm != known[name]}
+    if not known:
         return None
-    data_set, baseline = next(iter(baselines.items()))
-    trained = [entry for entry in trained if plan.data_set(entry.job) == data_set]
-    repeats = Counter(entry.arm for entry in trained)
+    baseline = plan.campaign.baseline if len(known) > 1 else next(iter(known.values()))
     scores: dict[str, list[float]] = {arm: [] for arm in repeats}
     for entry in trained:
         if storage is not None and entry.job in states and states[entry.job].status == "done":
             finished = storage.job(entry.job).finished()
             score = finished and finished[1].result.get("evaluation", {}).get("mAP")
             scores[entry.arm] += [score] if score is not None else []
-    return comparison_plain(scores, baseline, len(repeats) - 1, min(repeats.values()))
+    return comparison_plain(scores, str(baseline), len(baselines), min(repeats.values()), baselines)
 
 
 def _held_against(storage: Storage, plan: Plan) -> tuple[Plain, dict[str, State]]:

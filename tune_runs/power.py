@@ -90,23 +90,36 @@ class Compared:
     needed: int | None
 
 
-def compared(scores: Mapping[str, Sequence[float]], baseline: str, arms: int) -> list[Compared]:
-    """Every arm that can be held against the baseline: two scores or more on both sides, which spread."""
-    theirs = scores.get(baseline, ())
+def compared(
+    scores: Mapping[str, Sequence[float]], baselines: Mapping[str, str], arms: int
+) -> list[Compared]:
+    """Every arm that can be held against its baseline: two scores or more on both sides, which spread."""
     found = []
-    for arm, ours in scores.items():
-        if arm != baseline and min(len(ours), len(theirs)) > 1 and stdev(ours) + stdev(theirs) > 0:
+    for arm, baseline in baselines.items():
+        ours, theirs = scores.get(arm, ()), scores.get(baseline, ())
+        if min(len(ours), len(theirs)) > 1 and stdev(ours) + stdev(theirs) > 0:
             difference = fmean(ours) - fmean(theirs)
             needed = repeats_needed(difference, (stdev(ours), stdev(theirs)), arms)
             found.append(Compared(arm, len(ours), len(theirs), difference, needed))
     return found
 
 
-def comparison_plain(scores: Mapping[str, Sequence[float]], baseline: str, arms: int, repeats: int) -> Any:
-    """What a comparison of `arms` arms with the baseline needs, as JSON values; None without any."""
+def comparison_plain(
+    scores: Mapping[str, Sequence[float]],
+    baseline: str,
+    arms: int,
+    repeats: int,
+    baselines: Mapping[str, str] | None = None,
+) -> Any:
+    """What a comparison of `arms` arms with the baseline needs, as JSON values; None without any.
+
+    Where arms have baselines of their own, each on its data set, `baselines` says which by arm.
+    """
     if not arms:
         return None
-    found = compared(scores, baseline, arms)
+    if baselines is None:
+        baselines = {arm: baseline for arm in scores if arm != baseline}
+    found = compared(scores, baselines, arms)
     return {
         "baseline": baseline,
         "arms": arms,
