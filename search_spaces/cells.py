@@ -185,6 +185,9 @@ class CellNetwork(Backbone):
     def forward(self, images: Tensor) -> FeatureMaps:
         return _walk(_cells_of(self.blocks), self.stem(images), lambda cell, before, last: cell(before, last))
 
+    def stages(self) -> tuple[nn.Module, ...]:
+        return tuple(cells[-1] for cells in _cells_of(self.blocks))
+
 
 class CellSupernet(Supernet):
     """All networks of a space in one; cells of a kind share their branches."""

@@ -166,6 +166,9 @@ class CombinedDepthNetwork(Backbone):
         maps: FeatureMaps = self.trunk(images, lambda number, x: self.blocks[number](x))
         return maps
 
+    def stages(self) -> tuple[nn.Module, ...]:
+        return tuple(self.blocks[1::2])
+
 
 class CombinedDepthSupernet(Supernet):
     """All networks of a space in one, with independent choices at the six places."""

@@ -92,6 +92,9 @@ class ResNetBody(Backbone):
         middle = self.layer3(self.layer2(self.layer1(x)))
         return FeatureMaps(middle, self.layer4(middle))
 
+    def stages(self) -> tuple[nn.Module, ...]:
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
 
 @dataclass(frozen=True, slots=True)
 class ResNetSpace:

@@ -28,6 +28,10 @@ class Backbone(nn.Module):
 
     channels: tuple[int, int]
 
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The modules whose outputs are the last maps of its stages, in order; none where it names none."""
+        return ()
+
 
 class Supernet(nn.Module):
     """Interface: a network that holds every option of every place; the alphas are kept outside.

@@ -31,6 +31,10 @@ class ReIDModel(nn.Module):
         """The feature of every image, (batch, feature_dim), not normalised."""
         return self.neck.embed(self.backbone(images))
 
+    def loss_features(self, images: Tensor) -> dict[str, Tensor]:
+        """The features that the losses see, as far as the neck has them: `f_tri` and `f_fc`."""
+        return self.neck.loss_features(self.backbone(images))
+
 
 class SearchModel(nn.Module):
     """A supernet and a neck; the branches to compute come with every call."""

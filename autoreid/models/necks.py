@@ -27,6 +27,8 @@ class NeckModule(Protocol):
     """A neck: branches for the losses, an embedding for inference.
 
     `training_only` names the parts that inference drops; `feature_dim` is the embedding's length.
+    `loss_features` gives `f_tri`, what the triplet loss sees, and `f_fc`, what the classifier sees, (batch, d)
+    each; of several branches those of the global one.
     """
 
     training_only: tuple[str, ...]
@@ -35,6 +37,8 @@ class NeckModule(Protocol):
     def branches(self, maps: FeatureMaps) -> tuple[Branch, ...]: ...
 
     def embed(self, maps: FeatureMaps) -> Tensor: ...
+
+    def loss_features(self, maps: FeatureMaps) -> dict[str, Tensor]: ...
 
 
 def _pooled(x: Tensor) -> Tensor:
@@ -75,6 +79,10 @@ class BNNeck(nn.Module):
         embedding: Tensor = self.norm(_pooled(maps.last))
         return embedding
 
+    def loss_features(self, maps: FeatureMaps) -> dict[str, Tensor]:
+        feature = _pooled(maps.last)
+        return {"f_tri": feature, "f_fc": self.norm(feature)}
+
 
 class BLNeck(nn.Module):
     """The Balance Neck: global average pool, then a fully connected layer between the two losses."""
@@ -92,6 +100,10 @@ class BLNeck(nn.Module):
 
     def embed(self, maps: FeatureMaps) -> Tensor:
         return _pooled(maps.last)
+
+    def loss_features(self, maps: FeatureMaps) -> dict[str, Tensor]:
+        feature = _pooled(maps.last)
+        return {"f_tri": feature, "f_fc": self.balance.embedding(feature)}
 
 
 class FBLNeck(nn.Module):
@@ -133,6 +145,10 @@ class FBLNeck(nn.Module):
     def embed(self, maps: FeatureMaps) -> Tensor:
         return torch.cat([_pooled(maps.last), self._local(maps)], dim=1)
 
+    def loss_features(self, maps: FeatureMaps) -> dict[str, Tensor]:
+        feature = _pooled(maps.last)
+        return {"f_tri": feature, "f_fc": self.balance.embedding(feature)}
+
 
 class EmbeddingHead(nn.Module):
     """The head of Auto-ReID: f = global average pool; dropout; g = BN of a linear layer; dropout; classifier.
@@ -165,6 +181,10 @@ class EmbeddingHead(nn.Module):
     def embed(self, maps: FeatureMaps) -> Tensor:
         feature = _pooled(maps.last)
         return self.embedding(feature) if self.takes_g else feature
+
+    def loss_features(self, maps: FeatureMaps) -> dict[str, Tensor]:
+        feature = _pooled(maps.last)
+        return {"f_tri": feature, "f_fc": self.embedding(feature)}
 
 
 AnyNeck = BNNeck | BLNeck | FBLNeck | EmbeddingHead
