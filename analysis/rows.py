@@ -189,7 +189,7 @@ def retrain_rows(entry: Entry) -> list[Row]:
             **evaluation,
             **_of_network(entry),
             **{f"untrained_{name}": untrained.get(name) for name in ("mAP", "rank_1")},
-            "protocol": protocol_of(evaluation),
+            "protocol": protocol_of(evaluation) or "{}",
             **_reranked(part(entry.evaluated, "reranked")),
             "feature_dim": complexity.get("feature_dim"),
             "search_job": entry.search_job,
