@@ -46,8 +46,18 @@ def choose_queries(scores: RankingScores, count: int, seed: int = 0) -> np.ndarr
     valid = np.flatnonzero(scores.valid)
     hardest = valid[np.argsort(scores.average_precisions, kind="stable")[: (count + 1) // 2]]
     others = np.setdiff1d(valid, hardest)
-    drawn = np.argsort(np.random.Generator(np.random.Philox(seed)).random(len(others)), kind="stable")
-    return np.concatenate([hardest, np.sort(others[drawn[: count - len(hardest)]])])
+    return np.concatenate([hardest, others[drawn(len(others), count - len(hardest), seed)]])
+
+
+def drawn(total: int, count: int, seed: int = 0) -> np.ndarray:
+    """`count` of the numbers below `total` at random, int64, rising; all of them where there are no more.
+
+    >>> drawn(3, 5).tolist()
+    [0, 1, 2]
+    """
+    # Uniform doubles are the bits of Philox, which numpy never changes.
+    order = np.argsort(np.random.Generator(np.random.Philox(seed)).random(total), kind="stable")
+    return np.sort(order[:count])
 
 
 def find_queries(index: ImageIndex, names: Sequence[str]) -> np.ndarray:
