@@ -144,8 +144,9 @@ def _ranked(options: argparse.Namespace) -> int:
         found.found, index, protocol, scores, queries, top=options.top, device=device, memory=found.memory
     )
     folder.write(RANKED, draw_ranked(lists, data.images, index, protocol))
-    plain = {"picture": f"{folder}/{RANKED}", "queries": [_plain(ranked, index) for ranked in lists]}
-    answer(plain, plain["picture"], options.json)
+    picture = f"{folder}/{RANKED}"
+    queries = [_plain(ranked, index) for ranked in lists]
+    answer({"picture": picture, "queries": queries}, picture, options.json)
     return DONE
 
 
