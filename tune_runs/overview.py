@@ -86,6 +86,7 @@ def plan_plain(
         "data_problem": missing,
         "repeats": campaign.repeats,
         "protocol": plain_value(campaign.protocol),
+        "evaluation": None if campaign.evaluation is None else plain_value(campaign.evaluation),
         "baseline": campaign.baseline,
         "sweep": sweep_lines(campaign.sweep, plan.points) if campaign.sweep else [],
         "arms": [_arm(arm, campaign) for arm in campaign.arms],

@@ -15,11 +15,30 @@ from tune_runs.words import counted, table
 
 def _work(counts: Mapping[JobKind, int]) -> str:
     """
-    >>> _work({"search": 1, "pretrain": 0, "random-search": 0, "select": 0, "train": 2})
+    >>> _work({"search": 1, "pretrain": 0, "random-search": 0, "select": 0, "train": 2, "evaluate": 0})
     '1 search, 2 trainings'
     """
     shown = [kind for kind in KINDS if counts[kind] or kind in ("search", "train")]
     return ", ".join(counted(counts[kind], *KINDS[kind]) for kind in shown)
+
+
+def _evaluation_words(given: Plain) -> str:
+    """What an evaluation does beside that of the training.
+
+    >>> from dataclasses import asdict
+    >>> from autoreid.evaluate_recipes import EvaluateRecipe
+    >>> _evaluation_words(asdict(EvaluateRecipe(flip=True, rerank=True)))
+    're-ranked (k1 20, k2 6, lambda 0.3), features of image and mirror image'
+    """
+    reranking = f"re-ranked (k1 {given['k1']}, k2 {given['k2']}, lambda {given['weight']:g})"
+    said = {
+        reranking: given["rerank"],
+        "raw distances": not given["normalised"],
+        "AP by trapezoids": given["average_precision"] == "trapezoid",
+        "features of image and mirror image": given["flip"],
+        "pictures": given["pictures"],
+    }
+    return ", ".join(words for words, holds in said.items() if holds) or "camera pairs and hardest queries"
 
 
 def _protocol_lines(plain: Plain) -> list[str]:
@@ -31,6 +50,8 @@ def _protocol_lines(plain: Plain) -> list[str]:
         lines += [f"the selected genotype alone is trained: {counted(protocol['trainings'], 'time')}"]
     if protocol["vary"] != list(VARIED):
         lines += [f"repeats vary the seeds of: {', '.join(protocol['vary']) or 'nothing'}"]
+    if plain["evaluation"]:
+        lines += [f"every trained network is evaluated once more: {_evaluation_words(plain['evaluation'])}"]
     return lines
 
 
