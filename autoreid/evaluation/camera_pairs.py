@@ -30,7 +30,7 @@ def by_camera_pair(
     >>> rows
     [{'query_camera': 1, 'gallery_camera': 2, 'queries': 1, 'mAP': 0.5, 'rank_1': 0.0}]
     """
-    sides = _sides(found, protocol)
+    sides = Sides.of(found, protocol.normalised)
     labels = sides.labels
     columns = [np.flatnonzero(labels.gallery_cameras == camera) for camera in _cameras(labels)]
     groups = [grouped(labels.of_gallery(part), protocol) for part in columns]
@@ -44,12 +44,6 @@ def by_camera_pair(
         for camera in np.unique(labels.query_cameras)
         for row in _rows(int(camera), ranks, labels, protocol)
     ]
-
-
-def _sides(found: Mapping[str, Any], protocol: Protocol) -> Sides:
-    names = ("query_ids", "query_cameras", "gallery_ids", "gallery_cameras")
-    labels = Labels(*(np.asarray(found[name]) for name in names))
-    return Sides.checked(found["query_features"], found["gallery_features"], labels, protocol.normalised)
 
 
 def _cameras(labels: Labels) -> list[int]:

@@ -9,23 +9,29 @@ re-identification with k-reciprocal encoding.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from autoreid.evaluation.distances import distance_blocks
 from autoreid.evaluation.matches import Labels
-from autoreid.evaluation.neighbours import nearest, squared_distances
+from autoreid.evaluation.neighbours import Neighbours, nearest, row_bytes
 from autoreid.evaluation.protocol import Protocol, Reranking
 from autoreid.evaluation.ranking import RankingScores, score_blocks
-from autoreid.evaluation.sides import DEFAULT_MEMORY, Sides
-from autoreid.evaluation.sparse_rows import SparseRows
+from autoreid.evaluation.sides import BESIDE, DEFAULT_MEMORY, TOGETHER, Sides, rows_within
+from autoreid.evaluation.sparse_rows import TURNED_BYTES, SparseRows
 
 RERANKED = Protocol(reranking=Reranking())
 # Of the share of a candidate's own reciprocal neighbours that must be the image's too.
 OVERLAP = 2 / 3
 # Images that are smoothed together.
-PIECE = 4096
+PIECE = 2048
+# Entries that an image shares with others, as a rule; memory for these is asked for at the start.
+USUAL_ENTRIES = 100
+# Bytes for what is computed a piece at a time.
+WORK_BYTES = 64 * 2**20
+WHAT = "re-ranking"
 
 
 def rerank_features(
@@ -42,8 +48,11 @@ def rerank_features(
 ) -> RankingScores:
     """Score features (images, dim) as `rank_features` does, by their re-ranked distances.
 
-    Neighbours are sought among queries and gallery together, without junk images. `memory` bounds the bytes
-    of a block of products. Raises InputError as `rank_features` does, and for settings that mean nothing.
+    Neighbours are sought among queries and gallery together, without junk images. memory: bytes that are held
+    at once beside the arrays given: the features in float64 and float32, a block of distances, the neighbours
+    and what images share with them; a GPU holds less than that besides. Figures do not depend on it, on the
+    device or on the number of threads. Raises InputError as `rank_features` does, and for settings that mean
+    nothing.
 
     >>> views = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
     >>> scores = rerank_features(
@@ -57,52 +66,81 @@ def rerank_features(
     settings = protocol.reranking or Reranking()
     labels = Labels(*map(np.asarray, (query_ids, query_cameras, gallery_ids, gallery_cameras)))
     sides = Sides.checked(query_features, gallery_features, labels, protocol.normalised)
-    settings.check(len(sides.query) + len(sides.kept))
-    blocks = reranked_blocks(sides.joined(), len(sides.query), settings, device, memory)
+    blocks = reranked_blocks(sides, settings, device, memory)
     return score_blocks(blocks, sides.labels, protocol)
 
 
 def reranked_blocks(
-    features: np.ndarray,
-    queries: int,
+    sides: Sides,
     settings: Reranking,
     device: torch.device | str = "cpu",
     memory: int = DEFAULT_MEMORY,
 ) -> Iterator[np.ndarray]:
     """Blocks of re-ranked distances (queries of the block, gallery images); lower is better.
 
-    query, gallery: float64 (images, dim), as `prepare` gives them.
+    A block lasts until the next one is taken. Raises InputError for settings that mean nothing, and for too
+    little memory.
     """
-    query, gallery = features[:queries], features[queries:]
-    neighbours, farthest = nearest(features, settings.k1 + 1, torch.device(device), memory)
-    encoded = _encode(features, neighbours, farthest, settings)
-    columns = encoded.transposed(len(features))
-    squares = np.einsum("ij,ij->i", query, query)
-    chunk = max(1, min(256, memory // (16 * max(1, len(gallery)))))
+    images, queries = len(sides.query) + len(sides.kept), len(sides.query)
+    settings.check(images)
+    plan = _Plan(images, queries, sides.query.shape[1], settings.k1 + 1, memory)
+    together = plan.rows_of_products()
+    features = sides.joined()
+    neighbours = nearest(features, settings.k1 + 1, torch.device(device), together)
+    encoded = _encode(features, neighbours, settings)
+    chunk = plan.queries_together(len(encoded.columns))
+    columns = encoded.from_row(queries).transposed(images)
+    squares = np.einsum("ij,ij->i", features[:queries], features[:queries])
     start = 0
-    for block in distance_blocks(query, gallery, chunk):
+    for block in distance_blocks(features[:queries], features[queries:], chunk):
         rows = slice(start, start + len(block))
-        original = np.maximum(block + squares[rows, None], 0.0) / farthest[rows, None]
-        shared = _shared(encoded, np.arange(rows.start, rows.stop), columns, len(query))
-        jaccard = 1.0 - shared / (2.0 - shared)
-        yield (1.0 - settings.weight) * jaccard + settings.weight * original
+        block += squares[rows, None]
+        np.maximum(block, 0.0, out=block)
+        block /= neighbours.farthest[rows, None]
+        block *= settings.weight
+        _blend(block, encoded, start, columns, 1.0 - settings.weight)
+        yield block
         start += len(block)
 
 
-def _encode(
-    features: np.ndarray, neighbours: np.ndarray, farthest: np.ndarray, settings: Reranking
-) -> SparseRows:
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is held at once, in bytes: of `images` images, queries among them, with `dim` entries."""
+
+    images: int
+    queries: int
+    dim: int
+    count: int  # neighbours
+    memory: int
+
+    def _kept(self) -> int:
+        """Features in float64, neighbours with their distances, labels."""
+        return self.images * (8 * self.dim + 12 * self.count + BESIDE) + WORK_BYTES
+
+    def rows_of_products(self) -> int:
+        """Rows of a block of products. Raises InputError where not one fits."""
+        fixed = self._kept() + self.images * max(4 * self.dim, USUAL_ENTRIES * TURNED_BYTES)
+        return rows_within(self.memory, fixed, max(row_bytes(self.images), 32 * self.images), WHAT)
+
+    def queries_together(self, entries: int) -> int:
+        """Queries of a block, once it is known how much images share. Raises InputError as above."""
+        each = 32 * (self.images - self.queries)
+        return min(TOGETHER, rows_within(self.memory, self._kept() + entries * TURNED_BYTES, each, WHAT))
+
+
+def _encode(features: np.ndarray, neighbours: Neighbours, settings: Reranking) -> SparseRows:
     """Every image as weights over its expanded reciprocal neighbours, summing to 1, smoothed over its k2
     nearest."""
     count = len(features)
-    rows, columns = _expanded(neighbours, settings.k1)
-    weights = np.exp(-squared_distances(features, rows, columns) / farthest[rows])
+    rows, columns = _expanded(neighbours.images, settings.k1)
+    weights = np.exp(-neighbours.squared(features, rows, columns) / neighbours.farthest[rows])
     weights /= np.bincount(rows, weights=weights)[rows]  # every image is a neighbour of its own
     encoded = SparseRows.of_entries(rows, columns, weights, count)
     if settings.k2 == 1:
         return encoded
-    pieces = (np.arange(start, min(start + PIECE, count)) for start in range(0, count, PIECE))
-    return SparseRows.stacked([_smoothed(encoded, neighbours[piece, : settings.k2]) for piece in pieces])
+    near = neighbours.images[:, : settings.k2]
+    pieces = (near[start : start + PIECE] for start in range(0, count, PIECE))
+    return SparseRows.stacked([_smoothed(encoded, piece) for piece in pieces])
 
 
 def _smoothed(encoded: SparseRows, near: np.ndarray) -> SparseRows:
@@ -151,13 +189,19 @@ def _pairs(
     return rows[places], members[places, columns]
 
 
-def _shared(encoded: SparseRows, images: np.ndarray, columns: SparseRows, queries: int) -> np.ndarray:
-    """What each of these images shares with every gallery image: the sum of the smaller weights."""
-    result = np.empty((len(images), len(columns) - queries))
-    for place, image in enumerate(images):
-        part = slice(encoded.ends[image], encoded.ends[image + 1])
+def _blend(block: np.ndarray, encoded: SparseRows, start: int, columns: SparseRows, share: float) -> None:
+    """Add `share` of the Jaccard distances to a block whose first row is image `start`.
+
+    What two images share is the sum of the smaller of their weights; their distance is 1 where that is 0.
+    """
+    gallery = block.shape[1]
+    for place, row in enumerate(block):
+        part = slice(encoded.ends[start + place], encoded.ends[start + place + 1])
         taken, sizes = columns.of_rows(encoded.columns[part])
         smaller = np.minimum(columns.weights[taken], np.repeat(encoded.weights[part], sizes))
-        summed = np.bincount(columns.columns[taken], weights=smaller, minlength=len(columns))
-        result[place] = summed[queries:]
-    return result
+        shared = np.bincount(columns.columns[taken], weights=smaller, minlength=gallery)
+        near = np.flatnonzero(shared > 0)
+        jaccard = 1.0 - shared[near] / (2.0 - shared[near])
+        blended = share * jaccard + row[near]
+        row += share
+        row[near] = blended

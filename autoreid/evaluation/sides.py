@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from autoreid.evaluation.checks import JUNK, feature_problems
 from autoreid.evaluation.distances import distance_blocks, prepared
 from autoreid.evaluation.matches import Labels
 
-DEFAULT_MEMORY = 4 * 2**30
+DEFAULT_MEMORY = 2 * 2**30
 # Queries that are compared together at most: more are no faster.
 TOGETHER = 256
 # Bytes for a gallery image beside its features: labels, the digest of its row, one query's row being counted.
@@ -29,6 +30,13 @@ class Sides:
     kept: np.ndarray  # int64: rows of the gallery
     labels: Labels
     normalise: bool
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any], normalise: bool) -> Sides:
+        """Of arrays by the names that `rank_features` gives them. Raises InputError as `checked` does."""
+        names = ("query_ids", "query_cameras", "gallery_ids", "gallery_cameras")
+        labels = Labels(*(np.asarray(found[name]) for name in names))
+        return cls.checked(found["query_features"], found["gallery_features"], labels, normalise)
 
     @classmethod
     def checked(cls, query: np.ndarray, gallery: np.ndarray, labels: Labels, normalise: bool) -> Sides:
