@@ -25,13 +25,18 @@ REMEDY = "Correct these lines."
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of the file as texts, and where it stands."""
+    """One row of the file as texts, and where it stands: "line" in a text, "row" in a table."""
 
-    place: str
+    number: int
+    unit: str
     path: str
     identity: str
     camera: str
     split: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.unit} {self.number}"
 
 
 def layouts(root: Path) -> list[str]:
@@ -50,8 +55,10 @@ def survey(root: Path) -> Survey:
         return Survey(file.parent, TITLE, layout, troubles=refused)
     given, problems = _checked(lines, file.parent)
     missing = _missing(path for path, _ in given)
-    problems += [f"{line.place}: no such file: {line.path}" for path, line in given if path in missing]
-    troubles = [Trouble("index file", "\n".join(few(root, problems, REMEDY)))] if problems else []
+    problems += [(line, f"no such file: {line.path}") for path, line in given if path in missing]
+    problems.sort(key=lambda found: found[0].number)
+    said = [f"{line.place}: {text}" for line, text in problems]
+    troubles = [Trouble("index file", "\n".join(few(root, said, REMEDY)))] if said else []
     kept = [(path, line) for path, line in given if line.identity != str(JUNK)]
     folder = _root_of([path for path, _ in kept], file.parent)
     numbers = _numbers(line.identity for _, line in kept)
@@ -108,7 +115,7 @@ def _csv_lines(root: Path) -> Iterator[Line]:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 texts = (cells[place].strip() if place < len(cells) else "" for place in places)
-                yield Line(f"line {reader.line_num}", *texts)
+                yield Line(reader.line_num, "line", *texts)
 
 
 def _parquet_lines(root: Path) -> Iterator[Line]:
@@ -124,13 +131,13 @@ def _parquet_lines(root: Path) -> Iterator[Line]:
     except ArrowException as error:
         raise InputError(f"{root}: not a parquet file ({error}). Write it again.") from error
     for number, cells in enumerate(zip(*columns, strict=True), start=1):
-        yield Line(f"row {number}", *("" if cell is None else str(cell).strip() for cell in cells))
+        yield Line(number, "row", *("" if cell is None else str(cell).strip() for cell in cells))
 
 
-def _checked(lines: list[Line], folder: Path) -> tuple[list[tuple[str, Line]], list[str]]:
+def _checked(lines: list[Line], folder: Path) -> tuple[list[tuple[str, Line]], list[tuple[Line, str]]]:
     """Lines that can be used with their absolute paths, and the problems of the others."""
     good: list[tuple[str, Line]] = []
-    problems: list[str] = []
+    problems: list[tuple[Line, str]] = []
     first: dict[str, str] = {}
     for line in lines:
         found = list(_line_problems(line))
@@ -139,7 +146,7 @@ def _checked(lines: list[Line], folder: Path) -> tuple[list[tuple[str, Line]], l
             found.append(f"{line.path} is on {first[path]} already")
         first.setdefault(path, line.place)
         if found:
-            problems.extend(f"{line.place}: {problem}" for problem in found)
+            problems.extend((line, problem) for problem in found)
         else:
             good.append((path, line))
     return good, problems

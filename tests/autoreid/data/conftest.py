@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+# Tests are imported by path, so a helper module beside them has to be found by its folder.
+sys.path.insert(0, str(Path(__file__).parent))
 
 TRAIN = [
     f"{identity:04d}_c{camera}s1_000{shot}51_01.jpg"

@@ -1,0 +1,260 @@
+"""Damaged, mixed and half-written data sets: every mistake is named with its place, and all at once."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import replicas
+from replicas import write_crop
+
+from autoreid.data import cuhk03, cuhk03_mat, dukemtmc, index_file, market1501, msmt17
+from autoreid.data.doctor import check
+from autoreid.data.index import ImageIndex
+from autoreid.data.market_folders import NAMINGS
+from autoreid.errors import InputError
+
+
+def refusal(read: Callable[[], ImageIndex]) -> str:
+    with pytest.raises(InputError) as caught:
+        read()
+    return str(caught.value)
+
+
+def test_names_of_another_data_set_are_recognised(tmp_path: Path) -> None:
+    root = replicas.folders(replicas.duke_name)(tmp_path)
+    text = refusal(lambda: market1501.read(root))
+    assert "These are names of DukeMTMC-reID: choose the data set dukemtmc." in text
+    root = replicas.market(tmp_path / "market")
+    assert "choose the data set market1501" in refusal(lambda: dukemtmc.read(root))
+
+
+def test_every_naming_reads_its_own_example_and_no_other() -> None:
+    for naming in NAMINGS:
+        fitting = [other.option for other in NAMINGS if other.read(naming.example)]
+        # CUHK03's names are also MSMT17's in Market-1501 folders: folders and cameras tell them apart.
+        assert fitting == ([naming.option, "msmt17"] if naming.option == "cuhk03" else [naming.option])
+
+
+def test_mixed_layouts_in_one_folder_are_named(tmp_path: Path) -> None:
+    root = replicas.market(tmp_path)
+    write_crop(root / "query" / "0007_c2_f0046182.jpg")
+    text = refusal(lambda: market1501.read(root))
+    assert "0007_c2_f0046182.jpg: not a name of this layout" in text
+    assert "choose the data set dukemtmc" in text
+
+
+def test_distractors_have_to_be_there_and_to_be_nobody(tmp_path: Path) -> None:
+    root = replicas.market(tmp_path)
+    assert "images: no such folder. Unpack the 500K" in refusal(
+        lambda: market1501.read(root, distractors=True)
+    )
+    write_crop(root / "images" / "0012_c1s1_000001_01.jpg")
+    text = refusal(lambda: market1501.read(root, distractors=True))
+    assert "1 images of people, such as 0012_c1s1_000001_01.jpg" in text
+    assert len(market1501.read(root)) == 11
+
+
+def test_msmt17_lists_with_wrong_lines_are_reported_together(tmp_path: Path) -> None:
+    root = replicas.msmt17("V1", nested=True)(tmp_path)
+    gallery = root / "list_gallery.txt"
+    lines = gallery.read_text().splitlines()
+    broken = [
+        *lines,
+        "0000/nothing.jpg 0",
+        lines[0],
+        lines[0].split(" ")[0],
+        "0009/0009_001_01_0303_1_0.jpg 9",
+    ]
+    gallery.write_text("\n".join(broken))
+    (root / "list_train.txt").unlink()
+    (root / "list_val.txt").write_bytes(b"\xff\xfe\x00")
+    (root / "list_query.txt").write_text("\n")
+    text = refusal(lambda: msmt17.read(root))
+    assert f"{gallery}: line 5: '0000/nothing.jpg 0' is not an image and its identity" in text
+    assert "was in list_gallery.txt, line 1, already" in text
+    assert "line 7:" in text and "line 8: 0009/0009_001_01_0303_1_0.jpg is not in test" in text
+    assert "list_train.txt: No such file or directory. Take the list" in text
+    assert "list_val.txt: not a text" in text
+    assert "list_query.txt: no line." in text
+
+
+def test_an_image_of_two_lists_is_named(tmp_path: Path) -> None:
+    root = replicas.msmt17("V2", nested=False)(tmp_path)
+    line = (root / "list_train.txt").read_text().splitlines()[0]
+    with (root / "list_val.txt").open("a") as file:
+        file.write(line)
+    assert "was in list_train.txt, line 1, already" in refusal(lambda: msmt17.read(root))
+    assert len(msmt17.read(root, validation="left-out").rows("train")) == 4
+
+
+def test_flat_images_of_one_name_in_two_folders_are_not_guessed(tmp_path: Path) -> None:
+    root = replicas.msmt17("V1", nested=True, listed_nested=False)(tmp_path)
+    name = (root / "list_query.txt").read_text().split(" ")[0]
+    write_crop(root / "test" / "0777" / name)
+    assert f"line 1: {name} is not in test" in refusal(lambda: msmt17.read(root))
+
+
+def test_two_copies_of_msmt17_are_not_chosen_from(tmp_path: Path) -> None:
+    replicas.msmt17("V1", nested=True)(tmp_path / "MSMT17_V1")
+    replicas.msmt17("V2", nested=True)(tmp_path / "MSMT17_V2")
+    text = refusal(lambda: msmt17.read(tmp_path))
+    assert "holds MSMT17 V1 in" in text and "and MSMT17 V2 in" in text
+    assert len(msmt17.read(tmp_path / "MSMT17_V2")) == len(replicas.LISTED)
+
+
+def test_msmt17_folders_know_no_validation_images(tmp_path: Path) -> None:
+    root = replicas.folders(replicas.market_msmt17_name, [row for row in replicas.LISTED if row[2] != "val"])(
+        tmp_path
+    )
+    assert "do not tell validation images" in refusal(lambda: msmt17.read(root, validation="left-out"))
+    assert msmt17.read(root).facts["validation"] == "in training"
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (market1501.read, "no such folder. Give the folder that holds bounding_box_train"),
+        (dukemtmc.read, "no such folder. Give the folder that holds bounding_box_train"),
+        (cuhk03.read, "no such folder. Give the folder with labeled/bounding_box_train"),
+        (msmt17.read, "no such folder. Give the folder with train/ and test/"),
+        (index_file.read, "not an index file. Give a file that ends with .csv or .parquet"),
+    ],
+)
+def test_a_missing_folder_is_named_with_what_it_should_hold(
+    read: Callable[[Path], ImageIndex], message: str, tmp_path: Path
+) -> None:
+    assert message in refusal(lambda: read(tmp_path / "nowhere"))
+
+
+def test_the_other_variant_of_cuhk03_is_never_taken_instead(tmp_path: Path) -> None:
+    root = replicas.write_cuhk03_folders(tmp_path)
+    shutil.rmtree(root / "labeled")
+    text = refusal(lambda: cuhk03.read(root))
+    assert "only the detected images are here, and the variant is labeled" in text
+    assert "or choose variant=detected" in text
+    assert len(cuhk03.read(root, variant="detected")) == 10
+
+
+def test_which_of_several_copies_of_cuhk03_is_read_is_said(tmp_path: Path, cache: Path) -> None:
+    replicas.write_cuhk03_mat(tmp_path)
+    replicas.write_cuhk03_images(tmp_path)
+    report = check(tmp_path, cache=cache)
+    assert report.usable
+    assert report.layout == "CUHK03, images extracted as torchreid does"
+    assert "there is also cuhk-03.mat with the protocol's .mat file" in report.warnings[0]
+    assert not (cache / "cuhk03").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda split: {}, "no list 'train'"),
+        (lambda split: 3, "no list of divisions"),
+        (lambda split: [split | {"query": [["1_001_1_01.png"], 3]}], "query: an entry is not"),
+        (lambda split: [split | {"query": [["x.png", 0, 0]]}], "query: x.png is not a name like 1_001_2_06"),
+        (lambda split: [split | {"query": [["9_001_1_01.png", 0, 0]]}], "9_001_1_01.png is not a name like"),
+        (
+            lambda split: [split | {"query": [["4_001_1_01.png", 0, 0]]}],
+            "4_001_1_01.png is not in images_lab",
+        ),
+        (lambda split: [split | {"query": split["train"]}], "1_001_1_01.png is in train already"),
+        (lambda split: [split | {"query": []}], "no query image"),
+    ],
+)
+def test_a_division_of_cuhk03_that_is_wrong_is_named(
+    change: Callable[[Any], Any], message: str, tmp_path: Path
+) -> None:
+    root = replicas.write_cuhk03_images(tmp_path)
+    path = root / "splits_new_labeled.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text())[0])))
+    text = refusal(lambda: cuhk03.read(root))
+    assert str(path) in text and message in text
+
+
+def test_a_division_that_is_no_json_is_named(tmp_path: Path) -> None:
+    root = replicas.write_cuhk03_images(tmp_path)
+    (root / "splits_new_labeled.json").write_bytes(b"[{")
+    assert "splits_new_labeled.json: not a division of CUHK03" in refusal(lambda: cuhk03.read(root))
+
+
+def damage_nothing_but_bytes(path: Path) -> None:
+    path.write_bytes(b"MATLAB" * 100)
+
+
+def damage_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [damage_nothing_but_bytes, damage_end])
+@pytest.mark.parametrize("name", ["cuhk03_release/cuhk-03.mat", "cuhk03_new_protocol_config_labeled.mat"])
+def test_a_damaged_mat_file_is_named_and_leaves_nothing(
+    name: str, damage: Callable[[Path], None], tmp_path: Path, cache: Path
+) -> None:
+    root = replicas.write_cuhk03_mat(tmp_path / "data")
+    damage(root / name)
+    text = refusal(lambda: cuhk03.read(root, cache=cache))
+    assert f"{root / name}: " in text and "Download the file again." in text
+    assert not [path for path in (cache / "cuhk03").iterdir() if path.is_dir()]
+    report = check(root, cache=cache)
+    assert [defect.kind for defect in report.defects] == ["mat file"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_idx": np.array([[0, 99]])}, "train_idx counts beyond the 10 names"),
+        (
+            {"filelist": np.array([["3_001_1_01.png"]] * 10, dtype=object)},
+            "3_001_1_01.png is not in cuhk-03.mat",
+        ),
+        ({"query_idx": np.array([[1]])}, "1_001_1_01.png is in train already"),
+    ],
+)
+def test_a_protocol_that_does_not_fit_is_named(
+    changes: dict[str, Any], message: str, tmp_path: Path, cache: Path
+) -> None:
+    root = replicas.write_cuhk03_mat(tmp_path / "data")
+    replicas.write_protocol(root, "labeled", **changes)
+    assert message in refusal(lambda: cuhk03.read(root, cache=cache))
+
+
+def test_the_images_of_the_mat_file_are_extracted_once_and_whole(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = replicas.write_cuhk03_mat(tmp_path / "data")
+    index = cuhk03.read(root, cache=cache)
+    assert index.root.parent == cache / "cuhk03"
+    pixels = np.asarray(replicas.Image.open(index.root / "images_labeled" / "1_001_2_06.bmp"))
+    assert np.array_equal(pixels, replicas.crop("labeled_1_001_2_06"))
+    monkeypatch.setattr(cuhk03_mat, "_extract", lambda *given: pytest.fail("extracted again"))
+    assert cuhk03.read(root, cache=cache).names == index.names
+
+
+def test_without_the_extra_it_is_named(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = replicas.write_cuhk03_mat(tmp_path / "data")
+    real = builtins.__import__
+
+    def without_hdf5(name: str, *given: Any) -> Any:
+        if name == "h5py":
+            raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
+        return real(name, *given)
+
+    monkeypatch.setattr(builtins, "__import__", without_hdf5)
+    text = refusal(lambda: cuhk03.read(root, cache=cache))
+    assert "h5py is not installed" in text and "autoreid[cuhk03]" in text
+    assert len(cuhk03.read(replicas.write_cuhk03_images(tmp_path / "images"), cache=cache)) == 10
+
+
+def test_an_unknown_folder_says_what_is_known(tmp_path: Path) -> None:
+    report = check(tmp_path)
+    assert not report.usable
+    text = report.text()
+    assert "no known layout. Give a folder with bounding_box_train" in text
+    assert "cuhk-03.mat" in text and "list_train.txt" in text and ".parquet" in text
