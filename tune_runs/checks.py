@@ -60,7 +60,7 @@ def check_data(
     campaign: Campaign, index: ImageIndex, classes: Classes | None = None, data_set: str | None = None
 ) -> None:
     """InputError where a batch has more identities or images than it is drawn from, where a selection can
-    take no mAP, or where a random search's budget is too small.
+    take no mAP, where a random search's budget is too small, or where images are re-ranked among fewer.
 
     `index` is that of a data set by its name, of the default one for None: what is searched or trained on
     another is not looked at.
@@ -92,7 +92,8 @@ def check_data(
         "sweep": any(arm.search for arm in arms[len(campaign.arms) :]),
         "budget: search": any(arm.random and arm.random.search for arm in arms),
     }
-    if any(compared.values()):
+    _check_neighbours(campaign, index, problems)
+    if any(compared.values()) and not index.single_camera:
         seen = np.unique(np.stack([index.identities[rows], index.cameras[rows]], axis=1), axis=0)[:, 0]
         if len(seen) == known:
             named = " and ".join(f"'{key}'" for key, there in compared.items() if there)
@@ -100,6 +101,16 @@ def check_data(
             problems.add(place, f"no training identity was seen by two cameras: leave {named} out.")
     if problems.found:
         raise InputError(*dict.fromkeys(problems.found))
+
+
+def _check_neighbours(campaign: Campaign, index: ImageIndex, problems: Problems) -> None:
+    """Whether there are as many test images as re-ranking takes neighbours."""
+    images = len(index.rows("query")) + len(index.rows("gallery"))
+    if campaign.evaluation is not None and campaign.evaluation.rerank and campaign.evaluation.k1 >= images:
+        message = (
+            f"{campaign.evaluation.k1} of {images} test images. Use 1 to {images - 1}; the paper has 20."
+        )
+        problems.add("evaluation.k1", message)
 
 
 def _ends(campaign: Campaign) -> Iterator[Arm]:

@@ -9,9 +9,11 @@ from campaigns import FINGERPRINT, SMALL, small
 from test_selection_launch import CAMPAIGN, autoreid
 
 from analysis.tables import read
+from autoreid.data.source import open_index
 from autoreid.errors import InputError
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.storage import Storage
+from tune_runs.checks import check_data
 from tune_runs.manifest import save_manifest
 from tune_runs.overview import plan_plain
 from tune_runs.plan_words import plan_text
@@ -91,6 +93,14 @@ def test_more_images_smoothed_over_than_neighbours_is_refused() -> None:
 def test_an_evaluation_of_nothing_is_refused() -> None:
     with pytest.raises(InputError, match=r"evaluation: no arm is trained\. Remove it\."):
         small(RERANKED, "train=false", text=SMALL.replace("train: {recipe: cdnet, epochs: 3}\n", ""))
+
+
+def test_more_neighbours_than_test_images_are_refused_before_any_work(cache: Path) -> None:
+    campaign = small(
+        "evaluation={rerank: true, k1: 500}", "search.batch.identities=4", "train.batch.identities=4"
+    )
+    with pytest.raises(InputError, match=r"evaluation\.k1: 500 of \d+ test images\. Use 1 to \d+"):
+        check_data(campaign, open_index(campaign.source, cache))
 
 
 @pytest.mark.ray
