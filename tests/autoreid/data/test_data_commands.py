@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import replicas
 
 from autoreid.cli import main
 from autoreid.data.index import fingerprint
@@ -85,6 +86,26 @@ def test_prepare_decodes_into_the_cache(
     assert Path(str(result["array"])).is_relative_to(tmp_path / "fast")
     assert main([*arguments, "--cache", str(tmp_path / "fast")]) == 0
     assert "19 images" in capsys.readouterr().out
+
+
+def test_prepare_finds_the_set_and_takes_its_fields(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = replicas.write_cuhk03_images(tmp_path / "data")
+    arguments = ["data", "prepare", str(root), "--height", "16", "--width", "8", "--json"]
+    assert main([*arguments, "--data-option", "variant=detected"]) == 0
+    result = answer_of(capsys)
+    assert (result["data_set"], result["images"]) == ("cuhk03", 11)
+    assert result["facts"] == {"layout": "CUHK03, images extracted as torchreid does", "variant": "detected"}
+    assert main([*arguments, "--data-option", "variant=drawn"]) == 2
+    assert "--data-option variant: 'drawn' is not one of labeled, detected" in capsys.readouterr().err
+
+
+def test_check_of_a_named_set_says_what_it_lacks(market: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", str(market), "--data-set", "msmt17"]) == 2
+    assert "no MSMT17 here. Give the folder with train/ and test/" in capsys.readouterr().out
+    assert main(["data", "check", str(market), "--data-set", "market"]) == 2
+    assert "--data-set: no data set 'market'. Did you mean 'market1501'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import replicas
 
+from autoreid.data import source as source_module
 from autoreid.data.arrays import decode
 from autoreid.data.doctor import CheckReport, check
+from autoreid.data.index import ImageIndex
 from autoreid.data.market1501 import read
 from autoreid.errors import InputError
 
@@ -92,6 +95,48 @@ def test_one_camera_is_a_defect_and_not_an_assertion(make_market: Callable[..., 
     assert kinds(report) == ["one camera"]
     assert not report.usable
     assert "come from one camera (4)" in report.defects[0].message
+
+
+def test_one_camera_that_was_chosen_is_no_defect(make_market: Callable[..., Path]) -> None:
+    root = make_market(
+        query=["0001_c4s1_000151_01.jpg", "0003_c4s1_000151_01.jpg"], gallery=["0001_c4s1_000201_01.jpg"]
+    )
+    report = check(root, settings=["single_camera=true"])
+    assert kinds(report) == ["identity absent from the gallery"]
+    assert report.usable
+
+
+def test_set_layout_and_facts_are_told(tmp_path: Path, cache: Path) -> None:
+    root = replicas.msmt17("V2", nested=True)(tmp_path)
+    report = check(root, settings=["validation=left-out"])
+    assert f"{root}: msmt17, validation left out: MSMT17 V2, nested" in report.text()
+    assert "30,248 images, 1,041 identities" in report.text()
+    plain = json.loads(json.dumps(report.plain()))
+    assert (plain["data_set"], plain["facts"]) == ("msmt17", {"validation": "left out"})
+
+
+def test_nothing_is_published_of_own_data(tmp_path: Path) -> None:
+    report = check(replicas.write_index("csv")(tmp_path))
+    assert not report.warnings
+    assert report.splits[2].junk == 1
+    assert report.splits[0].published_images is None
+    assert report.text().splitlines()[3].rstrip().endswith("   -")
+
+
+def test_a_reader_of_an_installed_package_is_checked_alike(
+    market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(root: Path) -> ImageIndex:
+        raise InputError(f"{root}: too old.")
+
+    for reader, usable in ((read, True), (refuse, False)):
+        monkeypatch.setattr(source_module, "known_sets", lambda: ["foreign"])
+        monkeypatch.setattr(source_module, "find_reader", lambda name, reader=reader: reader)
+        report = check(market, "foreign")
+        assert report.usable == usable
+        assert report.data_set == "foreign"
+    assert kinds(report) == ["refused"]
+    assert "too old." in report.text()
 
 
 def test_missing_folders_and_empty_splits_are_reported_and_not_raised(

@@ -37,6 +37,7 @@ def literal_fingerprint(index: ImageIndex) -> str:
     said = hashlib.sha256(whole.encode()).hexdigest()
     for identity, camera, split in zip(index.identities, index.cameras, index.splits, strict=True):
         said += f"\n{identity} {camera} {split}"
+    said += "\nsingle camera" if index.single_camera else ""
     return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -75,6 +76,13 @@ def test_two_readings_of_the_same_images_differ(market: Path, cache: Path, part:
     index = read(market)
     other = replace(index, **{part: getattr(index, part)[::-1]})
     assert fingerprint(other) == literal_fingerprint(other) != fingerprint(index)
+
+
+def test_the_single_camera_protocol_enters_and_facts_do_not(market: Path, cache: Path) -> None:
+    index = read(market)
+    single = replace(index, single_camera=True)
+    assert fingerprint(single) == literal_fingerprint(single) != fingerprint(index)
+    assert fingerprint(replace(index, facts={"variant": "detected"})) == fingerprint(index)
 
 
 def test_paths_times_and_junk_do_not_enter(market: Path, cache: Path, tmp_path: Path) -> None:

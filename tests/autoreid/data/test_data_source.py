@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from autoreid.data import source as source_module
-from autoreid.data.index import ImageIndex
+from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.market1501 import read
-from autoreid.data.source import DataSource, open_index
+from autoreid.data.source import DataSource, open_index, source_of
 from autoreid.errors import InputError, RunError
 
 RENDERED = DataSource(set="rendered", identities=6, seed=3)
@@ -90,6 +90,58 @@ def test_every_mistake_is_reported_at_once() -> None:
 def test_mistakes_name_place_value_and_remedy(given: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         DataSource.from_plain(given, "d")
+
+
+def test_fields_belong_to_their_set_and_later_ones_are_left_out_at_their_default() -> None:
+    assert DataSource.from_plain({"set": "cuhk03", "root": "/d"}).plain() == {
+        "set": "cuhk03",
+        "root": "/d",
+        "variant": "labeled",
+    }
+    market = DataSource.from_plain({"set": "market1501", "root": "/d", "distractors": "yes"})
+    assert market.plain() == {"set": "market1501", "root": "/d", "distractors": True}
+    own = DataSource.from_plain({"set": "index", "root": "/d.csv", "single_camera": True})
+    assert DataSource.from_plain(own.plain()) == own
+    with pytest.raises(InputError) as caught:
+        DataSource.from_plain(
+            {"set": "msmt17", "root": "/d", "variant": "labeled", "validation": "half"}, "d"
+        )
+    assert sorted(caught.value.problems) == [
+        "d.validation: 'half' is not one of training, left-out.",
+        "d.variant: not a field of the set 'msmt17'. Remove it; known there: set, root, validation, "
+        "single_camera.",
+    ]
+
+
+def test_a_command_line_names_a_source_with_its_fields() -> None:
+    source = source_of("msmt17", "/d", ["validation=left-out", "single_camera=yes"])
+    assert source == DataSource("msmt17", "/d", validation="left-out", single_camera=True)
+    assert source_of("rendered", None, ["identities=7"]).identities == 7
+    with pytest.raises(InputError) as caught:
+        source_of("msmt18", "/d", ["validation", "root=x", "=3", "variant=labeled"])
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        *["--data-option"] * 3,
+        "--data-set",
+        *["--data-option validation", "--data-option variant"],
+    ]
+    assert "'validation' is no field of a set. Write FIELD=VALUE" in str(caught.value)
+
+
+def test_one_camera_is_refused_until_it_is_chosen(make_market: Callable[..., Path], cache: Path) -> None:
+    root = make_market(
+        query=["0001_c4s1_000151_01.jpg"], gallery=["0001_c4s1_000201_01.jpg", "0003_c4s1_000201_01.jpg"]
+    )
+    with pytest.raises(InputError, match=r"come from one camera \(4\).*--data-option single_camera=true"):
+        open_index(DataSource("market1501", str(root)))
+    chosen = open_index(DataSource("market1501", str(root), single_camera=True))
+    assert chosen.single_camera
+    assert fingerprint(chosen) != fingerprint(read(root))
+
+
+def test_several_cameras_need_no_choice_and_keep_their_fingerprint(market: Path, cache: Path) -> None:
+    index = open_index(DataSource("market1501", str(market)))
+    assert not index.single_camera
+    assert fingerprint(index) == fingerprint(read(market))
 
 
 def test_a_market_folder_opens(market: Path, cache: Path) -> None:
