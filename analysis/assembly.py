@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import words
+from analysis.behind import Behind, behind
 from analysis.cautions import cautions
 from analysis.checklist import checklist
 from analysis.comparing import comparison_section, verdicts
@@ -207,8 +208,13 @@ def paragraphs(claim: object) -> tuple[str, ...]:
     return tuple(" ".join(parts) for parts in found if parts)
 
 
-def page(records: Records, prefix: str, papers: Sequence[PaperTable] = ()) -> Page:
-    """The page of one campaign, beside tables of papers if asked. Names of figures begin with `prefix`."""
+def page(
+    records: Records, prefix: str, papers: Sequence[PaperTable] = (), background: Behind | None = None
+) -> Page:
+    """The page of one campaign, beside tables of papers if asked. Names of figures begin with `prefix`.
+
+    `background` is what lies behind the figures of the campaign's evaluations, where a storage is at hand.
+    """
     records = under_their_arms(records)
     sections = (
         verdicts(records),
@@ -227,6 +233,7 @@ def page(records: Records, prefix: str, papers: Sequence[PaperTable] = ()) -> Pa
         networks(records),
         pretrainings(records),
         curves(records, prefix),
+        *(behind(background, prefix) if background else ()),
         tradeoffs(records, prefix),
         cost(records),
         checklist(records),

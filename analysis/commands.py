@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
+from autoreid.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.collect import Collected
@@ -151,6 +152,11 @@ def _configure_report(parser: argparse.ArgumentParser) -> None:
         help="set the arms beside a paper's table, such as auto-reid/table1; several with commas "
         "('autoreid tables papers' lists them)",
     )
+    parser.add_argument(
+        "--with-images",
+        action="store_true",
+        help="put in the pictures of people that evaluations left: ranked lists and activation maps",
+    )
     add_json_flag(parser)
 
 
@@ -174,15 +180,27 @@ def _run_report(options: argparse.Namespace) -> int:
     is_storage = bool(storage.campaigns()) or any(True for _ in storage.jobs())
     tables_alone = campaigns(options.directory) and not is_storage
     named = None if options.campaign is None else list(dict.fromkeys(options.campaign))
+    if options.with_images and not is_storage:
+        raise InputError(
+            f"--with-images: {options.directory} has tables and no jobs, and pictures lie with the jobs. "
+            "Give the storage, or leave --with-images out."
+        )
     found = None if tables_alone else _collected(options.directory, None, named)
     names, warnings = (list(found.campaigns), list(found.warnings)) if found else (named, [])
     if names is None:
         names, warnings = sound_campaigns(options.directory)
         for warning in warnings:
             say(f"warning: {warning}")
-    paths = report(options.directory, options.out, names, papers, options.baseline)
+    source = storage if is_storage else None
+    paths = report(
+        options.directory, options.out, names, papers, options.baseline, source, options.with_images
+    )
+    pictures = [path for path in paths if path.endswith(".png")]
+    if options.with_images and not pictures:
+        say("no pictures of people in this report: no evaluation of it left any that can be read.")
     tables = list(found.files) if found else []
     result = {"report": paths[0], "markdown": paths[1], "tables": tables, "warnings": warnings}
+    result["pictures"] = pictures
     for kind, ending in (("figures", ".svg"), ("csv", ".csv"), ("latex", ".tex")):
         result[kind] = [path for path in paths if path.endswith(ending)]
     answer(result, "\n".join([*tables, *paths[:2]]), options.json)

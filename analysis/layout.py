@@ -131,7 +131,9 @@ def chapter(page: Page, prefix: str, tables: str) -> Chapter:
 
     `tables` says in words where the page's records lie.
     """
-    taken = {prefix} | {picture.name for section in page.sections for picture in section.pictures}
+    taken = {prefix}
+    for section in page.sections:
+        taken |= {picture.name for picture in section.pictures} | {photo.name for photo in section.photos}
     parts = []
     for section in page.sections:
         name = _free(f"{prefix}--{_short(section.title, 'section')}", taken)

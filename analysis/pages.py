@@ -5,6 +5,7 @@ The templates know these values and nothing of pandas, so that HTML and Markdown
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,26 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Photo:
+    """A picture of pixels: its file name without ending, its caption, and the PNG."""
+
+    name: str
+    caption: str
+    png: bytes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, as the PNG's head has them; (0, 0) where it is none."""
+        head = self.png[16:24] if self.png.startswith(b"\x89PNG") else b""
+        return int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big")
+
+    @property
+    def uri(self) -> str:
+        """The address that holds the picture."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """Lines to type or a file to keep."""
 
@@ -60,6 +81,7 @@ class Section:
     grids: tuple[Grid, ...] = ()
     pictures: tuple[Picture, ...] = ()
     codes: tuple[Code, ...] = ()
+    photos: tuple[Photo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""The report of a storage's campaigns: one HTML file, one Markdown file, figures as SVG, tables as CSV and
-LaTeX."""
+"""The report of a storage's campaigns: one HTML file, one Markdown file, figures as SVG and PNG, tables as
+CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from markupsafe import Markup
 from analysis import tables
 from analysis.across import with_baseline
 from analysis.assembly import page
+from analysis.behind import Behind
 from analysis.checklist import VERDICTS
 from analysis.downloads import csv_text
 from analysis.latex import latex_table
@@ -24,6 +25,7 @@ from analysis.pages import Records
 from analysis.paper_tables import PaperTable
 from analysis.report_folder import replace_files
 from analysis.results import STATUSES
+from autoreid.storage import Storage
 from autoreid.version import __version__
 
 ALIGNMENTS = {"l": "---", "w": "---", "r": "--:"}
@@ -83,27 +85,35 @@ def render(chapters: list[Chapter], template: str) -> str:
     )
 
 
-def _chapters(records: list[Records], papers: Sequence[PaperTable], baseline: str | None) -> list[Chapter]:
-    """Every campaign's page; of several, a page that compares them comes first."""
+def _chapters(
+    records: list[Records], papers: Sequence[PaperTable], baseline: str | None, evaluations: list[Behind]
+) -> list[Chapter]:
+    """Every campaign's page; of several, a page that compares them comes first.
+
+    `evaluations` has an entry for each campaign.
+    """
     names = [found.name for found in records]
     several = len(records) > 1
     first, *prefixes = slugs([NAME, *names]) if several else ["", *slugs(names)]
     pages = [
-        chapter(page(found, prefix, papers), prefix, f"tables/*/{found.name}.parquet")
-        for found, prefix in zip(records, prefixes, strict=True)
+        chapter(page(found, prefix, papers, behind), prefix, f"tables/*/{found.name}.parquet")
+        for found, prefix, behind in zip(records, prefixes, evaluations, strict=True)
     ]
     if not several:
         return pages
     return [chapter(overview(records, first, baseline), first, "tables/*/*.parquet"), *pages]
 
 
-def _files(chapters: list[Chapter]) -> dict[str, str]:
-    """The text of every file of the report by its name below the folder, report.html and report.md first."""
-    files = {name: render(chapters, f"{name}.j2") for name in ("report.html", "report.md")}
+def _files(chapters: list[Chapter]) -> dict[str, str | bytes]:
+    """Every file of the report by its name below the folder, report.html and report.md first."""
+    files: dict[str, str | bytes] = {
+        name: render(chapters, f"{name}.j2") for name in ("report.html", "report.md")
+    }
     for found in chapters:
         for part in found.parts:
             pictures = (figure.picture for figure in part.figures)
             files |= {f"figures/{picture.name}.svg": picture.svg for picture in pictures}
+            files |= {f"figures/{photo.name}.png": photo.png for photo in part.section.photos}
         for sheet in found.sheets:
             files[f"tables/{sheet.name}.csv"] = csv_text(sheet.grid)
             if sheet.grid.latex:
@@ -117,11 +127,15 @@ def report(
     campaigns: list[str] | None = None,
     papers: Sequence[PaperTable] = (),
     baseline: str | None = None,
+    storage: Storage | None = None,
+    with_images: bool = False,
 ) -> list[str]:
-    """Write report.html, report.md, figures/*.svg, tables/*.csv and tables/*.tex; their paths or addresses,
+    """Write report.html, report.md, figures/*, tables/*.csv and tables/*.tex; their paths or addresses,
     report.html first, then report.md.
 
-    `where` holds the collected tables, and nothing else is read. `output` is `<where>/report` unless given.
+    `where` holds the collected tables. What lies behind the figures of evaluations is read from `storage`,
+    and left out without one; pictures of people are put in `with_images` alone. `output` is `<where>/report`
+    unless given.
     All collected campaigns are in the report, unless some are named, each beside the tables of `papers`.
     `baseline` is the arm that others are compared with: of one campaign its name, of several
     `campaign: arm`, which is then the baseline between campaigns.
@@ -134,6 +148,9 @@ def report(
     records = [Records.read(source, name) for name in names]
     if baseline is not None and len(records) == 1:
         records, baseline = [with_baseline(records[0], baseline)], None
-    files = _files(_chapters(records, papers, baseline))
+    evaluations = [
+        Behind.read(storage, found, with_images, len(records)) if storage else Behind(()) for found in records
+    ]
+    files = _files(_chapters(records, papers, baseline, evaluations))
     replace_files(folder, files)
     return [f"{folder}/{name}" for name in files]

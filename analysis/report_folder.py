@@ -10,7 +10,7 @@ from autoreid.folders import Folder
 
 # What a report wrote into its folder, and which of these names may be removed on the word of such a list.
 LIST = "files.json"
-REMOVABLE = re.compile(r"(figures/[a-z0-9-]+\.svg|tables/[a-z0-9-]+\.(csv|tex))")
+REMOVABLE = re.compile(r"(figures/[a-z0-9-]+\.(svg|png)|tables/[a-z0-9-]+\.(csv|tex))")
 
 
 def _former(folder: Folder) -> set[str]:
@@ -26,15 +26,15 @@ def _list(names: set[str]) -> bytes:
     return (json.dumps({"files": sorted(names)}, indent=1) + "\n").encode()
 
 
-def replace_files(folder: Folder, files: Mapping[str, str]) -> None:
+def replace_files(folder: Folder, files: Mapping[str, str | bytes]) -> None:
     """Put the files there, and remove those of a former report that are no part of this one.
 
     The list names all of both meanwhile: after a break nothing is left that no list knows.
     """
     new, former = set(files), _former(folder)
     folder.write(LIST, _list(new | former))
-    for name, text in files.items():
-        folder.write(name, text.encode(errors="replace"))
+    for name, content in files.items():
+        folder.write(name, content if isinstance(content, bytes) else content.encode(errors="replace"))
     for name in sorted(former - new):
         folder.remove(name)
     folder.write(LIST, _list(new))

@@ -145,8 +145,8 @@ def _ranked(options: argparse.Namespace) -> int:
     )
     folder.write(RANKED, draw_ranked(lists, data.images, index, protocol))
     picture = f"{folder}/{RANKED}"
-    queries = [_plain(ranked, index) for ranked in lists]
-    answer({"picture": picture, "queries": queries}, picture, options.json)
+    rows = [_plain(ranked, index) for ranked in lists]
+    answer({"picture": picture, "queries": rows}, picture, options.json)
     return DONE
 
 
