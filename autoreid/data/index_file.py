@@ -63,7 +63,7 @@ def survey(root: Path) -> Survey:
     folder = _root_of([path for path, _ in kept], file.parent)
     numbers = _numbers(line.identity for _, line in kept)
     rows = tuple(
-        Row(os.path.relpath(path, folder), numbers[line.identity], int(line.camera), line.split)
+        Row(path.removeprefix(f"{folder.rstrip('/')}/"), numbers[line.identity], int(line.camera), line.split)
         for path, line in kept
     )
     dropped = [line.split for _, line in given if line.identity == str(JUNK)]
@@ -141,7 +141,7 @@ def _checked(lines: list[Line], folder: Path) -> tuple[list[tuple[str, Line]], l
     first: dict[str, str] = {}
     for line in lines:
         found = list(_line_problems(line))
-        path = os.path.normpath(folder / line.path)
+        path = os.path.normpath(line.path if line.path[:1] == "/" else f"{folder}/{line.path}")
         if line.path and path in first:
             found.append(f"{line.path} is on {first[path]} already")
         first.setdefault(path, line.place)
@@ -185,7 +185,7 @@ def _missing(paths: Iterable[str]) -> frozenset[str]:
     """Those of the paths where no file is. Each folder is listed once, instead of a look at every file."""
     by_folder: dict[str, list[str]] = {}
     for path in paths:
-        by_folder.setdefault(str(Path(path).parent), []).append(path)
+        by_folder.setdefault(_folder_of(path), []).append(path)
     missing: set[str] = set()
     for folder, wanted in by_folder.items():
         try:
@@ -201,8 +201,14 @@ def _root_of(paths: list[str], folder: Path) -> str:
     """The folder that names start at: the file's own where all images are below it, else the deepest that
     they share, so that a copy elsewhere has the same names."""
     home = str(folder)
-    outside = [path for path in paths if os.path.commonpath([home, path]) != home]
-    return os.path.commonpath([str(Path(path).parent) for path in paths]) if outside else home
+    if all(path.startswith(f"{home.rstrip('/')}/") for path in paths):
+        return home
+    return os.path.commonpath({_folder_of(path) for path in paths})
+
+
+def _folder_of(path: str) -> str:
+    """The folder of a normal absolute path: of a hundred thousand, which is why it is no `Path`."""
+    return path.rpartition("/")[0] or "/"
 
 
 def read(root: Path) -> ImageIndex:
