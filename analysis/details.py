@@ -26,6 +26,7 @@ def evaluation_rows(entry: Entry) -> list[Row]:
     if kind == "evaluate":
         about = {"split": "test", "search_job": entry.search_job, "genotype": result.get("genotype_digest")}
         plain = part(result, "evaluation")
+        about |= {"feature": plain.get("feature")}
         return [
             {**_scored(entry, one), **about, "stage": "evaluated", "reranked": one is not plain}
             for one in (plain, part(plain, "reranked"))

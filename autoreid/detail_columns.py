@@ -31,8 +31,8 @@ EVALUATION_COLUMNS = (
         "stage",
         "string",
         "",
-        "trained, untrained (the same network before its training), evaluated (the trained network once more, by "
-        "an evaluation of its own), or selection (a candidate of a selection or of a random search)",
+        "trained, untrained (the same network before its training), evaluated (the trained network once more, "
+        "by an evaluation of its own), or selection (a candidate of a selection or of a random search)",
         nullable=False,
     ),
     Column("search_job", "string", "", "id of the search that found the genotype, if one did"),
@@ -40,6 +40,9 @@ EVALUATION_COLUMNS = (
     Column("data_set", "string", "", "name of the data set"),
     Column("split", "string", "", "test, or validation: images of the training set", nullable=False),
     Column("protocol", "string", "", "evaluation protocol as JSON; empty where it was not recorded"),
+    Column(
+        "feature", "string", "", "what was ranked, in words, such as f_tri; empty where it was not recorded"
+    ),
     Column("reranked", "bool", "", "whether images were ranked by re-ranked distances"),
     Column("mAP", "float64", "fraction", "mean average precision"),
     Column("rank_1", "float64", "fraction", "CMC at rank 1"),
@@ -47,6 +50,8 @@ EVALUATION_COLUMNS = (
     Column("rank_10", "float64", "fraction", "CMC at rank 10"),
     Column("mINP", "float64", "fraction", "mean inverse negative penalty"),
     Column("queries", "int64", "", "queries with a valid match"),
+    Column("left_out", "int64", "", "queries without one, which no score counts; empty where not recorded"),
+    Column("absent_identities", "int64", "", "of these, queries whose identity is absent from the gallery"),
     *INTERVAL_COLUMNS,
 )
 

@@ -41,10 +41,11 @@ class Evaluated:
     scored: Scored
     index: ImageIndex
     memory: int
+    feature: str
 
     def plain(self) -> dict[str, Any]:
-        """The figures, as results hold them."""
-        return self.scored.plain()
+        """The figures, as results hold them, with the feature in words."""
+        return self.scored.plain() | {"feature": self.feature}
 
     def camera_pairs(self) -> list[dict[str, Any]]:
         """The scores of every pair of cameras."""
@@ -84,7 +85,7 @@ def evaluate(
     )
     memory = byte_count(execution.evaluation_memory)
     scored = score_features(found, protocol, device=device, memory=memory, facts=index.facts)
-    return Evaluated(found, protocol, scored, index, memory)
+    return Evaluated(found, protocol, scored, index, memory, model.neck.ranked)
 
 
 def protocol_of(recipe: EvaluateRecipe) -> Protocol:

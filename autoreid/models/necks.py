@@ -26,13 +26,14 @@ class Branch(NamedTuple):
 class NeckModule(Protocol):
     """A neck: branches for the losses, an embedding for inference.
 
-    `training_only` names the parts that inference drops; `feature_dim` is the embedding's length.
-    `loss_features` gives `f_tri`, what the triplet loss sees, and `f_fc`, what the classifier sees, (batch, d)
-    each; of several branches those of the global one.
+    `training_only` names the parts that inference drops; `feature_dim` is the embedding's length, and
+    `ranked` says in words what it is. `loss_features` gives `f_tri`, what the triplet loss sees, and `f_fc`,
+    what the classifier sees, (batch, d) each; of several branches those of the global one.
     """
 
     training_only: tuple[str, ...]
     feature_dim: int
+    ranked: str
 
     def branches(self, maps: FeatureMaps) -> tuple[Branch, ...]: ...
 
@@ -64,6 +65,7 @@ class BNNeck(nn.Module):
     """feature -> BN -> classifier; triplet before the BN, inference after it."""
 
     training_only = ("classifier",)
+    ranked = "f_tri after its batch norm"
 
     def __init__(self, channels: int, identities: int) -> None:
         super().__init__()
@@ -88,6 +90,7 @@ class BLNeck(nn.Module):
     """The Balance Neck: global average pool, then a fully connected layer between the two losses."""
 
     training_only = ("balance",)
+    ranked = "f_tri"
 
     def __init__(self, channels: int, identities: int, embedding: int = 512) -> None:
         super().__init__()
@@ -123,6 +126,7 @@ class FBLNeck(nn.Module):
     ) -> None:
         super().__init__()
         self.stripes = stripes
+        self.ranked = f"f_tri and {stripes} stripes"
         self.feature_dim = channels[1] + stripes * stripe_channels
         self.squeeze = nn.Conv2d(channels[0], stripe_channels, 1, bias=False)
         self.balance = Balance(channels[1], embedding, identities)
@@ -171,6 +175,7 @@ class EmbeddingHead(nn.Module):
         )
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding, identities))
         self.takes_g = feature == "g"
+        self.ranked = feature
         self.training_only = ("classifier",) if self.takes_g else ("embedding", "classifier")
         self.feature_dim = embedding if self.takes_g else channels
 
