@@ -31,7 +31,7 @@ EVALUATION_COLUMNS = (
         "stage",
         "string",
         "",
-        "trained, untrained (the same network before its training), evaluated (the trained network once more, "
+        "trained, untrained (the same network before its training), evaluated (the trained network again, "
         "by an evaluation of its own), or selection (a candidate of a selection or of a random search)",
         nullable=False,
     ),
