@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autoreid.data.disk import thread_count
 from autoreid.data.images import read_image, reason
 from autoreid.data.index import SPLITS, ImageIndex, few
@@ -219,13 +221,29 @@ def _read_everything(index: ImageIndex) -> tuple[list[Defect], list[str]]:
 
 
 def _leaks(index: ImageIndex, digests: list[str]) -> Iterator[str]:
+    """Test data that is trained on, and queries that find themselves."""
+    test = np.concatenate([index.rows("query"), index.rows("gallery")])
+    shared = np.intersect1d(index.identities[index.rows("train")], index.identities[test]).tolist()
+    if shared:
+        named = ", ".join(map(str, shared[:SHOWN_DUPLICATES]))
+        remedy = "Number the people of both apart, or remove them from one: the scores would be of no use."
+        yield f"{index.root}: {len(shared)} identities are trained and tested on, such as {named}. {remedy}"
+    remedy = "Remove one of each: a test image must not be trained on."
+    yield from _twins(index, digests, "train", ("query", "gallery"), remedy)
+    if index.single_camera:
+        remedy = "Remove one of each: in one camera a query would find itself."
+        yield from _twins(index, digests, "query", ("gallery",), remedy)
+
+
+def _twins(
+    index: ImageIndex, digests: list[str], split: str, others: tuple[str, ...], remedy: str
+) -> Iterator[str]:
     splits = index.splits.tolist()
-    train = {digest: row for row, digest in enumerate(digests) if digest and splits[row] == "train"}
+    first = {digest: row for row, digest in enumerate(digests) if digest and splits[row] == split}
     twins = [
-        f"{index.names[row]} has the bytes of {index.names[train[digest]]}"
+        f"{index.names[row]} has the bytes of {index.names[first[digest]]}"
         for row, digest in enumerate(digests)
-        if splits[row] != "train" and digest in train
+        if splits[row] in others and digest in first
     ]
     if twins:
-        remedy = "Remove one of each: a test image must not be trained on."
         yield "\n".join(few(index.root, twins, remedy, shown=SHOWN_DUPLICATES))

@@ -161,6 +161,22 @@ def test_training_images_in_the_test_set_are_a_warning(market: Path) -> None:
     )
 
 
+def test_people_who_are_trained_and_tested_on_are_a_warning(make_market: Callable[..., Path]) -> None:
+    root = make_market(query=["0001_c1s1_000151_01.jpg", "0007_c1s1_000999_01.jpg"])
+    report = check(root)
+    assert report.usable
+    assert "1 identities are trained and tested on, such as 7. Number the people" in report.text()
+
+
+def test_in_one_camera_a_query_must_not_find_itself(make_market: Callable[..., Path]) -> None:
+    root = make_market(query=["0001_c1s1_000151_01.jpg"], gallery=["0001_c1s1_000201_01.jpg"])
+    shutil.copyfile(
+        root / "query" / "0001_c1s1_000151_01.jpg", root / "bounding_box_test" / "0001_c1s1_000201_01.jpg"
+    )
+    assert "would find itself" in check(root, settings=["single_camera=true"]).warnings[-1]
+    assert not any("find itself" in text for text in check(root).warnings)
+
+
 @pytest.mark.parametrize("damage", ["alien", "broken", "empty"])
 def test_what_the_check_calls_unusable_the_loader_refuses(market: Path, cache: Path, damage: str) -> None:
     path = market / "query" / "0001_c1s1_000151_01.jpg"
