@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.data_sets import trained_on
 from analysis.differences import fields
 from analysis.pages import Records
 from analysis.practices import MET, MISSED, SEARCHES, UNKNOWN, Finding
@@ -36,6 +37,12 @@ def _things(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
     return found or sorted(steps[0] ^ steps[1])
 
 
+def _shares_data(records: Records, arm: str, other: str) -> bool:
+    """Whether two arms may be held against each other: not where they are trained on different data."""
+    on = {trained_on(records, one) for one in (arm, other)}
+    return len(on - {None}) < 2
+
+
 def ablation(records: Records) -> Finding:
     """Some arm differs from the baseline, or without one from the first arm, in one field."""
     if len(records.arms) < 2:
@@ -44,7 +51,8 @@ def ablation(records: Records) -> Finding:
         return Finding(UNKNOWN, "the recipes were not recorded")
     to = records.baseline or records.arms[0]
     base = _set_up(records, to)
-    counts = {arm: _things(_set_up(records, arm), base) for arm in records.arms if arm != to}
+    others = [arm for arm in records.arms if arm != to and _shares_data(records, arm, to)]
+    counts = {arm: _things(_set_up(records, arm), base) for arm in others}
     single = [f"{arm} ({found[0]})" for arm, found in counts.items() if len(found) == 1]
     if single:
         return Finding(MET, f"beside {to}: {'; '.join(single)}")

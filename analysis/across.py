@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import words
+from analysis import data_sets, words
 from analysis.comparability import grounds
 from analysis.comparisons import comparison, corrected, verdict
 from analysis.differences import fields
@@ -65,10 +65,10 @@ def chosen_baseline(records: Sequence[Records], given: str | None) -> str | None
 
 def with_baseline(records: Records, arm: str) -> Records:
     """The records of a campaign with another baseline than its file names; InputError for an unknown arm."""
-    known = records.arms_with("train")
-    if arm not in known:
-        raise InputError(f"--baseline: {unknown('arm', arm, known)}")
-    return replace(records, facts={**records.facts, "baseline": arm})
+    facts = data_sets.with_baseline(records, arm)
+    if facts is None:
+        raise InputError(f"--baseline: {unknown('arm', arm, records.arms_with('train'))}")
+    return replace(records, facts=facts)
 
 
 def across(records: Sequence[Records], given: str | None = None) -> Section | None:

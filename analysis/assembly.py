@@ -15,12 +15,14 @@ from analysis.cautions import cautions
 from analysis.checklist import checklist
 from analysis.comparing import comparison_section, verdicts
 from analysis.costing import cost, total_seconds
+from analysis.data_sets import several
 from analysis.differences import differences
 from analysis.evaluations import evaluations
 from analysis.figure_data import curve_data
 from analysis.figures import Look, arm_colours, learning_curves
 from analysis.genotypes import genotypes
 from analysis.health import health
+from analysis.jobs import part
 from analysis.pages import Code, Grid, Page, Picture, Records, Section
 from analysis.paper_report import paper
 from analysis.paper_tables import PaperTable
@@ -173,7 +175,7 @@ def reproduce(records: Records) -> Section:
 def _facts(records: Records) -> tuple[tuple[str, str], ...]:
     facts = [("Jobs", status_words(records))]
     found = summaries(records.retrains, records.arms, "mAP")
-    if found:
+    if found and not several(records):  # scores on different data have no best
         best = max(found, key=lambda arm: found[arm].mean)
         label = "Highest mean mAP" if len(found) > 1 else "Mean mAP"
         times = words.counted(found[best].n, "repeat")
@@ -183,13 +185,30 @@ def _facts(records: Records) -> tuple[tuple[str, str], ...]:
             )
         spread = f"{words.spread(found[best])} % ({times})"
         facts.append((label, f"{best}: {spread}"))
-    for label, key, pretrains in (("Data", "data", False), ("Pretrained on", "classes", True)):
-        trials = records.trials[(records.trials["kind"] == "pretrain") == pretrains]
-        if not trials.empty:
-            digest = _held(trials["data_fingerprint"])[: words.SHORT]
-            facts.append((label, f"{_data(records.facts.get(key))}, fingerprint {digest}"))
+    facts += _data_facts(records)
     facts.append(("Job time, summed", words.duration(total_seconds(records))))
     return tuple(facts)
+
+
+def _data_facts(records: Records) -> list[tuple[str, str]]:
+    """The data sets with the beginnings of their fingerprints, each with its name where there are several."""
+    named = part(records.facts, "data_sets") or {"": records.facts.get("data")}
+    trials = records.trials[records.trials["kind"] != "pretrain"]
+    given = [
+        (
+            f"Data: {name}" if len(named) > 1 else "Data",
+            data,
+            trials[trials["data_set"].eq(name) | (not name)],
+        )
+        for name, data in named.items()
+    ]
+    pretrains = records.trials[records.trials["kind"] == "pretrain"]
+    given += [("Pretrained on", records.facts.get("classes"), pretrains)]
+    return [
+        (label, f"{_data(data)}, fingerprint {_held(rows['data_fingerprint'])[: words.SHORT]}")
+        for label, data, rows in given
+        if not rows.empty
+    ]
 
 
 def paragraphs(claim: object) -> tuple[str, ...]:

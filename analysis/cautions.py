@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import words
 from analysis.collapse import collapses
+from analysis.data_sets import source
 from analysis.pages import Records, Section, values
 from analysis.random_arms import sampling_arms, unmatched
 from analysis.selections import best_alone
@@ -71,12 +72,20 @@ def _mixed(frame: pd.DataFrame, columns: dict[str, str]) -> list[str]:
     return found
 
 
+def _of_each_set(frame: pd.DataFrame, columns: dict[str, str]) -> list[str]:
+    """What differs between the jobs on one data set: another set has other images, and may have a protocol of
+    its own."""
+    sets = frame["data_set"].fillna("")
+    return [text for name in dict.fromkeys(sets) for text in _mixed(frame[sets == name], columns)]
+
+
 def mixtures(records: Records) -> list[str]:
     """A sentence for everything that differs between finished jobs and should not."""
     done = records.done
-    found = _mixed(done[done["kind"] != "pretrain"], {"data_fingerprint": "data fingerprints"})
+    found = _of_each_set(done[done["kind"] != "pretrain"], {"data_fingerprint": "data fingerprints"})
     found += _mixed(done, SHARED)
-    found += _mixed(records.retrains, {"protocol": "evaluation protocols", "queries": "numbers of queries"})
+    scores = {"protocol": "evaluation protocols", "queries": "numbers of queries"}
+    found += _of_each_set(records.retrains, scores)
     counts: dict[Any, int] = records.trials.groupby(["arm", "kind"], sort=False)["recipe"].nunique().to_dict()
     found += [
         f"The {kind} jobs of arm {arm} have {count} different recipes."
@@ -202,6 +211,6 @@ def cautions(records: Records) -> Section:
     points += taught(records) + tuned(records)
     points += unmatched(records)
     trials = records.trials[records.trials["kind"] != "pretrain"]
-    if set(trials["data_set"].dropna()) == {"rendered"}:
+    if {source(records, name).get("set") for name in trials["data_set"].dropna()} == {"rendered"}:
         points.append("The pedestrians are rendered: these scores say nothing about photographs.")
     return Section("Read with care", points=tuple(points))

@@ -53,6 +53,8 @@ CAMPAIGN_FACTS = (
     "classes",
     "classes_fingerprint",
 )
+# What those of a campaign over several data sets say too.
+SEVERAL_SETS = ("data_sets", "data_fingerprints", "baselines")
 
 
 # Tables that hold few rows of each job.
@@ -162,6 +164,14 @@ class Campaign:
         planned = (entry for entry in self.planned if isinstance(entry, Mapping))
         return str(next((entry.get("arm") for entry in planned if entry.get("job") == given), given))
 
+    def data_set(self, kind: str, job: Mapping[str, Any]) -> Any:
+        """The name of the data set of a job: of several the one whose fingerprint it has."""
+        if kind == "pretrain":
+            return part(self.manifest, "classes").get("set")
+        several = part(self.manifest, "data_fingerprints")
+        default = part(self.manifest, "data").get("set")
+        return next((name for name, digest in several.items() if digest == job.get("data")), default)
+
     def evaluations(self) -> dict[str, str]:
         """The evaluation of every training that has one of its own, by ids."""
         given = (one.get("job") for one in self.planned if isinstance(one, Mapping))
@@ -183,15 +193,15 @@ class Campaign:
                 job = self.describe(keys["job"])
                 choice = choices.get(keys["arm"])
                 source = self.source(job, choice)
-                data = "classes" if keys["kind"] == "pretrain" else "data"
                 search = self.describe(source) if source else {}
                 seen = self.look(keys["job"])
-                keys["data_set"] = part(self.manifest, data).get("set")
+                keys["data_set"] = self.data_set(keys["kind"], job)
+                found_on = self.data_set("search", search) if search else None
                 teacher = self.teacher(job)
                 again = evaluations.get(keys["job"])
                 evaluated = part(self.look(again).result, "evaluation") if again else {}
                 sampled = given.get("sampled")
-                yield Entry(keys, job, seen, search, source, choice, sampled, teacher, evaluated)
+                yield Entry(keys, job, seen, search, source, choice, sampled, teacher, evaluated, found_on)
             except (KeyError, TypeError) as error:
                 self.warnings.append(f"{self.name}: manifest.json: entry {number} is damaged ({error!r}).")
 
@@ -236,7 +246,8 @@ class Campaign:
         files[table].add_rows([row for row in found if row is not None])
 
     def facts(self) -> str:
-        return compact({name: self.manifest.get(name) for name in CAMPAIGN_FACTS})
+        names = [*CAMPAIGN_FACTS, *(name for name in SEVERAL_SETS if name in self.manifest)]
+        return compact({name: self.manifest.get(name) for name in names})
 
 
 def _wanted(storage: Storage, campaigns: list[str] | None) -> list[str]:

@@ -6,6 +6,7 @@ from analysis import words
 from analysis.cautions import paired_seeds
 from analysis.comparability import grounds
 from analysis.comparisons import Comparison, comparisons, verdict
+from analysis.data_sets import beside
 from analysis.effects import relative_interval
 from analysis.pages import Grid, Records, Section, values
 from analysis.permutations import DRAWS, LEVEL, MOST_WAYS, paired, repeats_to_pass, smallest_paired
@@ -38,14 +39,29 @@ def verdicts(records: Records) -> Section | None:
     if baseline is None or baseline not in records.arms_with("train"):
         return Section("Verdict", _without_baseline(records.facts.get("baseline")))
     found = comparisons(records, MAIN)
-    rows = tuple((one.arm, verdict(one)) for one in found)
+    baselines = _baselines(found) or [baseline]
+    whom = baseline if len(baselines) == 1 else "the baseline on the same data"
     intro = (
-        f"By {MEASURES[MAIN]} beside {baseline}, over the repeats that are done. A difference passes "
+        f"By {MEASURES[MAIN]} beside {whom}, over the repeats that are done. A difference passes "
         f"at a corrected p of {LEVEL:g}. Not told apart is not the same as equal."
     )
-    return Section(
-        "Verdict", intro, _warnings(found), grids=(Grid("Verdicts", ("arm", "verdict"), "lw", rows),)
-    )
+    head, lines = _with_baseline(("arm", "verdict"), [(one.arm, verdict(one)) for one in found], found)
+    align = "lw" if len(head) == 2 else "llw"
+    return Section("Verdict", intro, _warnings(found), grids=(Grid("Verdicts", head, align, lines),))
+
+
+def _baselines(found: list[Comparison]) -> list[str]:
+    return list(dict.fromkeys(one.baseline for one in found))
+
+
+def _with_baseline(
+    headings: tuple[str, ...], rows: list[tuple[str, ...]], found: list[Comparison]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Headings and rows of comparisons, with the baseline of each after its arm where there are several."""
+    if len(_baselines(found)) < 2:
+        return headings, tuple(rows)
+    wider = ((row[0], one.baseline, *row[1:]) for row, one in zip(rows, found, strict=True))
+    return (headings[0], "baseline", *headings[1:]), tuple(wider)
 
 
 def _without_baseline(named: object) -> str:
@@ -79,7 +95,7 @@ def _differences(records: Records, column: str, label: str) -> Grid | None:
     found = comparisons(records, column)
     if not found:
         return None
-    headings = (
+    named = (
         "arm",
         "repeats (arm, baseline)",
         "points",
@@ -99,9 +115,11 @@ def _differences(records: Records, column: str, label: str) -> Grid | None:
     if any(words.within(interval, -1, 1) != interval for interval in cut):
         note += f" {CUT}"
     refused = [f"{one.arm} is left out: {'; '.join(one.refused)}." for one in found if one.refused]
-    rows = tuple(_difference_row(one) for one in found)
-    title = f"Difference to the baseline, {found[0].baseline}: {label}"
-    return Grid(title, headings, "lrrrrrrr", rows, " ".join([note, *refused]), latex=True)
+    whom = f", {found[0].baseline}" if len(_baselines(found)) == 1 else " on the same data"
+    headings, rows = _with_baseline(named, [_difference_row(one) for one in found], found)
+    align = "l" * (len(headings) - 7) + "r" * 7
+    title = f"Difference to the baseline{whom}: {label}"
+    return Grid(title, headings, align, rows, " ".join([note, *refused]), latex=True)
 
 
 def _difference_row(one: Comparison) -> tuple[str, ...]:
@@ -124,15 +142,12 @@ def _difference_row(one: Comparison) -> tuple[str, ...]:
 
 def _pairs(records: Records) -> Grid | None:
     """Repeat by repeat, where a repeat takes the same seeds in every arm."""
-    baseline = records.baseline
-    if baseline is None or not paired_seeds(records):
-        return None
-    theirs = _by_repeat(records, baseline)
+    pairs = beside(records) if paired_seeds(records) else {}
     known, rows = grounds(records), []
-    for arm in records.arms_with("train"):
-        ours = _by_repeat(records, arm)
+    for arm, baseline in pairs.items():
+        ours, theirs = _by_repeat(records, arm), _by_repeat(records, baseline)
         both = sorted(set(ours) & set(theirs))
-        if arm == baseline or len(both) < 2 or known.obstacles((arm, baseline)):
+        if len(both) < 2 or known.obstacles((arm, baseline)):
             continue
         found = [ours[repeat] - theirs[repeat] for repeat in both]
         summary = summarise(found)
@@ -155,7 +170,9 @@ def _pairs(records: Records) -> Grid | None:
         "changes of the differences, in brackets the smallest that as many pairs can give. Equal seeds tie "
         "two networks loosely: where pairs spread as widely as the arms do, nothing is gained by pairing."
     )
-    return Grid(f"Paired with the baseline, {baseline}: mAP", headings, "lrlrrr", tuple(rows), note)
+    several_sets = len(set(pairs.values())) > 1
+    whom = " on the same data" if several_sets else f", {next(iter(pairs.values()))}"
+    return Grid(f"Paired with the baseline{whom}: mAP", headings, "lrlrrr", tuple(rows), note)
 
 
 def _by_repeat(records: Records, arm: str) -> dict[int, float]:

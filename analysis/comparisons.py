@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from analysis import words
 from analysis.comparability import grounds
+from analysis.data_sets import beside
 from analysis.effects import hedges_g, least_difference, relative_interval
 from analysis.pages import Records, values
 from analysis.permutations import LEVEL, PValue, holm, repeats_to_pass, unpaired
@@ -85,14 +86,14 @@ def corrected(found: Sequence[Comparison]) -> list[Comparison]:
 
 
 def comparisons(records: Records, column: str) -> list[Comparison]:
-    """Every arm that trains beside the baseline, corrected together; nothing without a baseline."""
-    baseline = records.baseline
-    if baseline is None or baseline not in records.arms_with("train"):
-        return []
-    others = [arm for arm in records.arms_with("train") if arm != baseline]
+    """Every arm that trains beside the baseline on its data, corrected together; nothing without a
+    baseline."""
     known = grounds(records)
     return corrected(
-        [comparison(records, arm, baseline, column, known.obstacles((arm, baseline))) for arm in others]
+        [
+            comparison(records, arm, baseline, column, known.obstacles((arm, baseline)))
+            for arm, baseline in beside(records).items()
+        ]
     )
 
 

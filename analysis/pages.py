@@ -138,9 +138,11 @@ class Records:
 
     @property
     def baseline(self) -> str | None:
-        """The arm that differences are taken to, where one is named and was planned."""
-        named = self.facts.get("baseline")
-        return named if named in self.arms else None
+        """The arm that differences are taken to, where one is named and was planned; of several, each on a
+        data set, the first."""
+        on = self.facts.get("baselines")
+        named = [self.facts.get("baseline"), *(on.values() if isinstance(on, Mapping) else ())]
+        return next((arm for arm in named if arm in self.arms), None)
 
     @property
     def jobs(self) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import words
 from analysis.costing import total_seconds
+from analysis.data_sets import several
 from analysis.differences import differing
 from analysis.pages import Records, values
 from analysis.random_arms import NO_SAMPLING, NO_SEARCH, OTHER_BUDGET, lacking
@@ -104,7 +105,15 @@ def code_version(records: Records) -> Finding:
 
 def same_data(records: Records) -> Finding:
     trials = records.trials[records.trials["kind"] != "pretrain"]
-    return _one_value(trials["data_fingerprint"], "data fingerprint", "data fingerprints")
+    names = list(dict.fromkeys(trials["data_set"].dropna())) if several(records) else []
+    if len(names) < 2:
+        return _one_value(trials["data_fingerprint"], "data fingerprint", "data fingerprints")
+    each = {name: trials.loc[trials["data_set"] == name, "data_fingerprint"] for name in names}
+    found = {name: _one_value(given, "data fingerprint", "data fingerprints") for name, given in each.items()}
+    wrong = [f"{name}: {one.why}" for name, one in found.items() if one.verdict != MET]
+    if wrong:
+        return Finding(MISSED, "; ".join(wrong))
+    return Finding(MET, f"one data fingerprint on each of {', '.join(names)}; arms are compared on the same")
 
 
 def same_training(records: Records) -> Finding:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.data_sets import trained_on
 from analysis.jobs import part
 from analysis.pages import Records
 
@@ -34,7 +35,8 @@ def _plain(records: Records, kind: str, column: str) -> list[tuple[str, Mapping[
 
 
 def random_arms(records: Records) -> list[tuple[str, str]]:
-    """Every searched arm with each arm that draws from its space: sampled and trained, or random search."""
+    """Every searched arm with each arm that draws from its space, sampled and trained, or random search, and
+    whose networks are trained on the same data."""
     drawn = sampling_arms(records)
     spaces = [
         (arm, part(inputs, "genotype").get("space"))
@@ -43,10 +45,11 @@ def random_arms(records: Records) -> list[tuple[str, str]]:
     ]
     spaces += [(arm, recipe.get("space")) for arm, recipe in _plain(records, "random-search", "recipe_json")]
     searched = dict(_plain(records, "search", "recipe_json"))
-    pairs = [
+    pairs = dict.fromkeys(
         (arm, random) for arm in searched for random, space in spaces if space == searched[arm].get("space")
-    ]
-    return list(dict.fromkeys(pairs))
+    )
+    on = {arm: trained_on(records, arm) for pair in pairs for arm in pair}
+    return [(arm, random) for arm, random in pairs if on[arm] == on[random]]
 
 
 def lacking(records: Records) -> dict[tuple[str, str], list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import figures, words
+from analysis.data_sets import by_data_set
 from analysis.figure_data import repeat_data
 from analysis.pages import Grid, Picture, Records, Section, values
 from analysis.selections import of_selected
@@ -131,7 +132,9 @@ def scores(records: Records, prefix: str) -> Section:
     if records.retrains.empty:
         return Section("Results", "No training is finished yet, so there are no scores.")
     grids = [_score_grid(records, column, label) for column, label in MEASURES.items()]
-    grids += [grid for grid in (_further_grid(records), single_networks(records)) if grid]
+    grids += [
+        grid for grid in (by_data_set(records), _further_grid(records), single_networks(records)) if grid
+    ]
     pictures = tuple(_score_picture(records, column, label, prefix) for column, label in MEASURES.items())
     queries = ", ".join(f"{count:,}" for count in sorted(set(records.retrains["queries"])))
     intro = f"Trained networks on query and gallery ({queries} queries with a match)."

@@ -55,7 +55,7 @@ class Entry:
     `search` describes the search whose genotype a training takes, and `search_job` is its id; `choice` is the
     selection of the arm, if it has one; `sampled` is the seed from which the architecture of a training was
     drawn, if it was; `teacher` is what guides the job, in words; `evaluated` is what the evaluation of a
-    training gave, if it has one of its own.
+    training gave, if it has one of its own; `search_data_set` is the name of the data of `search`.
     """
 
     keys: Row
@@ -67,6 +67,7 @@ class Entry:
     sampled: int | None = None
     teacher: str | None = None
     evaluated: Mapping[str, Any] = field(default_factory=dict)
+    search_data_set: str | None = None
 
     @property
     def found_by(self) -> str | None:
@@ -193,6 +194,7 @@ def retrain_rows(entry: Entry) -> list[Row]:
             **_reranked(part(entry.evaluated, "reranked")),
             "feature_dim": complexity.get("feature_dim"),
             "search_job": entry.search_job,
+            "search_data_set": entry.search_data_set,
             "pretraining": part(entry.job, "inputs").get("pretraining"),
             "teacher": entry.teacher,
             "seed_search": part(entry.search, "seeds").get("search", entry.sampled),

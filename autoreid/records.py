@@ -92,6 +92,7 @@ TRIAL_COLUMNS = (
 
 GENOTYPE_COLUMNS = (
     *SEEDS[:2],
+    Column("data_set", "string", "", "name of the data set on which it was searched, or trained where given"),
     Column("space", "string", "", "id of the search space", nullable=False),
     Column("genotype", "string", "", "12-digit digest of the genotype", nullable=False),
     Column("choices", "string", "", "the choices as JSON: place to option", nullable=False),
@@ -137,8 +138,10 @@ CELL_SIZES = (
 )
 
 RETRAIN_COLUMNS = (
+    Column("data_set", "string", "", "name of the data set on which it was trained and ranked"),
     Column("seed_train", "int64", "", "seed of the training"),
     Column("search_job", "string", "", "id of the search whose genotype was trained, if one was"),
+    Column("search_data_set", "string", "", "name of the data set on which that search was made"),
     Column("seed_search", "int64", "", "seed of that search"),
     Column("pretraining", "string", "", "id of the pretraining whose weights it began with, if there is one"),
     TEACHER,
