@@ -18,11 +18,12 @@ from pathlib import Path
 from autoreid.data.index import SPLITS, ImageIndex, few
 from autoreid.data.market_folders import (
     CUHK03,
+    ENDING,
     FOLDERS,
     SUFFIXES,
     has_splits,
     image_names,
-    naming_of,
+    most_fit,
     survey_folders,
 )
 from autoreid.data.surveys import Published, Row, SplitCounts, Survey, Trouble, folders_below, index_of
@@ -34,6 +35,8 @@ VARIANTS = ("labeled", "detected")
 MAT = "cuhk-03.mat"
 NAME = re.compile(r"([1-5])_(\d{1,3})_([12])_(\d+)", re.ASCII)
 PEOPLE_OF_A_PAIR = 1000
+# The folders labeled/ and detected/ say enough: releases end their names in several ways.
+NAMING = dataclasses.replace(CUHK03, pattern=re.compile(r"(\d+)_c([12])\D.*" + ENDING, re.IGNORECASE))
 
 # Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017.
 PUBLISHED = {
@@ -83,8 +86,7 @@ def places(root: Path, variant: str) -> list[Place]:
             extracted.append(Place("images extracted as torchreid does", folder, _from_images))
         if (folder / protocol_file(variant)).is_file() and _mat_of(folder) is not None:
             mats.append(Place(f"{MAT} with the protocol's .mat file", folder, _from_mat))
-        right = folder.name.lower() == variant and naming_of(folder) in (CUHK03, None)
-        if has_splits(folder) and right:
+        if folder.name.lower() == variant and has_splits(folder) and most_fit(folder, NAMING):
             folders.append(Place("Market-1501 folders", folder, _from_folders))
     return [*folders, *extracted, *mats]
 
@@ -146,7 +148,7 @@ def _nothing(root: Path, variant: str) -> Survey:
 
 
 def _from_folders(folder: Path, variant: str, cache: Path | None) -> Survey:
-    return survey_folders(folder, CUHK03, "", PUBLISHED[variant])
+    return survey_folders(folder, NAMING, "", PUBLISHED[variant])
 
 
 def _from_mat(folder: Path, variant: str, cache: Path | None) -> Survey:

@@ -67,7 +67,11 @@ def _extract(mat: Path, protocol: Path, variant: str, target: Path) -> None:
             raise InputError(*few(protocol, problems, f"The two files do not belong together. {RESTORE}"))
         plain = {split: [[name, 0, 0] for name in names] for split, names in division.items()}
         (temporary / split_file(variant)).write_text(json.dumps([plain]))
-        temporary.replace(target)
+        try:
+            temporary.replace(target)
+        except OSError:
+            if not target.is_dir():  # another process made it meanwhile, where nothing can be locked
+                raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise RunError(

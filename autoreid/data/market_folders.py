@@ -191,15 +191,26 @@ def has_splits(root: Path) -> bool:
 def naming_of(root: Path) -> Naming | None:
     """The naming that most images of the three folders of `root` have; None without images, or where no
     naming has half of them. CUHK03's two cameras tell it from MSMT17."""
+    names = _all_names(root)
+    counts = [sum(naming.read(name) is not None for name in names) for naming in NAMINGS]
+    best = max(counts)
+    return NAMINGS[counts.index(best)] if best and 2 * best >= len(names) else None
+
+
+def most_fit(root: Path, naming: Naming) -> bool:
+    """Whether half of the images of the three folders of `root` or more have a naming."""
+    names = _all_names(root)
+    return 2 * sum(naming.read(name) is not None for name in names) >= len(names)
+
+
+def _all_names(root: Path) -> list[str]:
     names: list[str] = []
     for folder in FOLDERS.values():
         try:
             names.extend(image_names(root / folder))
         except OSError:
-            continue
-    counts = [sum(naming.read(name) is not None for name in names) for naming in NAMINGS]
-    best = max(counts)
-    return NAMINGS[counts.index(best)] if best and 2 * best >= len(names) else None
+            continue  # the survey names what cannot be listed
+    return names
 
 
 def find_folders(root: Path, known: Iterable[str], naming: Naming) -> tuple[Path, tuple[str, ...]]:

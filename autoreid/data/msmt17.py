@@ -125,7 +125,8 @@ def _from_lists(place: Place, validation: str) -> Survey:
         found, problems = _read_list(root / file, where, split, taken)
         rows.extend(found)
         if problems:
-            remedy = "Take the list from the data set's archive, with all its images."
+            remedy = "Take the list from the data set's archive, with all its images"
+            remedy += ", or choose validation=left-out." if file == VALIDATION_LIST else "."
             troubles.append(Trouble("list", "\n".join(few(root / file, problems, remedy))))
         elif not found:
             troubles.append(
@@ -192,17 +193,17 @@ def _read_list(path: Path, images: _Images, split: str, taken: dict[str, str]) -
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        given, _, identity = line.strip().rpartition(" ")
-        read = MSMT17.read(given.strip().rpartition("/")[2])
-        if read is None or not identity.isdecimal():
+        given, identity, *more = [*line.split(), ""][:3]
+        read = MSMT17.read(given.rpartition("/")[2])
+        if read is None or not identity.isdecimal() or any(more):
             problems.append(f"line {number}: {line.strip()!r} is not an image and its identity")
             continue
-        name = images.find(given.strip())
+        name = images.find(given)
         place = f"{images.part}/{name}"
         if name is None:
-            problems.append(f"line {number}: {given.strip()} is not in {images.part}")
+            problems.append(f"line {number}: {given} is not in {images.part}")
         elif place in taken:
-            problems.append(f"line {number}: {given.strip()} was in {taken[place]} already")
+            problems.append(f"line {number}: {given} was in {taken[place]} already")
         else:
             taken[place] = f"{path.name}, line {number},"
             rows.append(Row(place, int(identity) + SHIFTS[split], read[1], split))

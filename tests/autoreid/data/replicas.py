@@ -192,8 +192,9 @@ def write_cuhk03_images(root: Path) -> Path:
 
 
 def write_cuhk03_folders(root: Path) -> Path:
-    for variant in ("labeled", "detected"):
-        folders(cuhk03_name)(root / variant)
+    """The two variants of one release, each with names of its own kind."""
+    folders(cuhk03_name)(root / "labeled")
+    folders(market_name)(root / "detected")
     return root
 
 

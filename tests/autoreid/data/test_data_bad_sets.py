@@ -81,7 +81,7 @@ def test_msmt17_lists_with_wrong_lines_are_reported_together(tmp_path: Path) -> 
     assert "was in list_gallery.txt, line 1, already" in text
     assert "line 7:" in text and "line 8: 0009/0009_001_01_0303_1_0.jpg is not in test" in text
     assert "list_train.txt: No such file or directory. Take the list" in text
-    assert "list_val.txt: not a text" in text
+    assert "list_val.txt: not a text" in text and "or choose validation=left-out" in text
     assert "list_query.txt: no line." in text
 
 
