@@ -160,6 +160,7 @@ def market_msmt17_name(identity: int, camera: int, shot: int) -> str:
 # Pair of cameras, person, view, shot and split of CUHK03; the two variants differ in one training image.
 SHOTS = [
     *((1, person, view, 1 + 5 * (view - 1), "train") for person in (1, 2) for view in (1, 2)),
+    *((pair, 1, 2, 6, "train") for pair in (3, 4)),
     *((pair, 1, 1, 2, "query") for pair in (2, 5)),
     *((pair, 1, view, 3 + 5 * (view - 1), "gallery") for pair in (2, 5) for view in (1, 2)),
 ]
@@ -221,6 +222,11 @@ def write_cuhk03_mat(root: Path) -> Path:
             row = np.empty((1, 5), dtype=h5py.ref_dtype)
             row[0, :] = pairs
             file.create_dataset(variant, data=row, dtype=h5py.ref_dtype)
+        # The older protocol: pairs of cameras and people of twenty tests, of which one is enough here.
+        tests = refs.create_dataset("tests", data=np.array([[2.0, 5.0], [1.0, 1.0]]))
+        row = np.empty((1, 1), dtype=h5py.ref_dtype)
+        row[0, 0] = tests.ref
+        file.create_dataset("testsets", data=row, dtype=h5py.ref_dtype)
     for variant in ("labeled", "detected"):
         write_protocol(root, variant)
     return root

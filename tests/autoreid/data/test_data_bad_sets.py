@@ -209,9 +209,9 @@ def test_a_damaged_mat_file_is_named_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_idx": np.array([[0, 99]])}, "train_idx counts beyond the 10 names"),
+        ({"train_idx": np.array([[0, 99]])}, "train_idx counts beyond the 12 names"),
         (
-            {"filelist": np.array([["3_001_1_01.png"]] * 10, dtype=object)},
+            {"filelist": np.array([["3_001_1_01.png"]] * 12, dtype=object)},
             "3_001_1_01.png is not in cuhk-03.mat",
         ),
         ({"query_idx": np.array([[1]])}, "1_001_1_01.png is in train already"),
@@ -249,7 +249,7 @@ def test_without_the_extra_it_is_named(tmp_path: Path, cache: Path, monkeypatch:
     monkeypatch.setattr(builtins, "__import__", without_hdf5)
     text = refusal(lambda: cuhk03.read(root, cache=cache))
     assert "h5py is not installed" in text and "autoreid[cuhk03]" in text
-    assert len(cuhk03.read(replicas.write_cuhk03_images(tmp_path / "images"), cache=cache)) == 10
+    assert len(cuhk03.read(replicas.write_cuhk03_images(tmp_path / "images"), cache=cache)) == 12
 
 
 def test_an_unknown_folder_says_what_is_known(tmp_path: Path) -> None:

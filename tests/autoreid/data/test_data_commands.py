@@ -95,7 +95,7 @@ def test_prepare_finds_the_set_and_takes_its_fields(
     arguments = ["data", "prepare", str(root), "--height", "16", "--width", "8", "--json"]
     assert main([*arguments, "--data-option", "variant=detected"]) == 0
     result = answer_of(capsys)
-    assert (result["data_set"], result["images"]) == ("cuhk03", 11)
+    assert (result["data_set"], result["images"]) == ("cuhk03", 13)
     assert result["facts"] == {"layout": "CUHK03, images extracted as torchreid does", "variant": "detected"}
     assert main([*arguments, "--data-option", "variant=drawn"]) == 2
     assert "--data-option variant: 'drawn' is not one of labeled, detected" in capsys.readouterr().err
