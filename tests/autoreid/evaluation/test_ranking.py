@@ -3,59 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ranking_oracles import assert_equal
+from ranking_oracles import scores as dense_scores
 
 from autoreid.errors import InputError
 from autoreid.evaluation.distances import distance_blocks, distinct_rows, prepare
 from autoreid.evaluation.protocol import Protocol
-from autoreid.evaluation.ranking import PROTOCOL, RankingScores, rank, rank_features
+from autoreid.evaluation.ranking import PROTOCOL, rank, rank_features
 from autoreid.evaluation.sides import BESIDE, DEFAULT_MEMORY
 
-Labels = dict[str, np.ndarray]
 
-
-def naive_ranks(row: Any, person: int, camera: int, gallery_ids: Any, gallery_cameras: Any) -> list[int]:
-    """The protocol as plain as can be: the ranks of one query's matches."""
-    seen = [
-        (value, identity == person)  # False sorts before True: a tie counts against the match
-        for value, identity, view in zip(row, gallery_ids, gallery_cameras, strict=True)
-        if identity != -1 and not (identity == person and view == camera)
-    ]
-    return [place for place, (_, match) in enumerate(sorted(seen), start=1) if match]
-
-
-def naive(distance: np.ndarray, labels: Labels) -> dict[str, Any]:
-    queries = zip(distance.tolist(), labels["query_ids"], labels["query_cameras"], strict=True)
-    every = [naive_ranks(*query, labels["gallery_ids"], labels["gallery_cameras"]) for query in queries]
-    ranks = [hits for hits in every if hits]
-    size = sum(identity != -1 for identity in labels["gallery_ids"])
-    precisions = [math.fsum(n / place for n, place in enumerate(hits, start=1)) / len(hits) for hits in ranks]
-    return {
-        "valid": [bool(hits) for hits in every],
-        "average_precisions": precisions,
-        "mAP": math.fsum(precisions) / len(ranks) if ranks else None,
-        "mINP": math.fsum(len(hits) / hits[-1] for hits in ranks) / len(ranks) if ranks else None,
-        "cmc": [sum(hits[0] <= r for hits in ranks) / len(ranks) if ranks else 0 for r in range(1, size + 1)],
-    }
-
-
-def assert_equal(scores: RankingScores, expected: Mapping[str, Any]) -> None:
-    assert scores.valid.tolist() == expected["valid"]
-    assert scores.queries == sum(expected["valid"])
-    assert scores.average_precisions.tolist() == pytest.approx(expected["average_precisions"], abs=1e-12)
-    assert scores.mean_average_precision == pytest.approx(expected["mAP"], abs=1e-12)
-    assert scores.mean_inverse_negative_penalty == pytest.approx(expected["mINP"], abs=1e-12)
-    assert scores.cmc.tolist() == pytest.approx(expected["cmc"], abs=1e-12)
-
-
-def make_labels(random: np.random.Generator, queries: int, gallery: int) -> Labels:
+def make_labels(random: np.random.Generator, queries: int, gallery: int) -> dict[str, np.ndarray]:
     """Few people and cameras, so that every kind occurs: identity 9 is in the gallery under camera 1 only,
     identities above 9 are missing there, 0 are distractors and -1 junk."""
     gallery_ids = random.integers(-1, 10, gallery)
@@ -94,7 +57,7 @@ def test_rank_equals_the_naive_loop_under_many_ties(seed: int, dtype: type) -> N
     random = np.random.default_rng(seed)
     labels = make_labels(random, 23, 57)
     distance = random.integers(0, 2 + seed, (23, 57)).astype(dtype)
-    expected = naive(distance, labels)
+    expected = dense_scores(distance, labels)
     assert_equal(rank(distance, **labels), expected)
     assert_equal(rank(np.asfortranarray(distance), **labels, chunk=5), expected)
 
@@ -119,7 +82,7 @@ def test_rank_equals_the_naive_loop_on_small_cases(data: st.DataObject, queries:
         "gallery_cameras": numbers(1, 2, gallery),
     }
     distance = numbers(0, 3, queries * gallery).reshape(queries, gallery) / 4
-    expected = naive(distance, labels)
+    expected = dense_scores(distance, labels)
     if not any(expected["valid"]):
         with pytest.raises(InputError, match="no query has a gallery image of its identity"):
             rank(distance, **labels)
@@ -129,7 +92,7 @@ def test_rank_equals_the_naive_loop_on_small_cases(data: st.DataObject, queries:
 
 def test_infinite_distances_come_last_and_tie_against_the_match() -> None:
     distance = np.array([[0.0, np.inf, 0.1, np.inf, 0.0], [0.9, 0.8, -np.inf, 0.2, 0.1]])
-    assert_equal(rank(distance, **LABELS), naive(distance, LABELS))
+    assert_equal(rank(distance, **LABELS), dense_scores(distance, LABELS))
     assert rank(distance, **LABELS).average_precisions.tolist() == [1 / 3, 1.0]
 
 
@@ -172,7 +135,7 @@ def test_rank_features_equals_rank_of_naive_distances(seed: int, normalise: bool
     fixed = 8 * 16 * (30 + kept) + BESIDE * kept
     for memory in (fixed + 16 * kept, fixed + 7 * 16 * kept, DEFAULT_MEMORY):
         scores = rank_features(*given, **labels, protocol=Protocol(normalised=normalise), memory=memory)
-        assert_equal(scores, naive(distance, labels))
+        assert_equal(scores, dense_scores(distance, labels))
 
 
 def test_integer_features_tie_exactly_without_normalising() -> None:
@@ -181,7 +144,8 @@ def test_integer_features_tie_exactly_without_normalising() -> None:
     query, gallery = random.integers(-2, 3, (40, 5)), random.integers(-2, 3, (90, 5))
     squares = ((query[:, None] - gallery[None]) ** 2).sum(axis=2)
     assert_equal(
-        rank_features(query, gallery, **labels, protocol=Protocol(normalised=False)), naive(squares, labels)
+        rank_features(query, gallery, **labels, protocol=Protocol(normalised=False)),
+        dense_scores(squares, labels),
     )
 
 
@@ -255,5 +219,6 @@ def test_zero_vectors_have_raw_distances() -> None:
     query, gallery = np.zeros((2, 3)), np.eye(5, 3)
     distance = np.linalg.norm(query[:, None] - gallery[None], axis=2)
     assert_equal(
-        rank_features(query, gallery, **LABELS, protocol=Protocol(normalised=False)), naive(distance, LABELS)
+        rank_features(query, gallery, **LABELS, protocol=Protocol(normalised=False)),
+        dense_scores(distance, LABELS),
     )
