@@ -82,7 +82,7 @@ class DataSource:
         name = str(given.get("set", "market1501"))
         if name not in known_sets():
             problems.add(f"{place}.set", unknown("data set", name, known_sets()))
-            fields: tuple[str, ...] = ("root", *RENDER_FIELDS)
+            fields = tuple(known.name for known in dataclasses.fields(cls))  # of whatever set was meant
         else:
             fields = _fields_of(name)
         result = cls(set=name)
@@ -184,11 +184,12 @@ def source_of(name: str, root: str | None, settings: Iterable[str] = ()) -> Data
         if not equals or field in ("", "set", "root"):
             remedy = "Write FIELD=VALUE, such as variant=detected; set and root are --data-set and --data."
             problems.add("--data-option", f"{setting!r} is no field of a set. {remedy}")
-        given.setdefault(field, value)
+        else:
+            given[field] = value
     flags = {"set": "--data-set", "root": "--data"}
     source = DataSource()
     try:
-        source = DataSource.from_plain({key: given[key] for key in given if key}, "")
+        source = DataSource.from_plain(given, "")
     except InputError as error:
         for problem in error.problems:
             field, _, text = problem.lstrip(".").partition(":")

@@ -116,13 +116,13 @@ def test_fields_belong_to_their_set_and_later_ones_are_left_out_at_their_default
 def test_a_command_line_names_a_source_with_its_fields() -> None:
     source = source_of("msmt17", "/d", ["validation=left-out", "single_camera=yes"])
     assert source == DataSource("msmt17", "/d", validation="left-out", single_camera=True)
-    assert source_of("rendered", None, ["identities=7"]).identities == 7
+    assert source_of("rendered", None, ["identities=9", "identities=7"]).identities == 7
     with pytest.raises(InputError) as caught:
-        source_of("msmt18", "/d", ["validation", "root=x", "=3", "variant=labeled"])
+        source_of("msmt18", "/d", ["validation", "root=x", "=3", "variant=labelled"])
     assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
         *["--data-option"] * 3,
         "--data-set",
-        *["--data-option validation", "--data-option variant"],
+        "--data-option variant",
     ]
     assert "'validation' is no field of a set. Write FIELD=VALUE" in str(caught.value)
 
