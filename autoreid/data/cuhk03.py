@@ -159,7 +159,11 @@ def _from_mat(folder: Path, variant: str, cache: Path | None) -> Survey:
         where = extracted(mat or folder / MAT, folder / protocol_file(variant), variant, cache)
     except InputError as error:
         return Survey(folder, TITLE, troubles=tuple(Trouble("mat file", text) for text in error.problems))
-    return _from_images(where, variant, cache)
+    result = _from_images(where, variant, cache)
+    if result.troubles:
+        message = f"{where}: what was extracted is not whole any more. Remove this folder: it is made again."
+        return dataclasses.replace(result, troubles=(Trouble("damaged cache", message), *result.troubles))
+    return result
 
 
 def _from_images(folder: Path, variant: str, cache: Path | None) -> Survey:

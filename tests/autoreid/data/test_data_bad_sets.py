@@ -237,6 +237,16 @@ def test_the_images_of_the_mat_file_are_extracted_once_and_whole(
     assert cuhk03.read(root, cache=cache).names == index.names
 
 
+def test_extracted_images_that_were_damaged_are_made_again_on_request(tmp_path: Path, cache: Path) -> None:
+    root = replicas.write_cuhk03_mat(tmp_path / "data")
+    index = cuhk03.read(root, cache=cache)
+    (index.root / "images_labeled" / "1_001_2_06.bmp").unlink()
+    text = refusal(lambda: cuhk03.read(root, cache=cache))
+    assert f"{index.root}: what was extracted is not whole any more. Remove this folder" in text
+    shutil.rmtree(index.root)
+    assert cuhk03.read(root, cache=cache).names == index.names
+
+
 def test_without_the_extra_it_is_named(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = replicas.write_cuhk03_mat(tmp_path / "data")
     real = builtins.__import__
