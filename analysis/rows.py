@@ -206,7 +206,7 @@ def retrain_rows(entry: Entry) -> list[Row]:
 def protocol_of(scores: Mapping[str, Any]) -> str | None:
     """The protocol of an evaluation as JSON; an older record says nothing of what there was no choice of."""
     protocol = part(scores, "protocol")
-    return compact(UNSAID | protocol) if protocol else None
+    return compact({**UNSAID, **protocol}) if protocol else None
 
 
 def _reranked(scores: Mapping[str, Any]) -> Row:
