@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import special
 
 from analysis.pages import Records
-from analysis.paper_matching import Pairing, Side, given_network, kind_of, recipes
+from analysis.paper_matching import K_RECIPROCAL, Pairing, Side, given_network, kind_of, recipes
 from analysis.paper_tables import METRICS, PaperTable
 from analysis.selections import best_alone
 from analysis.statistics import CONFIDENCE, Interval, Summary, summarise
@@ -107,7 +107,9 @@ def values(records: Records, table: PaperTable, pairing: Pairing, name: str, sel
     if selected:
         frame = frame[frame["selected"].fillna(False)] if "selected" in frame else frame.head(0)
     if metric.column:
-        found = list(frame[metric.column].dropna()) if metric.column in frame else []
+        reranked = metric.is_score and pairing.rows[0].reranking == K_RECIPROCAL
+        column = f"reranked_{metric.column}" if reranked else metric.column
+        found = list(frame[column].dropna()) if column in frame else []
     else:
         what = "params" if metric.label == "parameters" else "multiply_adds"
         convention = table.parameters if what == "params" else table.multiply_adds

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.comparability import obstacles
+from analysis.data_sets import several, source, stem, trained_on
+from analysis.jobs import part
 from analysis.pages import Records
 from analysis.paper_tables import DATA_SETS, PaperTable, PrintedRow
 from search_spaces.published import PUBLISHED
@@ -18,6 +20,9 @@ NONE = "none"
 # What inference needs of a protocol to be that of the papers; our records may hold an option.
 STANDARD = {"average_precision": "mean-precision", "single_query": True, "same_camera_ignored": True}
 RERANKING = "reranking"
+K_RECIPROCAL = "k-reciprocal"
+# Its parameters in every paper.
+PARAMETERS = {"k1": 20, "k2": 6, "lambda": 0.3}
 CLASSES = {"imagefolder": "imagenet"}
 IMAGENET_CLASSES = 1000
 NETWORKS = {genotype.digest: name for name, genotype in PUBLISHED.items()}
@@ -112,13 +117,22 @@ def field(found: list[Mapping[str, Any]], path: str) -> str:
     return " or ".join(values) or NOT_SAID
 
 
-def _data_set(records: Records, kind: str) -> str:
-    given = records.facts.get("classes" if kind == "pretrain" else "data")
-    name = str(given.get("set", NOT_SAID)) if isinstance(given, Mapping) else NOT_SAID
-    if kind == "pretrain" and name in CLASSES:
-        counts = set(records.pretrains["classes"])
-        return CLASSES[name] if counts == {IMAGENET_CLASSES} else name
-    return name
+def _classes(records: Records) -> str:
+    """What networks were pretrained on, by the papers' name."""
+    name = str(part(records.facts, "classes").get("set", NOT_SAID))
+    if name not in CLASSES:
+        return name
+    counts = set(records.pretrains["classes"])
+    return CLASSES[name] if counts == {IMAGENET_CLASSES} else name
+
+
+def data_set(records: Records, arm: str, kind: str) -> str:
+    """What the networks of an arm were trained on, or pretrained on, by the papers' name."""
+    if kind == "pretrain":
+        return _classes(records)
+    given = source(records, trained_on(records, arm))
+    name, variant = str(given.get("set", NOT_SAID)), given.get("variant")
+    return f"{name}-{variant}" if variant else name
 
 
 def _title(name: str) -> str:
@@ -128,23 +142,33 @@ def _title(name: str) -> str:
 def _pretraining(records: Records, arm: str) -> str:
     """`none`, `imagenet`, or what else the trainings of an arm began with."""
     if records.planned(arm, "pretrain"):
-        return _data_set(records, "pretrain")
+        return _classes(records)
     found = recipes(records, arm, ["train"])
     weights = {str(recipe.get("weights", "")) or NONE for recipe in found}
     return " or ".join(sorted(weights)) or NOT_SAID
 
 
+def _reranking(given: object) -> str:
+    """Re-ranking by the papers' name; with its parameters where they are others."""
+    if not isinstance(given, Mapping):
+        return str(given) if given else NONE
+    own = ", ".join(f"{name} {given[name]}" for name in PARAMETERS if given.get(name) != PARAMETERS[name])
+    return f"{K_RECIPROCAL} with {own}" if own else K_RECIPROCAL
+
+
 def _evaluation(records: Records, arm: str, row: PrintedRow) -> Iterator[Side]:
     """Re-ranking, queries and the options of the protocol, as far as the arm has been evaluated."""
     found = records.retrains[records.retrains["arm"] == arm]
-    protocols = [json.loads(text) for text in found["protocol"].unique()]
-    ours = " or ".join(dict.fromkeys(str(one.get(RERANKING) or NONE) for one in protocols))
-    yield Side("re-ranking", row.reranking or NOT_SAID, ours or NOT_SAID)
+    column = "reranked_protocol" if row.reranking == K_RECIPROCAL else "protocol"
+    protocols = [json.loads(text) for text in found[column].dropna().unique()]
+    ours = " or ".join(dict.fromkeys(_reranking(one.get(RERANKING)) for one in protocols))
+    nothing = NONE if len(found) else NOT_SAID
+    yield Side("re-ranking", row.reranking or NOT_SAID, ours or nothing)
     for name, value in STANDARD.items():
         other = [one[name] for one in protocols if one.get(name, value) != value]
         if other:
             yield Side(name.replace("_", " "), str(value), " or ".join(map(str, other)))
-    if row.data_set == _data_set(records, "train") and DATA_SETS[row.data_set].queries:
+    if row.data_set == data_set(records, arm, "train") and DATA_SETS[row.data_set].queries:
         counts = " or ".join(f"{count:,}" for count in sorted(set(found["queries"])))
         yield Side("queries with a match", f"{DATA_SETS[row.data_set].queries:,}", counts or NOT_SAID)
 
@@ -156,7 +180,7 @@ def sides(records: Records, table: PaperTable, row: PrintedRow, arm: str) -> tup
     height, width = field(trained, "height"), field(trained, "width")
     size = NOT_SAID if NOT_SAID in (height, width) else f"{height}x{width}"
     found = [
-        Side("data", _title(row.data_set), _title(_data_set(records, kind))),
+        Side("data", _title(row.data_set), _title(data_set(records, arm, kind))),
         Side("image size", f"{row.height}x{row.width}" if row.height else NOT_SAID, size),
     ]
     if kind == "train":
@@ -198,8 +222,19 @@ def _by_name(records: Records, table: PaperTable) -> Iterator[Pairing]:
     for label, rows in groups(table):
         first = rows[0]
         for arm in records.arms:
-            if arm in first.arms or arm == label:
+            names = (arm, stem(records, arm))
+            if (label in names or set(names) & set(first.arms)) and _on_its_data(records, table, first, arm):
                 yield Pairing(label, rows, arm, "name", sides(records, table, first, arm))
+
+
+def _on_its_data(records: Records, table: PaperTable, row: PrintedRow, arm: str) -> bool:
+    """Whether a row is on the data of an arm. Of a campaign on one set that the row's table does not have,
+    every row stands beside the arm, and the section says how the data differ."""
+    if kind_of(row) == "pretrain":
+        return True
+    ours = data_set(records, arm, "train")
+    others = {other.data_set for other in table.rows if other.method == row.method}
+    return row.data_set == ours or not (several(records) or ours in others)
 
 
 def _by_network(records: Records, table: PaperTable, named: list[Pairing]) -> Iterator[Pairing]:
@@ -215,6 +250,7 @@ def _by_network(records: Records, table: PaperTable, named: list[Pairing]) -> It
             Pairing(label, rows, arm, "network", sides(records, table, rows[0], arm))
             for label, rows in groups(table)
             if network and rows[0].network == network and id(rows[0]) not in taken
+            if _on_its_data(records, table, rows[0], arm)
         ]
         fitting = [pairing for pairing in candidates if not pairing.gaps]
         yield from fitting or (candidates if len(candidates) == 1 else ())

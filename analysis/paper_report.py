@@ -37,6 +37,7 @@ REASONS = {
 }
 Lines = list[tuple[Pairing, Beside]]
 SELECTED = "selected"
+DATA = "data"
 # Names of arms that are longer are broken.
 WIDE = 40
 BY = {"name": "", "network": " (by its network)"}
@@ -89,6 +90,7 @@ def _line(pairing: Pairing, name: str, found: Beside) -> dict[str, str]:
     cells = {
         "printed row": pairing.label,
         "arm": pairing.arm + BY[pairing.by],
+        DATA: DATA_SETS[pairing.rows[0].data_set].title,
         "printed": _printed(figures, found),
         "ours, mean ± sd": _spread(found.ours, digits),
         "repeats": str(found.ours.n if found.ours else 0),
@@ -104,15 +106,17 @@ def _metric_grid(table: PaperTable, name: str, present: Lines) -> Grid:
     """One metric of all pairings for which the paper has a figure."""
     metric = METRICS[name]
     lines = [_line(pairing, name, one) for pairing, one in present]
-    shown = [
-        heading for heading in lines[0] if heading != SELECTED or any(one.selected for _, one in present)
-    ]
+    hidden = {DATA} if len({line[DATA] for line in lines}) == 1 else set()
+    hidden |= set() if any(one.selected for _, one in present) else {SELECTED}
+    shown = [heading for heading in lines[0] if heading not in hidden]
     why = dict.fromkeys(one.why for _, one in present if one.why)
     notes = [f"{reason[0].upper()}{reason[1:]}: {REASONS[reason]}." for reason in why]
     rows = tuple(tuple(line[heading] for heading in shown) for line in lines)
     title = f"{metric.label} beside {table.title}, {metric.unit}"
     wide = any(len(line["arm"]) > WIDE for line in lines)
-    align = f"l{'w' if wide else 'l'}{'r' * (len(shown) - 2)}"
+    texts = "w" if wide else "l"
+    texts += "" if DATA in hidden else "l"
+    align = f"l{texts}{'r' * (len(shown) - 1 - len(texts))}"
     return Grid(title, tuple(shown), align, rows, " ".join(notes), latex=True)
 
 

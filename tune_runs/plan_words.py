@@ -109,10 +109,10 @@ def _arm_lines(plain: Plain) -> Iterator[str]:
     yield from table(("arm", "search or genotype", "training", *heads), rows)
     yield from plain["sweep"]
     for words in dict.fromkeys(arm["pretrain"] for arm in plain["arms"] if arm["pretrain"]):
-        arms = [arm["arm"] for arm in plain["arms"] if arm["pretrain"] == words]
+        arms = dict.fromkeys(arm["stem"] for arm in plain["arms"] if arm["pretrain"] == words)
         yield f"pretrained ({words}): {', '.join(arms)}"
     for teacher in dict.fromkeys(arm["teacher"] for arm in plain["arms"] if arm["teacher"]):
-        arms = [arm["arm"] for arm in plain["arms"] if arm["teacher"] == teacher]
+        arms = dict.fromkeys(arm["stem"] for arm in plain["arms"] if arm["teacher"] == teacher)
         count = sum(arm["stem"] == teacher for arm in plain["arms"])
         trained = f", which is trained once{' on each data set' * (count > 1)}" if count else ""
         yield f"taught by {teacher}{trained}: {', '.join(arms)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,12 +18,21 @@ REPEATED = [name for name in names() if table(name).campaigns]
 # Arms of a table's own campaign that the paper does not have, by what their names begin with.
 OURS = {
     "auto-reid/table1": ("Random", "GDAS"),
+    "auto-reid/table3": ("Random", "Auto-ReID, found on MSMT17"),
+    "auto-reid/table4": ("Random", "Auto-ReID, found on MSMT17"),
+    "auto-reid/table5": ("Random", "Auto-ReID, found on MSMT17"),
+    "cdnet/table3": ("Random",),
     "kdas-reid/table1": ("Random", "Teacher"),
+    "kdas-reid/table2": ("Random", "Baseline"),
+    "kdas-reid/table3": ("Random", "Baseline"),
+    "kdas-reid/table4": ("Random", "Baseline"),
 }
 
 
+@cache
 def arms(campaign: str) -> dict[str, Any]:
-    return {arm.name: arm for arm in load_campaign(campaign).arms}
+    """The arms of a campaign by the names that a table knows: those on several data sets are alike."""
+    return {arm.stem: arm for arm in load_campaign(campaign).arms}
 
 
 def mapped(name: str) -> set[str]:
@@ -32,7 +42,7 @@ def mapped(name: str) -> set[str]:
 @pytest.mark.parametrize("name", names())
 def test_every_arm_of_the_mapping_is_one_of_a_shipped_campaign(name: str) -> None:
     known = {arm for campaign in table(name).campaigns for arm in arms(campaign)}
-    assert mapped(name) - known == (set() if table(name).campaigns else mapped(name) & {"Teacher"})
+    assert mapped(name) <= known
     assert set(table(name).campaigns) <= set(shipped_campaigns())
 
 
@@ -44,7 +54,7 @@ def test_a_campaign_that_is_named_like_a_table_repeats_it() -> None:
         assert (campaign in shipped_campaigns()) == (campaign in table(name).campaigns), name
 
 
-@pytest.mark.parametrize("name", [name for name in REPEATED if name != "kdas-reid/table2"])
+@pytest.mark.parametrize("name", REPEATED)
 def test_every_arm_of_the_first_campaign_has_a_row_or_is_known_to_be_ours(name: str) -> None:
     alone = {
         arm
