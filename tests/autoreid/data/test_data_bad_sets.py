@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import replica_files
 import replicas
-from replicas import write_crop
+from PIL import Image
+from replica_files import write_crop
 
 from autoreid.data import cuhk03, cuhk03_mat, dukemtmc, index_file, market1501, msmt17
 from autoreid.data.doctor import check
@@ -143,8 +145,8 @@ def test_the_other_variant_of_cuhk03_is_never_taken_instead(tmp_path: Path) -> N
 
 
 def test_which_of_several_copies_of_cuhk03_is_read_is_said(tmp_path: Path, cache: Path) -> None:
-    replicas.write_cuhk03_mat(tmp_path)
-    replicas.write_cuhk03_images(tmp_path)
+    replica_files.write_cuhk03_mat(tmp_path)
+    replica_files.write_cuhk03_images(tmp_path)
     report = check(tmp_path, cache=cache)
     assert report.usable
     assert report.layout == "CUHK03, images extracted as torchreid does"
@@ -171,7 +173,7 @@ def test_which_of_several_copies_of_cuhk03_is_read_is_said(tmp_path: Path, cache
 def test_a_division_of_cuhk03_that_is_wrong_is_named(
     change: Callable[[Any], Any], message: str, tmp_path: Path
 ) -> None:
-    root = replicas.write_cuhk03_images(tmp_path)
+    root = replica_files.write_cuhk03_images(tmp_path)
     path = root / "splits_new_labeled.json"
     path.write_text(json.dumps(change(json.loads(path.read_text())[0])))
     text = refusal(lambda: cuhk03.read(root))
@@ -179,7 +181,7 @@ def test_a_division_of_cuhk03_that_is_wrong_is_named(
 
 
 def test_a_division_that_is_no_json_is_named(tmp_path: Path) -> None:
-    root = replicas.write_cuhk03_images(tmp_path)
+    root = replica_files.write_cuhk03_images(tmp_path)
     (root / "splits_new_labeled.json").write_bytes(b"[{")
     assert "splits_new_labeled.json: not a division of CUHK03" in refusal(lambda: cuhk03.read(root))
 
@@ -197,7 +199,7 @@ def damage_end(path: Path) -> None:
 def test_a_damaged_mat_file_is_named_and_leaves_nothing(
     name: str, damage: Callable[[Path], None], tmp_path: Path, cache: Path
 ) -> None:
-    root = replicas.write_cuhk03_mat(tmp_path / "data")
+    root = replica_files.write_cuhk03_mat(tmp_path / "data")
     damage(root / name)
     text = refusal(lambda: cuhk03.read(root, cache=cache))
     assert f"{root / name}: " in text and "Download the file again." in text
@@ -220,25 +222,25 @@ def test_a_damaged_mat_file_is_named_and_leaves_nothing(
 def test_a_protocol_that_does_not_fit_is_named(
     changes: dict[str, Any], message: str, tmp_path: Path, cache: Path
 ) -> None:
-    root = replicas.write_cuhk03_mat(tmp_path / "data")
-    replicas.write_protocol(root, "labeled", **changes)
+    root = replica_files.write_cuhk03_mat(tmp_path / "data")
+    replica_files.write_protocol(root, "labeled", **changes)
     assert message in refusal(lambda: cuhk03.read(root, cache=cache))
 
 
 def test_the_images_of_the_mat_file_are_extracted_once_and_whole(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = replicas.write_cuhk03_mat(tmp_path / "data")
+    root = replica_files.write_cuhk03_mat(tmp_path / "data")
     index = cuhk03.read(root, cache=cache)
     assert index.root.parent == cache / "cuhk03"
-    pixels = np.asarray(replicas.Image.open(index.root / "images_labeled" / "1_001_2_06.bmp"))
-    assert np.array_equal(pixels, replicas.crop("labeled_1_001_2_06"))
+    pixels = np.asarray(Image.open(index.root / "images_labeled" / "1_001_2_06.bmp"))
+    assert np.array_equal(pixels, replica_files.crop("labeled_1_001_2_06"))
     monkeypatch.setattr(cuhk03_mat, "_extract", lambda *given: pytest.fail("extracted again"))
     assert cuhk03.read(root, cache=cache).names == index.names
 
 
 def test_extracted_images_that_were_damaged_are_made_again_on_request(tmp_path: Path, cache: Path) -> None:
-    root = replicas.write_cuhk03_mat(tmp_path / "data")
+    root = replica_files.write_cuhk03_mat(tmp_path / "data")
     index = cuhk03.read(root, cache=cache)
     (index.root / "images_labeled" / "1_001_2_06.bmp").unlink()
     text = refusal(lambda: cuhk03.read(root, cache=cache))
@@ -248,7 +250,7 @@ def test_extracted_images_that_were_damaged_are_made_again_on_request(tmp_path: 
 
 
 def test_without_the_extra_it_is_named(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = replicas.write_cuhk03_mat(tmp_path / "data")
+    root = replica_files.write_cuhk03_mat(tmp_path / "data")
     real = builtins.__import__
 
     def without_hdf5(name: str, *given: Any) -> Any:
@@ -259,7 +261,7 @@ def test_without_the_extra_it_is_named(tmp_path: Path, cache: Path, monkeypatch:
     monkeypatch.setattr(builtins, "__import__", without_hdf5)
     text = refusal(lambda: cuhk03.read(root, cache=cache))
     assert "h5py is not installed" in text and "autoreid[cuhk03]" in text
-    assert len(cuhk03.read(replicas.write_cuhk03_images(tmp_path / "images"), cache=cache)) == 12
+    assert len(cuhk03.read(replica_files.write_cuhk03_images(tmp_path / "images"), cache=cache)) == 12
 
 
 def test_an_unknown_folder_says_what_is_known(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import replicas
+import replica_files
 
 from autoreid.cli import main
 from autoreid.data.index import fingerprint
@@ -91,7 +91,7 @@ def test_prepare_decodes_into_the_cache(
 def test_prepare_finds_the_set_and_takes_its_fields(
     tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = replicas.write_cuhk03_images(tmp_path / "data")
+    root = replica_files.write_cuhk03_images(tmp_path / "data")
     arguments = ["data", "prepare", str(root), "--height", "16", "--width", "8", "--json"]
     assert main([*arguments, "--data-option", "variant=detected"]) == 0
     result = answer_of(capsys)

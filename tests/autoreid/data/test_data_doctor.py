@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import replica_files
 import replicas
 
 from autoreid.data import source as source_module
@@ -116,7 +117,7 @@ def test_set_layout_and_facts_are_told(tmp_path: Path, cache: Path) -> None:
 
 
 def test_nothing_is_published_of_own_data(tmp_path: Path) -> None:
-    report = check(replicas.write_index("csv")(tmp_path))
+    report = check(replica_files.write_index("csv")(tmp_path))
     assert not report.warnings
     assert report.splits[2].junk == 1
     assert report.splits[0].published_images is None

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from replicas import write_crop
+from replica_files import write_crop
 
 from autoreid.data.doctor import check
 from autoreid.data.index_file import read
