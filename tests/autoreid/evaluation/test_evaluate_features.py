@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from autoreid.cli import main
+from autoreid.evaluation.protocol import Protocol
 from autoreid.evaluation.ranking import PROTOCOL, rank_features
 
 
@@ -207,3 +208,48 @@ def test_settings_of_re_ranking_are_checked(tmp_path: Path, capsys: pytest.Captu
     assert "--k1, --lambda: without effect. Add --rerank" in capsys.readouterr().err
     assert run(file, "--rerank") == 2
     assert "k1: 20 of 5 images" in capsys.readouterr().err
+
+
+def test_every_choice_of_the_protocol_has_a_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    ids = np.repeat(np.arange(1, 9), 3)
+    arrays = {
+        "query_features": random.standard_normal((24, 4)),
+        "query_ids": ids,
+        "query_cameras": np.ones(24, int),
+        "gallery_features": random.standard_normal((24, 4)),
+        "gallery_ids": ids,
+        "gallery_cameras": np.tile([1, 2, 3], 8),
+    }
+    np.savez(tmp_path / "some.npz", **arrays)
+    file, plain = str(tmp_path / "some.npz"), Protocol()
+    for flags, protocol in (
+        ([], plain),
+        (["--average-precision", "trapezoid"], Protocol(average_precision="trapezoid")),
+        (["--single-camera"], Protocol(same_camera_ignored=False)),
+        (["--memory", "64KiB"], plain),
+    ):
+        assert run(file, *flags, "--json") == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result == rank_features(**arrays, protocol=protocol).plain(protocol.plain())
+    assert run(file, "--cameras", "--json") == 0
+    pairs = json.loads(capsys.readouterr().out)["camera_pairs"]
+    assert [(row["query_camera"], row["gallery_camera"], row["queries"]) for row in pairs] == [
+        (1, 2, 24),
+        (1, 3, 24),
+    ]
+    assert run(file, "--cameras", "--single-camera", "--average-precision", "trapezoid") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("ties against the match, trapezoid AP, matches of one camera)")
+    assert lines[1].split() == ["query", "camera", "gallery", "camera", "queries", "mAP", "rank-1"]
+    assert [line.split()[:3] for line in lines[2:]] == [["1", "1", "24"], ["1", "2", "24"], ["1", "3", "24"]]
+
+
+def test_too_little_memory_and_no_amount_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path)
+    assert run(file, "--memory", "a lot") == 2
+    assert "--memory: 'a lot' is no amount of memory" in capsys.readouterr().err
+    (problem,) = problems_of(capsys, file, "--memory", "100B")
+    assert problem.startswith("memory: 100B is too little for this evaluation beside the features. Give 1.")
+    (problem,) = problems_of(capsys, file, "--memory", "1MiB", "--rerank", "--k1", "2", "--k2", "1")
+    assert problem.startswith("memory: 1MiB is too little for this re-ranking beside the features. Give 64")

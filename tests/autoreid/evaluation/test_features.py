@@ -139,3 +139,23 @@ def test_a_data_set_without_query_and_gallery_is_an_error() -> None:
     with pytest.raises(InputError) as caught:
         of_test_images(flat, images_of(2), index, device="cpu")
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["query", "gallery"]
+
+
+def test_flip_takes_the_mean_over_image_and_mirror_image() -> None:
+    images = images_of(5)
+    index = make_index([7, 8, 7, 8, 0], [1, 1, 2, 2, 1], ["query"] * 2 + ["gallery"] * 3)
+    mirrored = np.ascontiguousarray(images[:, :, :, ::-1])
+    assert not np.array_equal(images, mirrored)
+    found = of_test_images(flat, images, index, device="cpu", batch=2, flip=True)
+    plain, other = (of_test_images(flat, given, index, device="cpu") for given in (images, mirrored))
+    np.testing.assert_array_equal(
+        found["query_features"], (plain["query_features"] + other["query_features"]) / 2
+    )
+    np.testing.assert_array_equal(
+        found["gallery_features"], (plain["gallery_features"] + other["gallery_features"]) / 2
+    )
+    # Of an image and its mirror image the features are the same ones.
+    again = of_test_images(flat, mirrored, index, device="cpu", flip=True)
+    np.testing.assert_array_equal(again["query_features"], found["query_features"])
+    without = of_test_images(flat, images, index, device="cpu", flip=False)
+    np.testing.assert_array_equal(without["query_features"], plain["query_features"])
