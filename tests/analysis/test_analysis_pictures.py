@@ -63,7 +63,7 @@ def test_pairs_of_cameras_are_means_over_the_repeats(evaluated: EvaluatedCampaig
     assert grid.rows[0] == (FIRST, "1", "2", "11", "47.0", "44.0", "2")
     assert grid.rows[-1] == (SECOND, "3", "2", "13", "52.0", "47.0", "1")
     assert [shown.name for shown in part.pictures] == [
-        f"p--cameras-{number}-{measure}" for number in (1, 2) for measure in ("rank-1", "mAP")
+        f"p--cameras-{number}-{measure}" for number in (1, 2) for measure in ("rank-1", "map")
     ]
     first = part.pictures[0]
     assert "mean of 2 repeats" in first.caption and FIRST in first.caption
