@@ -27,7 +27,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[SET:]DIR",
-        help="images of people to try, or 'rendered'; repeatable (SET: market1501 unless given)",
+        help="images of people to try, or 'rendered'; repeatable (SET: found by looking unless given)",
     )
     add_json_flag(parser)
 

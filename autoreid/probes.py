@@ -228,16 +228,17 @@ def _misbehaviour(place: Folder, name: str) -> str:
 
 
 def check_data(given: str) -> Iterator[Finding]:
-    """Whether a data set can be read: `SET:DIR`, `DIR` in the layout of Market-1501, or `rendered`."""
+    """Whether a data set can be read: `SET:DIR`, `DIR` with a set that is found by looking, or `rendered`."""
     from autoreid.data.arrays import read_image, reason
     from autoreid.data.index import SPLITS
+    from autoreid.data.sets import find_set
     from autoreid.data.source import RENDERED, DataSource, known_sets, open_index
 
     name, colon, folder = given.partition(":")
-    if not colon or name not in known_sets():
-        name, folder = (RENDERED, "") if given == RENDERED else ("market1501", given)
     remedy = "'autoreid data check DIR' lists every defect."
     try:
+        if not colon or name not in known_sets():
+            name, folder = (RENDERED, "") if given == RENDERED else (find_set(Path(given)), given)
         index = open_index(DataSource.from_plain({"set": name} | ({"root": folder} if folder else {})))
     except InputError as error:
         yield Finding("data", f"{given}: {' '.join(error.problems)}", "broken", remedy)

@@ -200,4 +200,6 @@ def test_search_train_and_evaluate_from_the_command_line(
         "flavour": "squared-euclidean",
     }
     ends = {"mAP_low", "mAP_high", "rank_1_low", "rank_1_high"}
-    assert {"mAP", "rank_1", "rank_5", "rank_10", "mINP", "queries", "protocol"} | ends == scores.keys()
+    said = {"queries", "left_out", "absent_identities", "feature", "protocol"}
+    assert {"mAP", "rank_1", "rank_5", "rank_10", "mINP"} | said | ends == scores.keys()
+    assert scores["feature"] == "f_tri and 2 stripes"
