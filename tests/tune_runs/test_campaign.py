@@ -229,10 +229,11 @@ def test_a_genotype_of_another_space_is_refused(tmp_path):
 def test_shipped_campaigns_are_found_by_name_and_are_valid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()
-    auto_reid = [f"auto_reid_{name}" for name in ("lambda", "rendered", "table1", "table2")]
-    kdas = [f"kdas_{name}" for name in ("rendered", "t0", "table1")]
+    auto_reid = [f"auto_reid_{name}" for name in ("lambda", "rendered", "sota", "table1", "table2")]
+    cdnet = ["cdnet_table1", "cdnet_table3"]
+    kdas = [f"kdas_{name}" for name in ("rendered", "sota", "t0", "table1")]
     sweeps = [f"sweep_{name}" for name in ("channels_layers", "joint", "lambda", "t0", "topk")]
-    assert shipped_campaigns() == [*auto_reid, "cdnet_table1", "demo", *kdas, *sweeps]
+    assert shipped_campaigns() == [*auto_reid, *cdnet, "demo", *kdas, *sweeps]
     demo, table = (load_campaign(name) for name in ("demo", "cdnet_table1"))
     assert (len(demo.arms), demo.repeats, demo.source.set) == (1, 4, "rendered")
     assert [arm.search.k for arm in table.arms if arm.search] == [1, 2, 3, 4, "all"] * 2
@@ -259,7 +260,12 @@ def test_the_protocol_in_the_documentation_is_valid():
 
 def test_the_campaign_in_the_documentation_is_valid():
     page = Path(__file__).parents[2] / "docs" / "campaigns.md"
-    example, pretrained = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    example, pretrained, evaluation, several = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    assert read_campaign(HEAD + evaluation + "arms: {a: {genotype: cdnet-top2}}\n").evaluation is not None
+    on = {arm.name: (arm.searched_on, arm.trained_on) for arm in read_campaign("name: c\n" + several).arms}
+    assert list(on)[:3] == ["given, market1501", "given, dukemtmc", "found, market1501"]
+    assert on["found, detected"] == ("market1501", "detected")
+    assert on["found elsewhere"] == ("dukemtmc", "market1501")
     arms = read_campaign(HEAD.split("search:")[0] + "search: {recipe: cdnet}\n" + pretrained).arms
     assert [arm.pretrain is not None for arm in arms] == [False, True, True, True]
     campaign = read_campaign(example)
