@@ -10,6 +10,7 @@ import numpy as np
 from analysis import words
 from analysis.evaluated import Evaluated, Row
 from analysis.heat_maps import HeatMap, draw_map
+from analysis.layout import slug
 from analysis.pages import Grid, Picture, Section
 
 # Arms whose maps are drawn, and queries that are named of each arm.
@@ -45,7 +46,7 @@ def camera_pairs(evaluated: Sequence[Evaluated], prefix: str) -> Section | None:
         return None
     drawn = list(arms)[:MOST_ARMS]
     pictures = [
-        _pair_picture(arm, arms[arm], measure, f"{prefix}--cameras-{number}-{measure.replace('_', '-')}")
+        _pair_picture(arm, arms[arm], measure, f"{prefix}--cameras-{number}-{slug(measure, '')}")
         for number, arm in enumerate(drawn, 1)
         for measure in MEASURES
     ]
@@ -88,13 +89,14 @@ def _pair_picture(arm: str, found: Sequence[Evaluated], measure: str, name: str)
     texts = tuple(tuple("" if np.isnan(v) else words.percent(v) for v in row) for row in shares.tolist())
     heat = HeatMap(
         tuple(f"query camera {camera}" for camera in queries),
-        tuple(f"camera {camera}" for camera in galleries),
+        tuple(map(str, galleries)),
         shares,
         texts,
     )
     caption = f"{arm}: {MEASURES[measure]} by cameras of query and gallery, in percent; "
     caption += f"mean of {words.counted(len(found), 'repeat')}."
-    return Picture(name, caption, draw_map(heat, f"{words.shortened(arm, 40)}: {MEASURES[measure]}, %"))
+    title = f"{words.shortened(arm, 40)}: {MEASURES[measure]} by gallery camera, %"
+    return Picture(name, caption, draw_map(heat, title))
 
 
 def hardest_queries(evaluated: Sequence[Evaluated]) -> Section | None:
