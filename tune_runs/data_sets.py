@@ -166,7 +166,7 @@ class _Names:
 
     def _known(self, path: tuple[str, ...], value: object, problems: Problems) -> str | None:
         """A data set that is named; the default one where none is, None and a noted mistake for another."""
-        if value is None:
+        if value is None or isinstance(value, (list, Mapping)):  # a form that has been noted
             return self.default
         if str(value) in self.known:
             return str(value)
