@@ -67,7 +67,7 @@ def test_pairs_of_cameras_are_means_over_the_repeats(evaluated: EvaluatedCampaig
     ]
     first = part.pictures[0]
     assert "mean of 2 repeats" in first.caption and FIRST in first.caption
-    texts = re.findall(r">([\d.]+)</text>", first.svg)
+    texts = re.findall(r">(\d+\.\d)</text>", first.svg)
     assert texts == ["47.0", "48.0", "46.0", "48.0", "46.0", "47.0"]
 
 
