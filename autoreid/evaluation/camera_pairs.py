@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from autoreid.evaluation.matches import Labels, average_precisions, grouped, match_ranks
+from autoreid.evaluation.matches import Labels, Measure, average_precisions, grouped, match_ranks
 from autoreid.evaluation.protocol import USUAL, Protocol
 from autoreid.evaluation.sides import DEFAULT_MEMORY, Sides
 
@@ -36,14 +37,22 @@ def by_camera_pair(
     groups = [grouped(labels.of_gallery(part), protocol) for part in columns]
     ranks: list[list[np.ndarray]] = [[] for _ in columns]
     for block in sides.distances(memory):
-        for row in block:
-            for place, part in enumerate(columns):
-                ranks[place].append(match_ranks(row[part], len(ranks[place]), groups[place]))
+        for place, row in enumerate(block.values):
+            slack, exact = block.measure(place)
+            for camera, part in enumerate(columns):
+                within = None if exact is None else partial(_among, exact, part)
+                query = len(ranks[camera])
+                ranks[camera].append(match_ranks(row[part], query, groups[camera], slack, within))
     return [
         row
         for camera in np.unique(labels.query_cameras)
         for row in _rows(int(camera), ranks, labels, protocol)
     ]
+
+
+def _among(exact: Measure, part: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Distances of images by their numbers among a part of the gallery."""
+    return exact(part[columns])
 
 
 def _cameras(labels: Labels) -> list[int]:

@@ -9,6 +9,8 @@ import numpy as np
 
 # Rows that are brought into float64 together.
 PIECE = 1024
+# Of float64, half of its step at 1.
+ROUNDING = 2.0**-53
 
 
 def prepare(features: np.ndarray, normalise: bool) -> np.ndarray:
@@ -40,33 +42,40 @@ def prepared(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], normalise: b
     return result
 
 
+def centre(features: np.ndarray) -> float:
+    """Take the mean off features, float64 (images, dim), in place, and return the slack of their distances.
+
+    Distances stay as they are, and those of a nearly collapsed network lose no digits to what all features
+    share. The slack: how far two distances, each by whichever product or as the square of a difference, can
+    be off together.
+    """
+    features -= features.mean(axis=0)
+    largest = max(
+        float(np.einsum("ij,ij->i", piece, piece).max())
+        for piece in (features[start : start + PIECE] for start in range(0, len(features), PIECE))
+    )
+    return 16 * (features.shape[1] + 4) * ROUNDING * largest
+
+
 def distance_blocks(query: np.ndarray, gallery: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
     """Blocks (at most chunk, gallery images) that order each row as its Euclidean distances do.
 
     The values are |g|^2 - 2 q.g, the squared distances without |q|^2. In float64, because in float32 the
-    features of a nearly collapsed network fall on a few values, and ties count against the match. A matrix
-    product may round equal columns differently, depending on their place: each distinct gallery row is
-    computed once, so that images with equal features tie exactly.
+    features of a nearly collapsed network fall on a few values, and ties count against the match. A product
+    may round equal columns differently, depending on their place. A block lasts until the next one is taken.
 
-    query, gallery: (images, dim), as `prepare` gives them; rows of the gallery are moved, and lost where
-    they repeat others. A block lasts until the next one is taken.
+    query, gallery: float64 (images, dim).
 
     >>> [block.tolist() for block in distance_blocks(np.array([[1.0]]), np.array([[2.0], [3.0], [2.0]]), 1)]
     [[[0.0, 3.0, 0.0]]]
     """
-    kept, place = distinct_rows(gallery)
-    repeated = len(kept) < len(gallery)
-    if repeated:
-        for start in range(0, len(kept), PIECE):  # a row only ever moves up
-            gallery[start : start + PIECE][: len(kept) - start] = gallery[kept[start : start + PIECE]]
-        gallery = gallery[: len(kept)]
     squares = np.einsum("ij,ij->i", gallery, gallery)
     buffer = np.empty((min(chunk, len(query)), len(gallery)))
     for start in range(0, len(query), chunk):
         rows = query[start : start + chunk]
         block = np.matmul(-2.0 * rows, gallery.T, out=buffer[: len(rows)])
         block += squares
-        yield block[:, place] if repeated else block
+        yield block
 
 
 def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

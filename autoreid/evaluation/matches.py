@@ -7,8 +7,9 @@ taken out, sorted, and counted by a binary search for each match. The gallery is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -36,6 +37,37 @@ class Labels:
     def absent(self) -> np.ndarray:
         """Bool (queries,): no gallery image, under whichever camera, has the query's identity."""
         return ~np.isin(self.query_ids, self.gallery_ids)
+
+
+# Distances of one query to gallery images by their numbers.
+Measure = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Distances of queries that follow one another to every gallery image, lower is better.
+
+    values: (queries, gallery images). slack: (queries,) what a comparison of two of a row may be off by, by
+    rounding. exact: (place of the query in the block, numbers of gallery images) -> their distances, on a
+    scale of their own, in which equal features tie; None where `values` are to be taken as they are.
+    A block lasts until the next one is taken.
+    """
+
+    values: np.ndarray
+    slack: np.ndarray | None = None
+    exact: Callable[[int, np.ndarray], np.ndarray] | None = None
+
+    def row(self, place: int) -> np.ndarray:
+        """All distances of one query, by `exact` where it is there: squared ones of plain features."""
+        if self.exact is None:
+            return np.array(self.values[place])
+        return self.exact(place, np.arange(self.values.shape[1]))
+
+    def measure(self, place: int) -> tuple[float, Measure | None]:
+        """The slack of one query, and what settles it."""
+        if self.slack is None or self.exact is None:
+            return 0.0, None
+        return float(self.slack[place]), partial(self.exact, place)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +107,7 @@ def grouped(labels: Labels, protocol: Protocol = USUAL) -> Groups:
     )
 
 
-def ranks_of(blocks: Iterable[np.ndarray], labels: Labels, protocol: Protocol = USUAL) -> list[np.ndarray]:
+def ranks_of(blocks: Iterable[Block], labels: Labels, protocol: Protocol = USUAL) -> list[np.ndarray]:
     """For every query the ranks of its matches, by blocks of distances in the order of the queries.
 
     Raises InputError, before any block is taken, where no query has a match.
@@ -85,26 +117,56 @@ def ranks_of(blocks: Iterable[np.ndarray], labels: Labels, protocol: Protocol = 
         raise InputError(_no_match(labels, protocol))
     ranks: list[np.ndarray] = []
     for block in blocks:
-        for row in np.ascontiguousarray(block):
-            ranks.append(match_ranks(row, len(ranks), groups))
+        for place, row in enumerate(np.ascontiguousarray(block.values)):
+            ranks.append(match_ranks(row, len(ranks), groups, *block.measure(place)))
     return ranks
 
 
-def match_ranks(row: np.ndarray, query: int, groups: Groups) -> np.ndarray:
-    """The ranks of one query's matches, from 1 and rising, by its row of distances."""
+def match_ranks(
+    row: np.ndarray, query: int, groups: Groups, slack: float = 0.0, exact: Measure | None = None
+) -> np.ndarray:
+    """The ranks of one query's matches, from 1 and rising, by its row of distances.
+
+    Where `exact` is given, what lies within `slack` of a match is measured by it: ranks then depend neither
+    on the order of the images nor on how a product was computed.
+    """
     same, matching = groups.matched(query)
     if not matching.size:
         return np.empty(0, dtype=np.int64)
     matches = row[matching]
     matches.sort()
-    near = row <= matches[-1]
+    near = row <= (matches[-1] if exact is None else matches[-1] + slack)
     near[same] = False
     if groups.counted is not None:
         near &= groups.counted
     others = row.compress(near)
     others.sort()
-    ranks: np.ndarray = others.searchsorted(matches, side="right") + np.arange(1, len(matches) + 1)
+    if exact is None:
+        counts = others.searchsorted(matches, side="right")
+    else:
+        counts = others.searchsorted(matches + slack, side="right")
+        if (others.searchsorted(matches - slack, side="left") != counts).any():
+            counts = _settled(row, np.flatnonzero(near), matching, slack, exact)
+    ranks: np.ndarray = counts + np.arange(1, len(matches) + 1)
     return ranks
+
+
+def _settled(
+    row: np.ndarray, others: np.ndarray, matching: np.ndarray, slack: float, exact: Measure
+) -> np.ndarray:
+    """How many of the `others` rank before each match, of which the nearest comes first."""
+    values, matches = row[others], row[matching]
+    by_value = np.sort(matches)
+    after = by_value.searchsorted(values)
+    to_next = by_value[np.minimum(after, len(by_value) - 1)] - values
+    to_last = values - by_value[np.maximum(after - 1, 0)]
+    unsure = np.minimum(np.abs(to_next), np.abs(to_last)) <= slack
+    measured = exact(np.concatenate([matching, others[unsure]]))
+    own, rivals = measured[: len(matching)], np.sort(measured[len(matching) :])
+    order = np.argsort(own, kind="stable")
+    sure = np.sort(values[~unsure]).searchsorted(matches[order])
+    found: np.ndarray = sure + rivals.searchsorted(own[order], side="right")
+    return found
 
 
 def average_precisions(flat: np.ndarray, matches: np.ndarray, rule: str) -> np.ndarray:

@@ -135,15 +135,14 @@ def _distances(
     """Distances of these queries, float64 (len(queries), gallery images): Euclidean, or re-ranked."""
     if protocol.reranking is None:
         chosen = replace(sides, query=sides.query[queries])
-        below = 1.0 if sides.normalise else np.square(chosen.query.astype(np.float64)).sum(1)[:, None]
-        found = np.concatenate([np.array(block) for block in chosen.distances(memory)])
-        return np.sqrt(np.maximum(found + below, 0.0))
+        blocks = chosen.distances(memory)
+        return np.sqrt([block.row(place) for block in blocks for place in range(len(block.values))])
     from autoreid.evaluation.reranking import reranked_blocks  # deferred: seldom wanted
 
     wanted, start = set(queries.tolist()), 0
     rows: dict[int, np.ndarray] = {}
     for block in reranked_blocks(sides, protocol.reranking, device, memory):
-        mine = wanted & set(range(start, start + len(block)))
-        rows |= {number: block[number - start].copy() for number in mine}
-        start += len(block)
+        mine = wanted & set(range(start, start + len(block.values)))
+        rows |= {number: block.row(number - start) for number in mine}
+        start += len(block.values)
     return np.stack([rows[number] for number in queries.tolist()])

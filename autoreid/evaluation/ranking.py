@@ -11,7 +11,7 @@ import numpy as np
 from autoreid.errors import InputError
 from autoreid.evaluation.checks import JUNK, label_problems, matrix_problems, nan_problems
 from autoreid.evaluation.intervals import over_identities
-from autoreid.evaluation.matches import Labels, average_precisions, ranks_of
+from autoreid.evaluation.matches import Block, Labels, average_precisions, ranks_of
 from autoreid.evaluation.protocol import USUAL, Protocol
 from autoreid.evaluation.sides import DEFAULT_MEMORY, Sides
 
@@ -111,7 +111,7 @@ def rank(
     problems = _chunk_problems(chunk) + _distance_problems(distance, labels)
     if problems:
         raise InputError(*problems)
-    blocks = (distance[start : start + chunk] for start in range(0, len(distance), chunk))
+    blocks = (Block(distance[start : start + chunk]) for start in range(0, len(distance), chunk))
     return score_blocks(blocks, labels, protocol)
 
 
@@ -129,8 +129,9 @@ def rank_features(
     """Score features (images, dim) by Euclidean distance, of L2-normalised rows unless `protocol` says no.
 
     As `rank` on the matrix of these distances, which is never built. Gallery images with equal features tie
-    exactly. memory: bytes that are held at once beside the arrays given: the features in float64, and as many
-    queries' distances as the rest has room for; figures do not depend on it.
+    exactly, and what rounding could have swapped is measured again: figures depend neither on the order of
+    the images nor on threads. memory: bytes that are held at once beside the arrays given: the features in
+    float64, and as many queries' distances as the rest has room for; figures do not depend on it either.
     Raises InputError as `rank` does, for NaN, infinite or (where normalised) zero features, and for a memory
     that is too small, with the least.
 
@@ -159,7 +160,7 @@ def _distance_problems(distance: np.ndarray, labels: Labels) -> list[str]:
     return problems + label_problems(labels.by_name(), "gallery", gallery_images)
 
 
-def score_blocks(blocks: Iterable[np.ndarray], labels: Labels, protocol: Protocol = USUAL) -> RankingScores:
+def score_blocks(blocks: Iterable[Block], labels: Labels, protocol: Protocol = USUAL) -> RankingScores:
     """Scores of blocks of distances that follow one another in the order of the queries."""
     return summary(ranks_of(blocks, labels, protocol), labels, protocol)
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
-from autoreid.evaluation.distances import distance_blocks
-from autoreid.evaluation.matches import Labels
+from autoreid.evaluation.distances import centre, distance_blocks
+from autoreid.evaluation.matches import Block, Labels
 from autoreid.evaluation.neighbours import Neighbours, nearest, row_bytes
 from autoreid.evaluation.protocol import Protocol, Reranking
 from autoreid.evaluation.ranking import RankingScores, score_blocks
-from autoreid.evaluation.sides import BESIDE, DEFAULT_MEMORY, TOGETHER, Sides, rows_within
+from autoreid.evaluation.sides import BESIDE, DEFAULT_MEMORY, TOGETHER, Sides, Squared, rows_within
 from autoreid.evaluation.sparse_rows import TURNED_BYTES, SparseRows
 
 RERANKED = Protocol(reranking=Reranking())
@@ -32,6 +33,8 @@ USUAL_ENTRIES = 100
 # Bytes for what is computed a piece at a time.
 WORK_BYTES = 64 * 2**20
 WHAT = "re-ranking"
+# What sums of distances of at most 1 are off by.
+ROUNDING_OF_SUMS = 2.0**-49
 
 
 def rerank_features(
@@ -75,11 +78,10 @@ def reranked_blocks(
     settings: Reranking,
     device: torch.device | str = "cpu",
     memory: int = DEFAULT_MEMORY,
-) -> Iterator[np.ndarray]:
-    """Blocks of re-ranked distances (queries of the block, gallery images); lower is better.
+) -> Iterator[Block]:
+    """Re-ranked distances, lower is better.
 
-    A block lasts until the next one is taken. Raises InputError for settings that mean nothing, and for too
-    little memory.
+    Raises InputError for settings that mean nothing, and for too little memory.
     """
     images, queries = len(sides.query) + len(sides.kept), len(sides.query)
     settings.check(images)
@@ -89,18 +91,68 @@ def reranked_blocks(
     neighbours = nearest(features, settings.k1 + 1, torch.device(device), together)
     encoded = _encode(features, neighbours, settings)
     chunk = plan.queries_together(len(encoded.columns))
-    columns = encoded.from_row(queries).transposed(images)
+    blended = _Blended(
+        encoded=encoded,
+        columns=encoded.from_row(queries).transposed(images),
+        farthest=neighbours.farthest[:queries],
+        squared=Squared(sides, features[queries:]),
+        weight=settings.weight,
+    )
+    slack = settings.weight * centre(features) / blended.farthest + ROUNDING_OF_SUMS
     squares = np.einsum("ij,ij->i", features[:queries], features[:queries])
     start = 0
-    for block in distance_blocks(features[:queries], features[queries:], chunk):
-        rows = slice(start, start + len(block))
-        block += squares[rows, None]
-        np.maximum(block, 0.0, out=block)
-        block /= neighbours.farthest[rows, None]
-        block *= settings.weight
-        _blend(block, encoded, start, columns, 1.0 - settings.weight)
-        yield block
-        start += len(block)
+    for values in distance_blocks(features[:queries], features[queries:], chunk):
+        rows = slice(start, start + len(values))
+        values += squares[rows, None]
+        for place, row in enumerate(values):
+            blended.blend(start + place, row)
+        yield Block(values, slack[rows], partial(blended.exact, start))
+        start += len(values)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Blended:
+    """Re-ranked distances of queries: of their Jaccard distances and their own, as `weight` says.
+
+    encoded: all images; columns: the gallery's, turned, so that row j holds who has a weight at image j.
+    """
+
+    encoded: SparseRows
+    columns: SparseRows
+    farthest: np.ndarray
+    squared: Squared
+    weight: float
+
+    def blend(self, query: int, row: np.ndarray) -> None:
+        """Squared distances, (gallery images,), become re-ranked ones in place."""
+        np.maximum(row, 0.0, out=row)
+        row /= self.farthest[query]
+        row *= self.weight
+        shared = self._shared(query, len(row))
+        near = np.flatnonzero(shared > 0)  # the others are at a distance of 1
+        blended = (1.0 - self.weight) * _jaccard(shared[near]) + row[near]
+        row += 1.0 - self.weight
+        row[near] = blended
+
+    def exact(self, start: int, place: int, wanted: np.ndarray) -> np.ndarray:
+        """Re-ranked distances to gallery images by their numbers, free of a product's rounding."""
+        query = start + place
+        shared = self._shared(query, int(wanted.max()) + 1)[wanted]
+        own = self.squared(start, place, wanted) / self.farthest[query] * self.weight
+        found: np.ndarray = (1.0 - self.weight) * _jaccard(shared) + own
+        return found
+
+    def _shared(self, query: int, least: int) -> np.ndarray:
+        """What a query shares with gallery images, `least` of them or more: sums of the smaller weights."""
+        part = slice(self.encoded.ends[query], self.encoded.ends[query + 1])
+        taken, sizes = self.columns.of_rows(self.encoded.columns[part])
+        smaller = np.minimum(self.columns.weights[taken], np.repeat(self.encoded.weights[part], sizes))
+        return np.bincount(self.columns.columns[taken], weights=smaller, minlength=least)
+
+
+def _jaccard(shared: np.ndarray) -> np.ndarray:
+    distances: np.ndarray = 1.0 - shared / (2.0 - shared)
+    return distances
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,21 +239,3 @@ def _pairs(
     new[:, 1:] &= members[:, 1:] != members[:, :-1]
     places, columns = np.nonzero(new)
     return rows[places], members[places, columns]
-
-
-def _blend(block: np.ndarray, encoded: SparseRows, start: int, columns: SparseRows, share: float) -> None:
-    """Add `share` of the Jaccard distances to a block whose first row is image `start`.
-
-    What two images share is the sum of the smaller of their weights; their distance is 1 where that is 0.
-    """
-    gallery = block.shape[1]
-    for place, row in enumerate(block):
-        part = slice(encoded.ends[start + place], encoded.ends[start + place + 1])
-        taken, sizes = columns.of_rows(encoded.columns[part])
-        smaller = np.minimum(columns.weights[taken], np.repeat(encoded.weights[part], sizes))
-        shared = np.bincount(columns.columns[taken], weights=smaller, minlength=gallery)
-        near = np.flatnonzero(shared > 0)
-        jaccard = 1.0 - shared[near] / (2.0 - shared[near])
-        blended = share * jaccard + row[near]
-        row += share
-        row[near] = blended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,20 @@ import numpy as np
 from autoreid.byte_sizes import byte_words
 from autoreid.errors import InputError
 from autoreid.evaluation.checks import JUNK, feature_problems
-from autoreid.evaluation.distances import distance_blocks, prepared
-from autoreid.evaluation.matches import Labels
+from autoreid.evaluation.distances import (
+    PIECE,
+    centre,
+    distance_blocks,
+    distinct_rows,
+    prepare,
+    prepared,
+)
+from autoreid.evaluation.matches import Block, Labels
 
 DEFAULT_MEMORY = 2 * 2**30
 # Queries that are compared together at most: more are no faster.
 TOGETHER = 256
-# Bytes for a gallery image beside its features: labels, the digest of its row, one query's row being counted.
+# Bytes for a gallery image beside its features: labels, its place among distinct ones, the digest of its row.
 BESIDE = 400
 
 
@@ -53,17 +61,44 @@ class Sides:
         """Float64 (queries + gallery images, dim), the queries first."""
         return prepared([(self.query, None), (self.gallery, self.kept)], self.normalise)
 
-    def distances(self, memory: int) -> Iterator[np.ndarray]:
-        """Blocks as `distance_blocks` gives them. Raises InputError for too little `memory`, in bytes."""
-        queries, images = len(self.query), len(self.kept)
-        fixed = 8 * self.query.shape[1] * (queries + images) + BESIDE * images
-        chunk = rows_within(memory, fixed, 16 * images, "evaluation")
-        return _distances(self, min(TOGETHER, chunk))
+    def distances(self, memory: int) -> Iterator[Block]:
+        """Squared distances less what a row shares. Raises InputError for too little `memory`, in bytes."""
+        queries, images, dim = len(self.query), len(self.kept), self.query.shape[1]
+        fixed = 8 * dim * (queries + images) + BESIDE * images
+        chunk = rows_within(memory, fixed, 8 * (images + dim), "evaluation")
+        return self._blocks(min(TOGETHER, chunk))
+
+    def _blocks(self, chunk: int) -> Iterator[Block]:
+        features, queries = self.joined(), len(self.query)
+        squared = Squared(self, features[queries:])
+        slack, start = np.full(chunk, centre(features)), 0
+        for values in distance_blocks(features[:queries], features[queries:], chunk):
+            yield Block(values, slack, partial(squared, start))
+            start += len(values)
 
 
-def _distances(sides: Sides, chunk: int) -> Iterator[np.ndarray]:
-    features = sides.joined()
-    yield from distance_blocks(features[: len(sides.query)], features[len(sides.query) :], chunk)
+class Squared:
+    """Squared distances as sums of the squares of differences: the same for equal features, whatever lies
+    beside them. Few are wanted, and they are computed from the features as given.
+
+    gallery: float64 (images, dim), as `joined` gives it; it is not kept.
+    """
+
+    def __init__(self, sides: Sides, gallery: np.ndarray) -> None:
+        self._sides = sides
+        self._first, self._place = distinct_rows(gallery)
+
+    def __call__(self, start: int, place: int, columns: np.ndarray) -> np.ndarray:
+        """Of query `start` + `place` and gallery images by their numbers, equal ones computed once."""
+        sides = self._sides
+        query = prepare(sides.query[start + place : start + place + 1], sides.normalise)
+        wanted, where = np.unique(self._place[columns], return_inverse=True)
+        found = np.empty(len(wanted))
+        for first in range(0, len(wanted), PIECE):
+            rows = sides.kept[self._first[wanted[first : first + PIECE]]]
+            apart = prepare(sides.gallery[rows], sides.normalise) - query
+            found[first : first + PIECE] = np.einsum("ij,ij->i", apart, apart)
+        return found[where]
 
 
 def rows_within(memory: int, fixed: int, each: int, what: str) -> int:

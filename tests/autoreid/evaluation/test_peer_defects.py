@@ -44,7 +44,7 @@ def distances(arrays: dict[str, np.ndarray], settings: Reranking) -> np.ndarray:
     names = ("query_ids", "query_cameras", "gallery_ids", "gallery_cameras")
     labels = Labels(*(arrays[name] for name in names))
     sides = Sides.checked(arrays["query_features"], arrays["gallery_features"], labels, normalise=False)
-    return np.concatenate([block.copy() for block in reranked_blocks(sides, settings)])
+    return np.concatenate([block.values.copy() for block in reranked_blocks(sides, settings)])
 
 
 def test_distances_are_squared_once_in_re_ranking() -> None:
@@ -136,7 +136,7 @@ def test_an_image_is_its_own_nearest_also_where_others_equal_it() -> None:
 
 
 def test_a_small_gallery_is_no_special_case() -> None:
-    """Peers cut the CMC to the gallery, warn, or fail; here rank-10 of four images is the curve's last value."""
+    """Peers cut the CMC to the gallery, warn, or fail; rank-10 of four images is the curve's last value."""
     distance = np.array([[0.3, 0.2, 0.1, 0.4]])
     labels = {"query_ids": [7], "query_cameras": [1], "gallery_ids": [7, 8, 9, 7], "gallery_cameras": [2] * 4}
     scores = rank(distance, **{name: np.array(values) for name, values in labels.items()})

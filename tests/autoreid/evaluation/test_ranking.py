@@ -12,7 +12,7 @@ from ranking_oracles import assert_equal
 from ranking_oracles import scores as dense_scores
 
 from autoreid.errors import InputError
-from autoreid.evaluation.distances import distance_blocks, distinct_rows, prepare
+from autoreid.evaluation.distances import distinct_rows, prepare
 from autoreid.evaluation.protocol import Protocol
 from autoreid.evaluation.ranking import PROTOCOL, rank, rank_features
 from autoreid.evaluation.sides import BESIDE, DEFAULT_MEMORY
@@ -133,7 +133,7 @@ def test_rank_features_equals_rank_of_naive_distances(seed: int, normalise: bool
     distance = np.array([[np.linalg.norm(x - y) for y in b] for x in a])
     kept = int((labels["gallery_ids"] != -1).sum())
     fixed = 8 * 16 * (30 + kept) + BESIDE * kept
-    for memory in (fixed + 16 * kept, fixed + 7 * 16 * kept, DEFAULT_MEMORY):
+    for memory in (fixed + 8 * (kept + 16), fixed + 7 * 8 * (kept + 16), DEFAULT_MEMORY):
         scores = rank_features(*given, **labels, protocol=Protocol(normalised=normalise), memory=memory)
         assert_equal(scores, dense_scores(distance, labels))
 
@@ -164,18 +164,53 @@ def test_a_collapsed_network_gets_no_ties_from_rounding() -> None:
 
 
 @pytest.mark.parametrize("images", [7, 50, 203])
-@pytest.mark.parametrize("chunk", [1, 3, 17])
-def test_equal_rows_tie_wherever_they_lie(images: int, chunk: int) -> None:
+def test_equal_rows_tie_wherever_they_lie(images: int) -> None:
     # A plain product of these sizes rounds some of the equal columns differently.
     random = np.random.default_rng(9)
-    gallery = prepare(random.standard_normal((images, 33)), normalise=True)
+    gallery, query = random.standard_normal((images, 33)), random.standard_normal((34, 33))
     gallery[::3] = gallery[0]
-    query = prepare(random.standard_normal((34, 33)), normalise=True)
-    blocks = [block.copy() for block in distance_blocks(query, gallery.copy(), chunk)]
-    for block in blocks:
-        assert (block[:, ::3] == block[:, :1]).all()
-    expected = np.array([[np.linalg.norm(a - b) ** 2 - a @ a for b in gallery] for a in query])
-    assert np.concatenate(blocks) == pytest.approx(expected, abs=1e-12)
+    labels = {
+        "query_ids": np.full(34, 7),
+        "query_cameras": np.ones(34, int),
+        "gallery_ids": np.where(np.arange(images) == 3, 7, 8),
+        "gallery_cameras": np.full(images, 2),
+    }
+    scores = rank_features(query, gallery, **labels)
+    apart = np.linalg.norm(prepare(query, True)[:, None] - prepare(gallery, True)[None], axis=2)
+    nearer = (apart < apart[:, :1] - 1e-9).sum(1)
+    assert scores.first_ranks.tolist() == (nearer + len(gallery[::3])).tolist()
+
+
+def few_values(seed: int, dim: int) -> dict[str, np.ndarray]:
+    """Features of zeros and ones: once normalised, many distances are equal but for their rounding."""
+    random = np.random.default_rng(seed)
+    sides = {"query": 40, "gallery": 300}
+    arrays: dict[str, np.ndarray] = {}
+    for side, count in sides.items():
+        arrays[f"{side}_features"] = random.integers(0, 2, (count, dim)) + np.eye(1, dim)
+        arrays[f"{side}_ids"] = random.integers(1, 30, count)
+        arrays[f"{side}_cameras"] = np.full(count, 1 if side == "query" else 2)
+    return arrays
+
+
+@pytest.mark.parametrize("dim", [7, 33, 100])
+def test_rounding_of_products_decides_nothing(dim: int) -> None:
+    arrays, random = few_values(dim, dim), np.random.default_rng(dim)
+    expected = rank_features(**arrays)
+    query, gallery = (prepare(arrays[f"{side}_features"], True) for side in ("query", "gallery"))
+    apart = query[:, None] - gallery[None]
+    labels = {name: values for name, values in arrays.items() if not name.endswith("_features")}
+    assert_equal(expected, dense_scores(np.einsum("ijk,ijk->ij", apart, apart), labels))
+    for memory in (8 * dim * 340 + BESIDE * 300 + rows * 8 * (300 + dim) for rows in (1, 3, 16)):
+        assert rank_features(**arrays, memory=memory).average_precisions.tolist() == (
+            expected.average_precisions.tolist()
+        )
+    for _ in range(3):
+        orders = {"query": random.permutation(40), "gallery": random.permutation(300)}
+        shuffled = {name: values[orders[name.split("_")[0]]] for name, values in arrays.items()}
+        found = rank_features(**shuffled)
+        assert found.cmc.tolist() == expected.cmc.tolist()
+        assert sorted(found.average_precisions) == sorted(expected.average_precisions)
 
 
 def test_negative_zero_is_zero() -> None:

@@ -30,7 +30,7 @@ def blocks_of(query: np.ndarray, gallery: np.ndarray, settings: Reranking) -> np
     """Re-ranked distances of features as they are."""
     ones = [np.ones(len(side), int) for side in (query, gallery)]
     sides = Sides.checked(query, gallery, Labels(ones[0], ones[0], ones[1], 2 * ones[1]), normalise=False)
-    return np.concatenate([block.copy() for block in reranked_blocks(sides, settings)])
+    return np.concatenate([block.values.copy() for block in reranked_blocks(sides, settings)])
 
 
 # Whole numbers: distances are exact, so that ties are ties in both forms.
@@ -129,11 +129,18 @@ def test_re_ranked_figures_equal_dense_ones(
     distance = np.zeros((queries, gallery))
     distance[:, kept] = dense_reranked(spread[:queries], spread[queries:][kept], k1, min(6, k1 + 1), 0.3)
     found = rerank_features(spread[:queries], spread[queries:], **of, protocol=chosen)
-    # Rounding parts what is equal in exact numbers: both forms are brought to a grid.
-    blocks = blocks_of(spread[:queries], spread[queries:][kept], Reranking(k1, min(6, k1 + 1)))
-    np.testing.assert_allclose(blocks, distance[:, kept], atol=1e-12)
-    exact = np.zeros((queries, gallery))
-    exact[:, kept] = blocks
+    # Rounding parts what is equal in exact numbers, in other ways in the two forms: ranks are those of ours.
+    sides = Sides.checked(spread[:queries], spread[queries:], Labels(**of), normalise=False)
+    settings = Reranking(k1, min(6, k1 + 1))
+    rows = [
+        exact(np.arange(kept.sum()))
+        for block in reranked_blocks(sides, settings)
+        for place in range(len(block.values))
+        if (exact := block.measure(place)[1])
+    ]
+    exact = np.zeros_like(distance)
+    exact[:, kept] = rows
+    np.testing.assert_allclose(exact, distance, atol=1e-12)
     assert_equal(found, dense_scores(exact, of, chosen))
 
 
