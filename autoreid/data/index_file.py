@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from autoreid.errors import InputError, unknown
 TITLE = "own data"
 COLUMNS = ("path", "identity", "camera", "split")
 ENDINGS = (".csv", ".parquet")
-LONGEST_NUMBER = 18  # digits that surely fit 64 bits
+WHOLE = re.compile(r"-?[0-9]{1,18}")  # as many digits as surely fit 64 bits
+DECIMAL = re.compile(r"(-?[0-9]+)\.0*")
 REMEDY = "Correct these lines."
 
 
@@ -55,18 +57,18 @@ def survey(root: Path) -> Survey:
         return Survey(file.parent, TITLE, layout, troubles=refused)
     given, problems = _checked(lines, file.parent)
     missing = _missing(path for path, _ in given)
-    problems += [(line, f"no such file: {line.path}") for path, line in given if path in missing]
+    problems += [(line, _absence(line.path)) for path, line in given if path in missing]
     problems.sort(key=lambda found: found[0].number)
     said = [f"{line.place}: {text}" for line, text in problems]
     troubles = [Trouble("index file", "\n".join(few(root, said, REMEDY)))] if said else []
-    kept = [(path, line) for path, line in given if line.identity != str(JUNK)]
+    kept = [(path, line) for path, line in given if _whole_number(line.identity) != JUNK]
     folder = _root_of([path for path, _ in kept], file.parent)
     numbers = _numbers(line.identity for _, line in kept)
     rows = tuple(
         Row(path.removeprefix(f"{folder.rstrip('/')}/"), numbers[line.identity], int(line.camera), line.split)
         for path, line in kept
     )
-    dropped = [line.split for _, line in given if line.identity == str(JUNK)]
+    dropped = [line.split for _, line in given if _whole_number(line.identity) == JUNK]
     junk = {split: dropped.count(split) for split in SPLITS}
     if not problems:
         troubles.extend(_whole(root, rows))
@@ -93,17 +95,23 @@ def _lines(root: Path) -> Iterator[Line]:
         raise InputError(f"{root}: not an index file. Give a file that ends with {' or '.join(ENDINGS)}.")
     try:
         yield from _csv_lines(root) if ending == ".csv" else _parquet_lines(root)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{root}: not UTF-8 ({error.reason}). Save it as UTF-8.") from error
+    except (OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{root}: cannot be read ({reason}). Give a readable index file.") from error
 
 
-def _check_columns(root: Path, columns: Iterable[str]) -> None:
-    found = list(columns)
+def _check_columns(root: Path, found: list[str]) -> None:
     missing = [name for name in COLUMNS if name not in found]
     if missing:
         has = f"The file has {', '.join(found) or 'none'}; it needs {', '.join(COLUMNS)}."
+        if len(found) == 1 and any(mark in found[0] for mark in ";\t"):
+            has += " Separate them by commas."
         raise InputError(f"{root}: no column {', '.join(missing)}. {has}")
+    twice = [name for name in COLUMNS if found.count(name) > 1]
+    if twice:
+        raise InputError(f"{root}: column {', '.join(twice)} is there twice. Remove or rename one.")
 
 
 def _csv_lines(root: Path) -> Iterator[Line]:
@@ -126,7 +134,7 @@ def _parquet_lines(root: Path) -> Iterator[Line]:
         raise InputError(f"{root}: pyarrow is not installed. Install pyarrow, or write a CSV.") from error
     try:
         with parquet.ParquetFile(root) as file:
-            _check_columns(root, file.schema_arrow.names)
+            _check_columns(root, list(file.schema_arrow.names))
             columns = [column.to_pylist() for column in file.read(columns=list(COLUMNS)).select(COLUMNS)]
     except ArrowException as error:
         raise InputError(f"{root}: not a parquet file ({error}). Write it again.") from error
@@ -156,8 +164,11 @@ def _line_problems(line: Line) -> Iterator[str]:
     for name in ("path", "identity"):
         if not getattr(line, name):
             yield f"no {name}"
-    if _whole_number(line.identity) is not None and int(line.identity) < JUNK:
+    identity = _whole_number(line.identity)
+    if identity is not None and identity < JUNK:
         yield f"identity {line.identity} is below -1 (junk)"
+    if decimal := DECIMAL.fullmatch(line.identity):  # as text, 0.0 and -1.0 would be people
+        yield f"identity {line.identity} is a decimal number: write {decimal[1]}"
     camera = _whole_number(line.camera)
     if camera is None or camera < 0:
         yield f"camera {line.camera!r} is not a whole number from 0"
@@ -166,19 +177,22 @@ def _line_problems(line: Line) -> Iterator[str]:
 
 
 def _whole_number(text: str) -> int | None:
-    try:
-        return int(text) if len(text) <= LONGEST_NUMBER else None
-    except ValueError:
-        return None
+    """The number that a text is in plain digits; `int` would take 1_11 and 11_1 for one."""
+    return int(text) if WHOLE.fullmatch(text) else None
 
 
 def _numbers(identities: Iterable[str]) -> dict[str, int]:
     """Identities as numbers. Texts are numbered from 1 in sorted order as soon as one is no whole number."""
-    found = set(identities)
-    if all(_whole_number(text) is not None for text in found):
-        return {text: int(text) for text in found}
-    people = sorted(found - {str(DISTRACTOR)})
-    return {str(DISTRACTOR): DISTRACTOR} | {text: number for number, text in enumerate(people, start=1)}
+    whole = {text: _whole_number(text) for text in set(identities)}
+    if None not in whole.values():
+        return {text: number for text, number in whole.items() if number is not None}
+    people = sorted(text for text, number in whole.items() if number != DISTRACTOR)
+    numbers = {text: number for number, text in enumerate(people, start=1)}
+    return dict.fromkeys(whole, DISTRACTOR) | numbers
+
+
+def _absence(path: str) -> str:
+    return f"no such file: {path}" + " (folders are separated by /)" * ("\\" in path)
 
 
 def _missing(paths: Iterable[str]) -> frozenset[str]:

@@ -83,6 +83,63 @@ def test_missing_files_are_named_with_their_lines(tmp_path: Path) -> None:
     ]
 
 
+def test_texts_that_look_like_numbers_stay_apart(tmp_path: Path) -> None:
+    text = GOOD.replace(",7,", ",1_11,").replace(",8,", ",11_1,")
+    assert read(write(tmp_path, text)).identities.tolist() == [2, 2, 1, 1]
+
+
+def test_distractors_and_junk_may_have_zeros_in_front(tmp_path: Path) -> None:
+    text = GOOD.replace(",7,", ",anna,").replace(",8,", ",bert,")
+    for image in "ef":
+        write_crop(tmp_path / f"{image}.jpg")
+    index = read(write(tmp_path, text + "e.jpg,0000,1,gallery\nf.jpg,-01,1,gallery\n"))
+    assert index.identities.tolist() == [1, 1, 2, 2, 0]
+
+
+def test_identities_that_became_decimal_numbers_are_named(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    columns = {
+        "path": ["a.jpg", "c.jpg", "d.jpg"],
+        "identity": np.array([7, 8, -1], np.float64),
+        "camera": [1, 1, 2],
+        "split": ["train", "query", "gallery"],
+    }
+    file = tmp_path / "all.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    assert refusal(file) == [
+        f"{file}: row 1: identity 7.0 is a decimal number: write 7",
+        f"{file}: row 2: identity 8.0 is a decimal number: write 8",
+        f"{file}: row 3: identity -1.0 is a decimal number: write -1. Correct these lines.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD.replace(",", ";"), "Separate them by commas."),
+        (GOOD.replace("split\n", "split,path\n"), "column path is there twice. Remove or rename one."),
+        (GOOD.replace("d.jpg", "sub\\d.jpg"), "no such file: sub\\d.jpg (folders are separated by /)."),
+    ],
+)
+def test_what_other_programs_write_has_its_remedy(text: str, said: str, tmp_path: Path) -> None:
+    (problem,) = refusal(write(tmp_path, text))
+    assert said in problem
+
+
+def test_other_encodings_are_named(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    file.write_bytes(GOOD.encode("utf-16"))
+    assert refusal(file) == [f"{file}: not UTF-8 (invalid start byte). Save it as UTF-8."]
+
+
+def test_a_parquet_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "all.parquet"
+    names = ["path", "path", "identity", "camera", "split"]
+    table = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 5, names=names)
+    pyarrow.parquet.write_table(table, file)
+    assert refusal(file) == [f"{file}: column path is there twice. Remove or rename one."]
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_missing_columns_are_named_together(kind: str, tmp_path: Path) -> None:
     file = write(tmp_path, "path,id,split\na.jpg,1,train\n")
