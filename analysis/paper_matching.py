@@ -219,11 +219,15 @@ def given_network(records: Records, arm: str) -> str:
 
 
 def _by_name(records: Records, table: PaperTable) -> Iterator[Pairing]:
+    stems = {arm: stem(records, arm) for arm in records.arms}
+    mapped = {arm for row in table.rows for arm in row.arms}
     for label, rows in groups(table):
         first = rows[0]
         for arm in records.arms:
-            names = (arm, stem(records, arm))
-            if (label in names or set(names) & set(first.arms)) and _on_its_data(records, table, first, arm):
+            names = {arm, stems[arm]}
+            # A row of the same name may be of another arm.
+            ours = names & set(first.arms) or (label in names and not names & mapped)
+            if ours and _on_its_data(records, table, first, arm):
                 yield Pairing(label, rows, arm, "name", sides(records, table, first, arm))
 
 
