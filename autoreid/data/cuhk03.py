@@ -86,7 +86,7 @@ def places(root: Path, variant: str) -> list[Place]:
             extracted.append(Place("images extracted as torchreid does", folder, _from_images))
         if (folder / protocol_file(variant)).is_file() and _mat_of(folder) is not None:
             mats.append(Place(f"{MAT} with the protocol's .mat file", folder, _from_mat))
-        if folder.name.lower() == variant and has_splits(folder) and most_fit(folder, NAMING):
+        if folder.absolute().name.lower() == variant and has_splits(folder) and most_fit(folder, NAMING):
             folders.append(Place("Market-1501 folders", folder, _from_folders))
     return [*folders, *extracted, *mats]
 

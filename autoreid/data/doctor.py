@@ -156,7 +156,7 @@ def _split_report(survey: Survey, split: str) -> SplitReport:
 
 
 def _differences(splits: tuple[SplitReport, ...], index: ImageIndex, survey: Survey) -> Iterator[str]:
-    if survey.published is None:
+    if survey.published is None or not survey.rows:
         return
     remedy = f"Unpack {survey.title} again if this is meant to be it; otherwise nothing is wrong."
     for part in splits:

@@ -62,8 +62,9 @@ def places(root: Path) -> list[Place]:
     found = []
     for folder in folders_below(root, SUBFOLDERS):
         present = _folders(folder)
+        listed = any((folder / file).is_file() for file in LISTS.values())
         for form, parts in FORMS.items():
-            if all(part in present for part in parts) and (folder / LISTS["query"]).is_file():
+            if all(part in present for part in parts) and listed:
                 found.append(Place(folder, form, tuple(present[part] for part in parts)))
         if has_splits(folder) and naming_of(folder) is MSMT17:
             found.append(Place(folder, "folders"))
@@ -92,7 +93,8 @@ def survey(root: Path, *, validation: str = "training") -> Survey:
         place = found[0]
         return _from_lists(place, validation) if place.parts else _from_folders(place.folder, validation)
     if found:
-        kind, text = "ambiguous layout", f"holds {' and '.join(layouts(root))}. Give the folder of one."
+        remedy = "Give the folder of one, or move the other away."
+        kind, text = "ambiguous layout", f"holds {' and '.join(layouts(root))}. {remedy}"
     else:
         expected = f"train/ and test/, or mask_train_v2/ and mask_test_v2/, with {', '.join(LISTS.values())}"
         remedy = f"Give the folder with {expected}; or with {', '.join(FOLDERS.values())}."
@@ -186,7 +188,7 @@ def _below(folder: Path, before: str) -> Iterator[str]:
 def _read_list(path: Path, images: _Images, split: str, taken: dict[str, str]) -> tuple[list[Row], list[str]]:
     """The rows of a list, and what is wrong with it by line. `taken`: images of the lists before, by name."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         return [], [getattr(error, "strerror", None) or "not a text"]
     rows, problems = [], []

@@ -87,6 +87,22 @@ def test_msmt17_lists_with_wrong_lines_are_reported_together(tmp_path: Path) -> 
     assert "list_query.txt: no line." in text
 
 
+def test_msmt17_is_recognised_by_any_of_its_lists(tmp_path: Path) -> None:
+    root = replicas.msmt17("V1", nested=True)(tmp_path)
+    (root / "list_query.txt").unlink()
+    report = check(root)
+    assert report.data_set == "msmt17" and not report.usable
+    assert f"{root}/list_query.txt: No such file or directory. Take the list" in report.text()
+
+
+def test_lists_of_windows_are_read(tmp_path: Path) -> None:
+    root = replicas.msmt17("V1", nested=False, listed_nested=False)(tmp_path)
+    expected = msmt17.read(root)
+    for file in root.glob("list_*.txt"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert msmt17.read(root).names == expected.names
+
+
 def test_an_image_of_two_lists_is_named(tmp_path: Path) -> None:
     root = replicas.msmt17("V2", nested=False)(tmp_path)
     line = (root / "list_train.txt").read_text().splitlines()[0]
@@ -108,6 +124,7 @@ def test_two_copies_of_msmt17_are_not_chosen_from(tmp_path: Path) -> None:
     replicas.msmt17("V2", nested=True)(tmp_path / "MSMT17_V2")
     text = refusal(lambda: msmt17.read(tmp_path))
     assert "holds MSMT17 V1 in" in text and "and MSMT17 V2 in" in text
+    assert text.endswith("Give the folder of one, or move the other away.")
     assert len(msmt17.read(tmp_path / "MSMT17_V2")) == len(replicas.LISTED)
 
 
@@ -142,6 +159,11 @@ def test_the_other_variant_of_cuhk03_is_never_taken_instead(tmp_path: Path) -> N
     assert "only the detected images are here, and the variant is labeled" in text
     assert "or choose variant=detected" in text
     assert len(cuhk03.read(root, variant="detected")) == 10
+
+
+def test_a_variant_of_cuhk03_is_read_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(replicas.write_cuhk03_folders(tmp_path) / "labeled")
+    assert len(cuhk03.read(Path())) == 10
 
 
 def test_which_of_several_copies_of_cuhk03_is_read_is_said(tmp_path: Path, cache: Path) -> None:
@@ -262,6 +284,12 @@ def test_without_the_extra_it_is_named(tmp_path: Path, cache: Path, monkeypatch:
     text = refusal(lambda: cuhk03.read(root, cache=cache))
     assert "h5py is not installed" in text and "autoreid[cuhk03]" in text
     assert len(cuhk03.read(replica_files.write_cuhk03_images(tmp_path / "images"), cache=cache)) == 12
+
+
+def test_what_is_not_there_is_not_counted_against_what_is_published(tmp_path: Path) -> None:
+    report = check(tmp_path, "msmt17")
+    assert [defect.kind for defect in report.defects] == ["missing folder"]
+    assert report.warnings == ()
 
 
 def test_an_unknown_folder_says_what_is_known(tmp_path: Path) -> None:
