@@ -1,4 +1,4 @@
-"""Found on one rendered data set and trained on two, each under its own teacher: from the file to the report."""
+"""Found on one rendered data set and trained on two, each under its own teacher: from file to report."""
 
 from __future__ import annotations
 
