@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -62,7 +63,8 @@ def distance_blocks(query: np.ndarray, gallery: np.ndarray, chunk: int) -> Itera
 
     The values are |g|^2 - 2 q.g, the squared distances without |q|^2. In float64, because in float32 the
     features of a nearly collapsed network fall on a few values, and ties count against the match. A product
-    may round equal columns differently, depending on their place. A block lasts until the next one is taken.
+    may round equal columns differently, depending on their place. A block lasts until the next one is taken;
+    that is computed meanwhile, so that two are held.
 
     query, gallery: float64 (images, dim).
 
@@ -70,12 +72,21 @@ def distance_blocks(query: np.ndarray, gallery: np.ndarray, chunk: int) -> Itera
     [[[0.0, 3.0, 0.0]]]
     """
     squares = np.einsum("ij,ij->i", gallery, gallery)
-    buffer = np.empty((min(chunk, len(query)), len(gallery)))
-    for start in range(0, len(query), chunk):
-        rows = query[start : start + chunk]
-        block = np.matmul(-2.0 * rows, gallery.T, out=buffer[: len(rows)])
-        block += squares
-        yield block
+    starts = range(0, len(query), chunk)
+    buffers = [np.empty((min(chunk, len(query)), len(gallery))) for _ in starts[:2]]
+
+    def block(number: int) -> np.ndarray:
+        rows = query[starts[number] : starts[number] + chunk]
+        values = np.matmul(-2.0 * rows, gallery.T, out=buffers[number % 2][: len(rows)])
+        values += squares
+        return values
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(block, 0)
+        for number in range(1, len(starts)):
+            values, coming = coming.result(), pool.submit(block, number)
+            yield values
+        yield coming.result()
 
 
 def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

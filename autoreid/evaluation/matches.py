@@ -2,7 +2,7 @@
 
 The rank of a match is its place among the matches plus the number of non-matches at its distance or below.
 So only gallery images up to the worst true match count: for each query the non-matches among them are
-taken out, sorted, and counted by a binary search for each match. The gallery is grouped by identity once.
+taken out and counted for each match, by a binary search where it pays to sort them. The gallery is grouped by identity once.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Labels:
         return ~np.isin(self.query_ids, self.gallery_ids)
 
 
+# Of so many values to a match it is faster to count them for each match than to sort them.
+MANY = 60
 # Distances of one query to gallery images by their numbers.
 Measure = Callable[[np.ndarray], np.ndarray]
 
@@ -140,15 +142,23 @@ def match_ranks(
     if groups.counted is not None:
         near &= groups.counted
     others = row.compress(near)
-    others.sort()
+    if len(others) <= MANY * len(matches):
+        others.sort()
     if exact is None:
-        counts = others.searchsorted(matches, side="right")
+        counts = _up_to(others, matches)
     else:
-        counts = others.searchsorted(matches + slack, side="right")
-        if (others.searchsorted(matches - slack, side="left") != counts).any():
+        counts = _up_to(others, matches + slack)
+        if (_up_to(others, matches - slack) != counts).any():
             counts = _settled(row, np.flatnonzero(near), matching, slack, exact)
     ranks: np.ndarray = counts + np.arange(1, len(matches) + 1)
     return ranks
+
+
+def _up_to(others: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """How many values each edge is not below. The values are sorted, unless they are MANY for an edge."""
+    if len(others) <= MANY * len(edges):
+        return others.searchsorted(edges, side="right")
+    return np.array([np.count_nonzero(others <= edge) for edge in edges])
 
 
 def _settled(

@@ -65,7 +65,7 @@ class Sides:
         """Squared distances less what a row shares. Raises InputError for too little `memory`, in bytes."""
         queries, images, dim = len(self.query), len(self.kept), self.query.shape[1]
         fixed = 8 * dim * (queries + images) + BESIDE * images
-        chunk = rows_within(memory, fixed, 8 * (images + dim), "evaluation")
+        chunk = rows_within(memory, fixed, 16 * (images + dim), "evaluation")
         return self._blocks(min(TOGETHER, chunk))
 
     def _blocks(self, chunk: int) -> Iterator[Block]:

@@ -142,7 +142,7 @@ def test_too_little_memory_names_the_least() -> None:
     expected = rank_features(**arrays)
     with pytest.raises(InputError, match="memory: 1000B is too little for this evaluation") as caught:
         rank_features(**arrays, memory=1000)
-    least = 8 * 8 * 24 + 400 * 18 + 8 * (18 + 8)
+    least = 8 * 8 * 24 + 400 * 18 + 16 * (18 + 8)
     said = caught.value.problems[0].rsplit("Give ", 1)[1].removesuffix(" or more.")
     assert least <= byte_count(said) <= 1.01 * least
     with pytest.raises(InputError):
