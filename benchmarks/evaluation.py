@@ -1,10 +1,12 @@
-"""Time and memory of the evaluation on synthetic features of Market-1501's and MSMT17's size.
+"""Time and memory of evaluation and re-ranking on synthetic features of Market-1501's and MSMT17's size.
 
-python benchmarks/evaluation.py [--peer PATH] [--peer-python] [--rounds 5] [--seed 0]
+python benchmarks/evaluation.py [--size NAME] [--peers PYTHON] [--torchreid PATH] [--rounds 5] [--seed 0]
 
-`--peer` is a source tree of torchreid, for a comparison on the same matrix in the same run; where its Cython
-extension is built in place, that is what runs. `--peer-python` times its Python form too, once.
-Every measurement is a process of its own, one after another, in rounds; figures are medians over the rounds.
+`--peers` is the interpreter of an environment that has `torchreid` and `reid`, `--torchreid` a source tree of
+torchreid whose Cython extension is built in place: both are measured beside ours, on the same features, in
+the same run. Every measurement is a process of its own, one after another, in rounds; figures are medians
+over the rounds. What needs minutes runs in the first round of "trained" only, what needs more memory than
+there is not at all. The exit code is 1 where figures differ.
 """
 
 from __future__ import annotations
@@ -13,19 +15,19 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import types
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evaluation_peers import SHOWN, euclidean, measured
 
+from autoreid.byte_sizes import byte_count, byte_words
 from autoreid.cli import answer, say
 from autoreid.evaluation.ranking import RankingScores, rank, rank_features
 
@@ -33,8 +35,37 @@ from autoreid.evaluation.ranking import RankingScores, rank, rank_features
 SIZES = {"market1501": (750, 6, 3368, 13115, 2798), "msmt17": (3060, 15, 11659, 82161, 0)}
 DIMENSIONS, LATENT = 512, 24
 NOISE = {"trained": 0.57, "weak": 0.9}  # mAP near 0.8 and near 0.2 at Market-1501's size
-PEER_METHODS = {"torchreid cython": True, "torchreid python": False}
-TOLERANCE = 1e-6
+CHUNK = 256  # queries of the bare product that are multiplied together
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is measured. `beside`: the method whose figures it has to have, and whose seconds are compared.
+
+    peer: "" for ours, "python" for one of the peers' environment, "cython" for torchreid's source tree.
+    bytes_a_pair: what it holds for each pair of images it compares: all of them, or queries with gallery.
+    """
+
+    name: str
+    beside: str
+    peer: str = ""
+    slow: bool = False
+    bytes_a_pair: int = 0
+    all_pairs: bool = False
+    tolerance: float = 1e-6
+
+
+METHODS = (
+    Method("product", "product"),
+    Method("rank_features", "product"),
+    Method("rank", "rank_features", bytes_a_pair=4),
+    Method("rerank_features", "product"),
+    Method("torchreid cython", "rank", "cython", bytes_a_pair=16),
+    Method("torchreid", "rank", "python", slow=True, bytes_a_pair=18),
+    Method("reid", "rank", "python", bytes_a_pair=4),
+    Method("reid with distances", "rank_features", "python", bytes_a_pair=8),
+    Method("torchreid re-ranking", "rerank_features", "python", True, 24, True, tolerance=1e-5),
+)
 
 
 def make_features(size: str, quality: str, seed: int) -> dict[str, np.ndarray]:
@@ -58,61 +89,38 @@ def make_features(size: str, quality: str, seed: int) -> dict[str, np.ndarray]:
     return side("query", query_ids) | side("gallery", random.permutation(gallery_ids))
 
 
-def labels_of(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: values for name, values in arrays.items() if not name.endswith("_features")}
-
-
 def figures(scores: RankingScores) -> dict[str, Any]:
-    return {"mAP": scores.mean_average_precision, "cmc": scores.cmc[:50].tolist()}
+    return {"mAP": scores.mean_average_precision, "cmc": scores.cmc[:SHOWN].tolist()}
 
 
-def peer_call(peer: Path, cython: bool) -> Callable[..., Any]:
-    """torchreid's `evaluate_rank`, imported past the packages that need more than it does."""
-    for name in ("torchreid", "torchreid.metrics"):
-        package = types.ModuleType(name)
-        package.__path__ = [str(peer.joinpath(*name.split(".")))]
-        sys.modules[name] = package
-    from torchreid.metrics import rank as module  # type: ignore[import-not-found]
-
-    if cython and not module.IS_CYTHON_AVAI:
-        raise SystemExit(f"{peer}: its Cython extension is not built in place")
-
-    def call(distance: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, Any]:
-        order = ("query_ids", "gallery_ids", "query_cameras", "gallery_cameras")
-        cmc, mean = module.evaluate_rank(distance, *(labels[name] for name in order), use_cython=cython)
-        return {"mAP": float(mean), "cmc": cmc.tolist()}
-
-    return call
+def multiply(query: np.ndarray, gallery: np.ndarray) -> dict[str, Any]:
+    """The bare product in float64, the type that the evaluation's distances have, a chunk at a time."""
+    block = np.empty((CHUNK, len(gallery)))
+    for start in range(0, len(query), CHUNK):
+        rows = query[start : start + CHUNK]
+        np.matmul(rows, gallery.T, out=block[: len(rows)])
+    return {"mAP": None, "cmc": []}
 
 
-def prepare_work(method: str, folder: Path, peer: Path | None) -> Callable[[], dict[str, Any]]:
-    """Load what one measurement needs; the call it returns is what is timed."""
+def work_of(method: str, folder: Path, memory: int) -> Callable[[], dict[str, Any]]:
+    """Load what one of our measurements needs; the call it returns is what is timed."""
     arrays = dict(np.load(folder / "features.npz"))
-    labels = labels_of(arrays)
+    if method == "product":
+        sides = [arrays[f"{side}_features"].astype(np.float64) for side in ("query", "gallery")]
+        return lambda: multiply(*sides)
     if method == "rank_features":
-        return lambda: figures(rank_features(**arrays))
+        return lambda: figures(rank_features(**arrays, memory=memory))
+    if method == "rerank_features":
+        from autoreid.evaluation.reranking import rerank_features  # loads torch, which takes memory
+
+        return lambda: figures(rerank_features(**arrays, memory=memory))
+    labels = {name: values for name, values in arrays.items() if not name.endswith("_features")}
     distance = np.load(folder / "distance.npy")
-    if peer is None or method == "rank":
-        return lambda: figures(rank(distance, **labels))
-    call = peer_call(peer, PEER_METHODS[method])
-    return lambda: call(distance, labels)
+    return lambda: figures(rank(distance, **labels))
 
 
-def measure(method: str, folder: Path, peer: Path | None) -> dict[str, Any]:
-    """In this process: seconds of one call, and the peak of the process before and after it."""
-    work = prepare_work(method, folder, peer)
-    scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-    start = time.perf_counter()
-    result = work()
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-    return result | {"seconds": seconds, "peak_bytes": peak, "extra_bytes": peak - before}
-
-
-def in_own_process(*arguments: str) -> dict[str, Any]:
-    """Run this file again. A child's peak memory starts at its parent's, so the parent stays small."""
-    command = [sys.executable, __file__, *arguments]
+def in_own_process(*command: str) -> dict[str, Any]:
+    """A child's peak memory starts at its parent's, so the parent stays small."""
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
@@ -122,89 +130,116 @@ def write_inputs(folder: Path, size: str, quality: str, seed: int) -> dict[str, 
     arrays = make_features(size, quality, seed)
     np.savez(folder / "features.npz", **arrays)
     if size == "market1501":
-        squares = 2 - 2 * (arrays["query_features"] @ arrays["gallery_features"].T)
-        np.save(folder / "distance.npy", np.sqrt(np.maximum(squares, 0)))
-    return {"shape": [len(arrays["query_ids"]), len(arrays["gallery_ids"])]}
+        np.save(folder / "distance.npy", euclidean(arrays["query_features"], arrays["gallery_features"]))
+    return {}
 
 
-def compare(size: str, quality: str, methods: list[str], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row a method: medians over the rounds, and the ratio of its seconds to those of `rank`."""
-    runs: dict[str, list[dict[str, Any]]] = {method: [] for method in methods}
-    peer = ["--peer", str(options.peer)] if options.peer else []
+def needed_bytes(method: Method, size: str) -> int:
+    _, _, queries, people, distractors = SIZES[size]
+    gallery = people + distractors
+    return method.bytes_a_pair * ((queries + gallery) ** 2 if method.all_pairs else queries * gallery)
+
+
+def chosen(size: str, options: argparse.Namespace) -> list[Method]:
+    """The methods that can run, with a word on those that lack memory."""
+    there = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    methods = []
+    for method in METHODS:
+        given = {"": True, "python": options.peers, "cython": options.peers and options.torchreid}
+        needed = needed_bytes(method, size)
+        if given[method.peer] and (needed > there or (needed and size != "market1501")):
+            say(f"{size}: {method.name} is left out: it holds {byte_words(needed)} and more")
+        elif given[method.peer]:
+            methods.append(method)
+    return methods
+
+
+def compare(size: str, quality: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    methods = chosen(size, options)
+    runs: dict[str, list[dict[str, Any]]] = {method.name: [] for method in methods}
+    own, other = (str(Path(__file__).with_name(name)) for name in ("evaluation.py", "evaluation_peers.py"))
     with tempfile.TemporaryDirectory() as folder:
-        work = ["--folder", folder, *peer]
-        in_own_process("--write", quality, "--size", size, "--seed", str(options.seed), *work)
+        seed = ["--seed", str(options.seed), "--folder", folder]
+        in_own_process(sys.executable, own, "--write", quality, "--size", size, *seed)
         for turn in range(options.rounds):
             for method in methods:
-                if turn == 0 or method != "torchreid python":
-                    say(f"{size}, {quality}, round {turn + 1}: {method}")
-                    runs[method].append(in_own_process("--measure", method, *work))
-    rows = []
-    for method, results in runs.items():
-        row = {"size": size, "quality": quality, "method": method, "mAP": results[0]["mAP"]}
-        row |= {
-            key: statistics.median(run[key] for run in results)
-            for key in ("seconds", "peak_bytes", "extra_bytes")
-        }
-        first = runs[methods[0]]
-        row["ratio"] = row["seconds"] / statistics.median(run["seconds"] for run in first)
-        gaps = np.abs(
-            np.subtract([results[0]["mAP"], *results[0]["cmc"]], [first[0]["mAP"], *first[0]["cmc"]])
-        )
-        row["largest_difference"] = float(gaps.max())
-        rows.append(row)
-    return rows
+                if method.slow and (turn or quality != "trained"):
+                    continue
+                command = [sys.executable, own, "--measure", method.name, "--folder", folder]
+                command += ["--memory", options.memory]
+                if method.peer:
+                    command = [options.peers, other, method.name, folder]
+                    command += ["--torchreid", str(options.torchreid)] if method.peer == "cython" else []
+                runs[method.name].append(in_own_process(*command))
+                seconds = runs[method.name][-1]["seconds"]
+                say(f"{size}, {quality}, round {turn + 1}: {method.name}, {seconds:.2f} s")
+    return [row(size, quality, method, runs) for method in methods if runs[method.name]]
+
+
+def row(size: str, quality: str, method: Method, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Medians over the rounds. Ratios are taken within a round."""
+    results, beside = runs[method.name], runs[method.beside]
+    found: dict[str, Any] = {"size": size, "quality": quality, "method": method.name, "beside": method.beside}
+    for key in ("seconds", "processor_seconds", "peak_bytes", "inputs_bytes"):
+        found[key] = statistics.median(run[key] for run in results)
+    for key in ("seconds", "processor_seconds"):
+        pairs = zip(results, beside, strict=False)  # a slow method has one round only
+        found[f"ratio_{key}"] = statistics.median(run[key] / other[key] for run, other in pairs)
+    found["mAP"] = results[0]["mAP"]
+    found["difference"] = None
+    if method.beside not in ("product", method.name):
+        values = [[run["mAP"], *run["cmc"]] for run in (results[0], beside[0])]
+        gaps = [abs(one - two) for one, two in zip(*values, strict=True) if one is not None]
+        found |= {"difference": max(gaps), "equal": max(gaps) <= method.tolerance}
+    return found
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| features | method | seconds | ratio | peak memory | of it beyond the inputs | mAP | differs by |",
-        "|---|---|---|---|---|---|---|---|",
+        "| features | method | seconds | of processors | ratio | to | peak memory | mAP | differs by |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {row['size']}, {row['quality']} | {row['method']} | {row['seconds']:.3f} | {row['ratio']:.1f} "
-        f"| {row['peak_bytes'] / 1e9:.2f} GB | {row['extra_bytes'] / 1e9:.2f} GB | {row['mAP']:.4f} "
-        f"| {row['largest_difference']:.0e} |"
-        for row in rows
-    ]
+    for row in rows:
+        mean = "" if row["mAP"] is None else f"{row['mAP']:.4f}"
+        gap = "" if row["difference"] is None else f"{row['difference']:.0e}"
+        ratio = f"{row['ratio_seconds']:.2f} (of processors {row['ratio_processor_seconds']:.2f})"
+        lines.append(
+            f"| {row['size']}, {row['quality']} | {row['method']} | {row['seconds']:.2f} "
+            f"| {row['processor_seconds']:.2f} | {ratio} | {row['beside']} "
+            f"| {row['peak_bytes'] / 1e9:.2f} GB | {mean} | {gap} |"
+        )
     return "\n".join(lines)
-
-
-def report(options: argparse.Namespace) -> int:
-    rows = []
-    for size in options.size or ["market1501"]:
-        for quality in NOISE:
-            methods = ["rank", "rank_features"] if size == "market1501" else ["rank_features"]
-            if options.peer and size == "market1501":
-                methods.append("torchreid cython")
-            if options.peer and options.peer_python and size == "market1501" and quality == "trained":
-                methods.append("torchreid python")
-            rows += compare(size, quality, methods, options)
-    machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}, "
-    answer(rows, f"{machine}numpy {np.__version__}\n\n{table(rows)}", as_json=False)
-    return 0 if all(row["largest_difference"] <= TOLERANCE for row in rows) else 1
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--peer", type=Path, help="a source tree of torchreid")
-    parser.add_argument("--peer-python", action="store_true", help="time its Python form too (minutes)")
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has torchreid and reid")
+    parser.add_argument("--torchreid", type=Path, metavar="PATH", help="a source tree, its extension built")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", choices=SIZES, action="append", help="default: market1501 only")
-    parser.add_argument("--write", help=argparse.SUPPRESS)
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--quality", choices=NOISE, action="append", help="default: both")
+    parser.add_argument("--memory", default="2GiB", help="given to ours (default: 2GiB)")
+    for hidden in ("--write", "--measure", "--folder"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write:
-        answer(write_inputs(options.folder, options.size[0], options.write, options.seed), "", as_json=True)
+        answer(write_inputs(Path(options.folder), options.size[0], options.write, options.seed), "", True)
         return 0
     if options.measure:
-        answer(measure(options.measure, options.folder, options.peer), "", as_json=True)
+        work = work_of(options.measure, Path(options.folder), byte_count(options.memory))
+        answer(measured(work), "", as_json=True)
         return 0
-    return report(options)
+    rows = []
+    for size in options.size or ["market1501"]:
+        for quality in options.quality or NOISE:
+            rows += compare(size, quality, options)
+    machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}, "
+    load = f"load average at the end {os.getloadavg()[0]:.1f}"
+    answer(rows, f"{machine}numpy {np.__version__}, {load}\n\n{table(rows)}", as_json=False)
+    return 0 if all(row.get("equal", True) for row in rows) else 1
 
 
 if __name__ == "__main__":
