@@ -11,8 +11,6 @@ from autoreid.attempts import Attempt, Outcome
 from autoreid.errors import StorageError
 from autoreid.storage import Storage
 
-RANKED, ACTIVATIONS, FEATURES = "pictures-ranked.png", "pictures-activations.png", "features.npz"
-
 Row = Mapping[str, Any]
 # The fields that a row must have, and of what type: a number may be a whole one.
 NUMBER = (int, float)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from analysis import words
 from analysis.embedding_drawings import HEADINGS, draw_embedding, point_rows
 from analysis.embeddings import embed, read_people
-from analysis.evaluated import ACTIVATIONS, FEATURES, RANKED, Evaluated, first_with
+from analysis.evaluated import Evaluated, first_with
 from analysis.layout import slug
 from analysis.pages import Grid, Photo, Picture, Section
 from autoreid.errors import InputError, StorageError
 from autoreid.folders import amount
+from autoreid.picture_files import ACTIVATIONS, FEATURES, RANKED
 
 # Bytes of pictures in a report, and maps of features: a page is to open, and to be written, in seconds.
 MOST_BYTES = 12 * 2**20

@@ -16,6 +16,7 @@ from autoreid.evaluate_commands import (
     evaluation_recipe,
 )
 from autoreid.folders import Folder, open_folder
+from autoreid.picture_files import ACTIVATIONS, FEATURES, RANKED
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from autoreid.models.assembly import ReIDModel
     from autoreid.recipes import Execution
 
-RANKED, ACTIVATIONS, FEATURES = "pictures-ranked.png", "pictures-activations.png", "features.npz"
 COUNT = 8
 # Of a picture: more is nothing that anyone looks at.
 MOST_QUERIES, MOST_IMAGES, MOST_PEOPLE = 64, 50, 40

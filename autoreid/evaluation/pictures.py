@@ -16,12 +16,12 @@ from autoreid.evaluation.ranking import RankingScores
 from autoreid.evaluation.scoring import score_features
 from autoreid.feed import PreparedData
 from autoreid.models.assembly import ReIDModel
+from autoreid.picture_files import ACTIVATIONS, FEATURES, RANKED
 
-RANKED, ACTIVATIONS, FEATURES = "pictures-ranked.png", "pictures-activations.png", "features.npz"
 QUERIES = 8
 
 
-def scores_of(
+def _scores_of(
     found: Mapping[str, Any], protocol: Protocol, *, device: torch.device | str, memory: int
 ) -> RankingScores:
     """The scores that the protocol's lists have: the re-ranked ones where it re-ranks."""
@@ -45,7 +45,7 @@ def draw(
     Equal input gives equal bytes.
     """
     images, index = data.images, data.index
-    scores = scores_of(found, protocol, device=device, memory=memory)
+    scores = _scores_of(found, protocol, device=device, memory=memory)
     queries = choose_queries(scores, QUERIES)
     lists = ranked_lists(found, index, protocol, scores, queries, device=device, memory=memory)
     rows = index.rows("query")[queries]

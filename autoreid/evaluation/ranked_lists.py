@@ -17,8 +17,6 @@ from autoreid.evaluation.protocol import Protocol
 from autoreid.evaluation.ranking import RankingScores
 from autoreid.evaluation.sides import DEFAULT_MEMORY, Sides
 
-LONGEST = 50  # images of a list
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankedList:
