@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis import words
 from analysis.costing import HOUR, arm_costs, unit
+from analysis.data_sets import several, trained_on
 from analysis.figures import Look, arm_colours, scatter
 from analysis.pages import Grid, Picture, Records, Section, values
 from analysis.statistics import Summary, summarise
@@ -70,16 +71,33 @@ def tradeoffs(records: Records, prefix: str) -> Section | None:
     found = prices(records) if len(scores) > 1 else []
     if not found:
         return None
-    means = {arm: summary.mean for arm, summary in scores.items()}
-    fronts = {price.name: front(price.of, means) for price in found}
+    fronts: dict[str, list[str]] = {price.name: [] for price in found}
     looks = arm_colours(records.arms)
-    pictures = tuple(_picture(price, scores, fronts[price.name], looks, prefix) for price in found)
+    pictures = []
+    for name, arms in _by_data(records, scores).items():
+        mine = {arm: scores[arm] for arm in arms}
+        for price in found:
+            of = {arm: value for arm, value in price.of.items() if arm in mine}
+            on_front = front(of, {arm: summary.mean for arm, summary in mine.items()})
+            fronts[price.name] += on_front
+            pictures.append(_picture(replace(price, of=of), mine, on_front, looks, prefix, name))
     intro = (
-        "An arm is on the front where no other has as good a mean mAP for as little. Means are compared as "
-        "they are: two arms within each other's intervals may change places with other seeds."
+        "An arm is on the front where no other has as good a mean mAP for as little"
+        f"{' on the same data' * several(records)}. Means are compared as they are: two arms within each "
+        "other's intervals may change places with other seeds."
     )
     grid = _grid(found, scores, fronts)
-    return Section("What accuracy costs", intro, grids=(grid,), pictures=pictures)
+    return Section("What accuracy costs", intro, grids=(grid,), pictures=tuple(pictures))
+
+
+def _by_data(records: Records, scores: Mapping[str, Summary]) -> dict[str, list[str]]:
+    """The arms with scores by what they are trained on; under "" where there is one data set."""
+    if not several(records):
+        return {"": list(scores)}
+    groups: dict[str, list[str]] = {}
+    for arm in scores:
+        groups.setdefault(str(trained_on(records, arm)), []).append(arm)
+    return groups
 
 
 def _grid(found: Sequence[Price], scores: Mapping[str, Summary], fronts: Mapping[str, list[str]]) -> Grid:
@@ -102,12 +120,18 @@ def _cell(price: Price, arm: str, on_front: bool) -> str:
 
 
 def _picture(
-    price: Price, scores: Mapping[str, Summary], on_front: list[str], looks: dict[str, Look], prefix: str
+    price: Price,
+    scores: Mapping[str, Summary],
+    on_front: list[str],
+    looks: dict[str, Look],
+    prefix: str,
+    data_set: str,
 ) -> Picture:
-    name = f"{prefix}--map-against-{price.name}"
+    """The arms by one price and their scores; on one data set where there are several."""
+    name = f"{prefix}--map-against-{price.name}{f'--{data_set}' if data_set else ''}"
     shown = {arm: (price.of[arm], scores[arm]) for arm in price.of if arm in scores}
     colours = {arm: looks[arm][0] for arm in shown}
-    title = f"mAP, %, against {price.label}"
+    title = f"mAP, %, against {price.label}{f', {data_set}' if data_set else ''}"
     caption = f"{title}: the mean of each arm with its 95% interval; the line joins the front."
     data = Grid(
         caption,

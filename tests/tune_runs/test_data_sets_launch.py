@@ -92,4 +92,4 @@ def test_what_one_set_found_is_trained_on_both(tmp_path: Path) -> None:
     again = autoreid(tmp_path, *command)
     assert (again["ran"], again["reused"]) == (0, 18)
     status = autoreid(tmp_path, "campaign", "status", "storage")
-    assert status["campaigns"][0]["counts"]["done"] == 18
+    assert status["campaigns"][0]["jobs"]["done"] == 18
