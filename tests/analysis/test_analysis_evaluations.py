@@ -57,7 +57,7 @@ def result(repeat: int, recipe: EvaluateRecipe) -> dict[str, Any]:
 
 def test_reranked_figures_stand_beside_those_of_their_training(tmp_path: Path) -> None:
     evaluated(tmp_path, {FIRST: 3, SECOND: 0}, EvaluateRecipe(rerank=True))
-    collect(tmp_path)
+    assert collect(tmp_path).warnings == ()
     rows = tables.read(tmp_path, "retrains").set_index(["arm", "repeat"])
     found = rows.loc[FIRST]
     assert found["reranked_mAP"].tolist()[:3] == pytest.approx([0.6, 0.61, 0.62])
