@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Bytes of an entry, and of one while a matrix is transposed.
-ENTRY_BYTES, TURNED_BYTES = 12, 32
+# Bytes of an entry, with what is held while a matrix is turned into another.
+TURNED_BYTES = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)

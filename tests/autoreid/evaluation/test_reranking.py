@@ -220,6 +220,21 @@ def test_neighbours_are_exact_among_many_groups_of_columns(images: int, kind: st
     np.testing.assert_array_equal(found.squared(rows, *pairs), squared_distances(rows, *pairs))
 
 
+@pytest.mark.parametrize("images", [40, 700])
+def test_products_of_pytorch_lead_to_the_same_neighbours(
+    images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of a GPU, with tensors that stay where they are."""
+    random = np.random.default_rng(11)
+    rows = random.standard_normal((images // 2, 12))[random.integers(0, images // 2, images)]
+    expected = nearest(rows, 21, torch.device("cpu"), 64)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)
+    found = nearest(rows, 21, torch.device("cuda"), 64)
+    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_array_equal(found.distances, expected.distances)
+    np.testing.assert_array_equal(found.farthest, expected.farthest)
+
+
 def test_too_little_memory_names_the_least() -> None:
     arrays = clusters(7)
     with pytest.raises(InputError) as caught:
