@@ -11,6 +11,9 @@ from autoreid.errors import InputError
 if TYPE_CHECKING:
     from analysis.collect import Collected
 
+# The files of a report beside its pages, by their endings.
+WRITTEN = {"figures": ".svg", "pictures": ".png", "csv": ".csv", "latex": ".tex"}
+
 
 def _configure_tables(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
@@ -180,7 +183,7 @@ def _run_report(options: argparse.Namespace) -> int:
     is_storage = bool(storage.campaigns()) or any(True for _ in storage.jobs())
     tables_alone = campaigns(options.directory) and not is_storage
     named = None if options.campaign is None else list(dict.fromkeys(options.campaign))
-    if options.with_images and not is_storage:
+    if options.with_images and tables_alone:
         raise InputError(
             f"--with-images: {options.directory} has tables and no jobs, and pictures lie with the jobs. "
             "Give the storage, or leave --with-images out."
@@ -191,18 +194,13 @@ def _run_report(options: argparse.Namespace) -> int:
         names, warnings = sound_campaigns(options.directory)
         for warning in warnings:
             say(f"warning: {warning}")
-    source = storage if is_storage else None
-    paths = report(
-        options.directory, options.out, names, papers, options.baseline, source, options.with_images
-    )
-    pictures = [path for path in paths if path.endswith(".png")]
-    if options.with_images and not pictures:
-        say("no pictures of people in this report: no evaluation of it left any that can be read.")
+    given = (names, papers, options.baseline, None if tables_alone else storage, options.with_images)
+    paths = report(options.directory, options.out, *given)
     tables = list(found.files) if found else []
     result = {"report": paths[0], "markdown": paths[1], "tables": tables, "warnings": warnings}
-    result["pictures"] = pictures
-    for kind, ending in (("figures", ".svg"), ("csv", ".csv"), ("latex", ".tex")):
-        result[kind] = [path for path in paths if path.endswith(ending)]
+    result |= {kind: [path for path in paths if path.endswith(ending)] for kind, ending in WRITTEN.items()}
+    if options.with_images and not result["pictures"]:
+        say("no pictures of people in this report: no evaluation of it left any that can be read.")
     answer(result, "\n".join([*tables, *paths[:2]]), options.json)
     return DONE
 
