@@ -92,7 +92,8 @@ def check_data(
         "sweep": any(arm.search for arm in arms[len(campaign.arms) :]),
         "budget: search": any(arm.random and arm.random.search for arm in arms),
     }
-    _check_neighbours(campaign, index, problems)
+    if any(arm.train for arm in arms[: len(campaign.arms)]):
+        _check_neighbours(campaign, index, f" of {name}" if campaign.data_sets else "", problems)
     if any(compared.values()) and not index.single_camera:
         seen = np.unique(np.stack([index.identities[rows], index.cameras[rows]], axis=1), axis=0)[:, 0]
         if len(seen) == known:
@@ -103,14 +104,12 @@ def check_data(
         raise InputError(*dict.fromkeys(problems.found))
 
 
-def _check_neighbours(campaign: Campaign, index: ImageIndex, problems: Problems) -> None:
+def _check_neighbours(campaign: Campaign, index: ImageIndex, whose: str, problems: Problems) -> None:
     """Whether there are as many test images as re-ranking takes neighbours."""
     images = len(index.rows("query")) + len(index.rows("gallery"))
     if campaign.evaluation is not None and campaign.evaluation.rerank and campaign.evaluation.k1 >= images:
-        message = (
-            f"{campaign.evaluation.k1} of {images} test images. Use 1 to {images - 1}; the paper has 20."
-        )
-        problems.add("evaluation.k1", message)
+        taken = f"{campaign.evaluation.k1} of {images} test images{whose}"
+        problems.add("evaluation.k1", f"{taken}. Use 1 to {images - 1}; the paper has 20.")
 
 
 def _ends(campaign: Campaign) -> Iterator[Arm]:

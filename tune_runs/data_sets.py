@@ -159,7 +159,12 @@ class _Names:
         values = given if isinstance(given, list) else [given]
         if not values:
             problems.add(self.document.place(path), "an empty list. Name a data set, or leave it out.")
-        found = [name for value in values if (name := self._known(path, value, problems)) is not None]
+        wrong = [v for v in values if isinstance(v, (list, Mapping)) or (v is None and given is not None)]
+        for value in wrong:
+            message = f"{value!r} is not a name. Name a data set, or give a list of names."
+            problems.add(self.document.place(path), message)
+        names = (self._known(path, value, problems) for value in values if value not in wrong)
+        found = [name for name in names if name is not None]
         for name in sorted({name for name in found if found.count(name) > 1}):
             problems.add(self.document.place(path), f"{name!r} is named twice. Remove one.")
         return tuple(dict.fromkeys(found)) or (self.default,)

@@ -47,6 +47,16 @@ def test_each_arm_is_held_against_its_own_set() -> None:
         )
 
 
+def test_re_ranking_among_too_few_images_is_of_the_sets_that_are_trained_on() -> None:
+    text = HEAD + "evaluation: {rerank: true, k1: 40}\n"
+    text += "arms: {a: {search: {space: cs-v1}, searched_on: others, trained_on: [rendered, third]}}\n"
+    with pytest.raises(InputError) as caught:
+        read_data(read(text))
+    assert caught.value.problems == (
+        "evaluation.k1: 40 of 38 test images of third. Use 1 to 37; the paper has 20.",
+    )
+
+
 def test_two_names_for_the_same_images_are_a_mistake(tmp_path: Path) -> None:
     problems = Problems()
     campaign = read(HEAD + "arms: {a: {genotype: cnet-top1}}\n")
@@ -94,6 +104,15 @@ def test_a_swept_arm_is_trained_on_one_set() -> None:
         (
             "a: {genotype: cnet-top1, trained_on: []}",
             "c.yaml:10: arms.a.trained_on: an empty list. Name a data set, or leave it out.",
+        ),
+        (
+            "a: {genotype: cnet-top1, trained_on: {set: others}}",
+            "c.yaml:10: arms.a.trained_on: {'set': 'others'} is not a name. Name a data set, or give a list "
+            "of names.",
+        ),
+        (
+            "a: {genotype: cnet-top1, trained_on: [others, null]}",
+            "c.yaml:10: arms.a.trained_on: None is not a name. Name a data set, or give a list of names.",
         ),
         (
             "a: {search: {space: cs-v1}, train: false, trained_on: others}",
