@@ -51,15 +51,15 @@ def test_the_campaign_has_the_name_of_its_file(
 
 def test_every_option_that_is_commented_out_works() -> None:
     text = first_campaign("all")
-    shown = re.sub(r"^( *)# (?!autoreid)([\w ]+: [\w{].*)$", r"\1\2", text, flags=re.MULTILINE)
+    shown = re.sub(r"^( *)# (?!autoreid)([\w ]+: [\w{\[].*)$", r"\1\2", text, flags=re.MULTILINE)
     lines = [line for line in shown.splitlines() if line not in text.splitlines()]
     options = [line for line in lines if not re.match(r"Cost|The figures|data:", line.strip())]
-    assert len(options) == 5
+    assert len(options) == 7
     kept = [line for line in shown.splitlines() if line in text.splitlines() or line in options]
     campaign = read_campaign("\n".join(kept))
     names = {arm.entry for arm in campaign.arms}
     assert names == {"CDNet", "Random", "Published", "Longer", "Random search"}
-    assert len(campaign.arms) == 3 + 3 + 3  # two arms with a search, at three values of k
+    assert len(campaign.arms) == 2 * (3 + 3 + 3)  # two arms with a search, at three values of k; on two sets
     assert all(arm.select for arm in campaign.arms if arm.search)
     # The set that stands beside the rendered one is known too.
     (data,) = [line for line in lines if line.startswith("data:")]

@@ -72,6 +72,35 @@ def test_other_campaigns_that_are_read_are_valid(mistakes: Any) -> None:
         assert mistakes(text) == set()
 
 
+SETS = """\
+name: one
+data: rendered
+data_sets:
+  others: {set: rendered, seed: 1}
+  third: rendered
+trained_on: [rendered, others]
+arms:
+  a: {genotype: cnet-top1, searched_on: others, trained_on: third}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "places"),
+    [
+        ("third: rendered", "a.third: rendered", {"data_sets"}),
+        ("third: rendered", "third: duke", {"data_sets.third"}),
+        ("seed: 1", "sed: 1", {"data_sets.others"}),
+        ("[rendered, others]", "[]", {"trained_on"}),
+        ("[rendered, others]", "[others, others]", {"trained_on"}),
+        ("searched_on: others", "searched_on: [others]", {"arms.a.searched_on"}),
+        ("trained_on: third", "trained_on: 3", {"arms.a.trained_on"}),
+    ],
+)
+def test_several_data_sets_have_a_form(mistakes: Any, old: str, new: str, places: set[str]) -> None:
+    assert mistakes(SETS) == set()
+    assert mistakes(SETS.replace(old, new)) == places
+
+
 VALID = {
     "data: rendered": "data: {set: market1501, root: /datasets}",
     "k: 2": "k: all",
