@@ -34,7 +34,7 @@ def trained_on(records: Records, arm: str) -> str | None:
 def stem(records: Records, arm: str) -> str:
     """The name of an arm without its data set, where one name stands for several arms."""
     name = trained_on(records, arm)
-    return arm.removesuffix(f", {name}") if several(records) and name else arm
+    return arm.removesuffix(f", {name}") if name in part(records.facts, "data_sets") else arm
 
 
 def source(records: Records, name: str | None) -> Mapping[str, Any]:

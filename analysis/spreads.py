@@ -27,7 +27,7 @@ NOTE = (
     "of one search and one training."
 )
 # What trainings of one line have in common.
-QUESTION = ("recipe_search", "recipe", "data_fingerprint", "protocol", "queries")
+QUESTION = ("recipe_search", "data_search", "recipe", "data_fingerprint", "protocol", "queries")
 
 
 def spreads(records: Records) -> Grid | None:
@@ -52,7 +52,8 @@ def _trainings(records: Records) -> pd.DataFrame:
     arms = [arm for arm in records.arms_with("train") if not best_alone(records.trials, arm)]
     found = records.retrains[records.retrains["arm"].isin(arms)].dropna(subset="search_job")
     found = found.merge(trials, on="job")
-    searches = trials[["job", "recipe"]].rename(columns={"job": "search_job", "recipe": "recipe_search"})
+    names = {"job": "search_job", "recipe": "recipe_search", "data_fingerprint": "data_search"}
+    searches = trials.rename(columns=names)
     return found.merge(searches, on="search_job")
 
 

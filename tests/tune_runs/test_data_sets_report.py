@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from analysis.across import merged
 from analysis.collect import collect
 from analysis.comparisons import comparisons
 from analysis.data_sets import by_data_set, with_baseline
@@ -20,6 +21,7 @@ from analysis.practices import same_data
 from analysis.random_arms import random_arms
 from analysis.report import report
 from analysis.results import scores as results
+from analysis.spreads import spreads
 from autoreid.attempts import Outcome
 from autoreid.jobs import Job
 from autoreid.storage import Storage
@@ -39,6 +41,7 @@ EPOCH = {"epoch": 1, "loss": 1.0, "learning_rate": 0.1, "steps": 1, "images": 8,
 PROTOCOL = {"average_precision": "mean-precision", "single_query": True, "same_camera_ignored": True}
 RERANKING = {"k1": 20, "k2": 6, "lambda": 0.3, "flavour": "squared-euclidean"}
 NETWORK = PUBLISHED["cdnet-top2"]
+OTHERS = {"others": "b" * 64}
 # mAP of a repeat.
 Score = Callable[[str, str, int], float]
 
@@ -259,6 +262,36 @@ def test_teachers_stand_beside_the_printed_ones(kdas: Records) -> None:
     again = grid(kdas, "kdas-reid/table2", "mAP")
     reranked = line(again, **{"arm": "Teacher, market1501", "printed": "93.1"})
     assert reranked["ours, mean ± sd"] == "80.0"
+
+
+def test_spreads_are_of_searches_on_one_set(tmp_path: Path) -> None:
+    text = """\
+name: spread
+data: rendered
+data_sets: {others: {set: rendered, seed: 5}}
+repeats: 4
+vary: [train]
+search: {recipe: cdnet}
+train: {recipe: cdnet}
+arms: {here: {search: {}}, there: {search: {}, searched_on: others}}
+"""
+    storage = Storage(tmp_path)
+    plans = [
+        make_plan(
+            read_campaign(text, settings=(f"seed={seed}", f"name=spread{seed}")), "a" * 64, others=OTHERS
+        )
+        for seed in (0, 10)
+    ]
+    for plan in plans:
+        save_manifest(storage, plan)
+        finish(storage, plan, lambda stem, name, repeat: 0.3 + 0.1 * (stem == "there") + 0.01 * repeat)
+    collect(storage)
+    together = merged([Records.read(tmp_path, f"spread{seed}") for seed in (0, 10)], None)
+    found = spreads(together)
+    assert found is not None and [row[0] for row in found.rows] == [
+        "spread0: here; spread10: here",
+        "spread0: there; spread10: there",
+    ]
 
 
 def test_the_whole_report_is_written(tmp_path: Path) -> None:
