@@ -18,7 +18,8 @@ import numpy as np
 from autoreid.calls import train
 from autoreid.data.pedestrians import render
 from autoreid.data.source import DataSource
-from autoreid.evaluation.ranking import PROTOCOL, rank_features
+from autoreid.evaluation.protocol import USUAL
+from autoreid.evaluation.ranking import rank_features
 from autoreid.feed import PreparedData, prepare
 from autoreid.published import CDNET_TRAIN
 from autoreid.recipes import Execution
@@ -65,7 +66,7 @@ def histogram_scores(data: PreparedData, *, careful: bool) -> dict[str, Any]:
         rows = index.rows(split)
         parts[f"{split}_features"] = np.stack([histogram(data.images[row], careful=careful) for row in rows])
         parts[f"{split}_ids"], parts[f"{split}_cameras"] = index.identities[rows], index.cameras[rows]
-    return rank_features(parts.pop("query_features"), parts.pop("gallery_features"), **parts).plain(PROTOCOL)
+    return rank_features(**parts).plain(USUAL.plain())
 
 
 def measure(folder: Path, seed: int, training: int, test: int) -> dict[str, Any]:

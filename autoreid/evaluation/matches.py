@@ -2,7 +2,8 @@
 
 The rank of a match is its place among the matches plus the number of non-matches at its distance or below.
 So only gallery images up to the worst true match count: for each query the non-matches among them are
-taken out and counted for each match, by a binary search where it pays to sort them. The gallery is grouped by identity once.
+taken out and counted for each match, by a binary search where it pays to sort them. The gallery is grouped by
+identity once.
 """
 
 from __future__ import annotations

@@ -15,8 +15,6 @@ from autoreid.evaluation.matches import Block, Labels, average_precisions, ranks
 from autoreid.evaluation.protocol import USUAL, Protocol
 from autoreid.evaluation.sides import DEFAULT_MEMORY, Sides
 
-PROTOCOL: Mapping[str, Any] = USUAL.plain()
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankingScores:

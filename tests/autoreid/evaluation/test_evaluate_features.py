@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from autoreid.cli import main
-from autoreid.evaluation.protocol import Protocol
-from autoreid.evaluation.ranking import PROTOCOL, rank_features
+from autoreid.evaluation.protocol import USUAL, Protocol
+from autoreid.evaluation.ranking import rank_features
 
 
 def arrays_of(**changes: Any) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def test_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         "left_out": 0,
         "absent_identities": 0,
         **dict.fromkeys(("mAP_low", "mAP_high", "rank_1_low", "rank_1_high")),
-        "protocol": dict(PROTOCOL),
+        "protocol": USUAL.plain(),
     }
 
 
@@ -61,7 +61,7 @@ def test_raw_distances_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run(written(tmp_path), "--no-normalise", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["mAP"] == 1.0
-    assert result["protocol"] == {**PROTOCOL, "normalised": False}
+    assert result["protocol"] == USUAL.plain() | {"normalised": False}
 
 
 def test_text_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +92,7 @@ def test_the_figures_are_those_of_rank_features(
     }
     save(tmp_path / "some.npz", **arrays, notes=np.array("an array more does no harm"))
     assert run(str(tmp_path / "some.npz"), "--json") == 0
-    assert json.loads(capsys.readouterr().out) == rank_features(**arrays).plain(PROTOCOL)
+    assert json.loads(capsys.readouterr().out) == rank_features(**arrays).plain(USUAL.plain())
 
 
 def problems_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from autoreid.evaluation.intervals import over_identities
-from autoreid.evaluation.ranking import PROTOCOL, rank
+from autoreid.evaluation.protocol import USUAL
+from autoreid.evaluation.ranking import rank
 
 
 def test_the_interval_covers_the_mean_of_identities_that_look_alike() -> None:
@@ -51,7 +52,7 @@ def test_scores_carry_the_intervals_of_map_and_rank_1() -> None:
         gallery_cameras=np.full(80, 2),
     )
     assert scores.first_ranks.tolist() == [2, 1] * 20 and scores.identities.tolist() == people.tolist()
-    plain = scores.plain(PROTOCOL)
+    plain = scores.plain(USUAL.plain())
     low, high = over_identities(np.tile([0.5, 1.0], 20), people) or (0, 0)
     assert (plain["mAP_low"], plain["mAP_high"]) == (low, high) and low < plain["mAP"] == 0.75 < high
     assert plain["rank_1_low"] < plain["rank_1"] == 0.5 < plain["rank_1_high"]

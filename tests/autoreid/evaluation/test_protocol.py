@@ -14,8 +14,8 @@ from ranking_oracles import scores as dense_scores
 from autoreid.byte_sizes import byte_count
 from autoreid.errors import InputError
 from autoreid.evaluation.matches import average_precisions
-from autoreid.evaluation.protocol import RULES, Protocol, Reranking
-from autoreid.evaluation.ranking import PROTOCOL, rank, rank_features
+from autoreid.evaluation.protocol import RULES, USUAL, Protocol, Reranking
+from autoreid.evaluation.ranking import rank, rank_features
 from autoreid.evaluation.scoring import score_features
 
 PROTOCOLS = st.builds(Protocol, average_precision=st.sampled_from(RULES), same_camera_ignored=st.booleans())
@@ -134,7 +134,7 @@ def test_what_is_stored_names_protocol_facts_and_left_out_queries() -> None:
     assert scored.reranked is not None
     assert plain["reranked"]["mAP"] == scored.reranked.mean_average_precision
     without = score_features(arrays, Protocol()).plain()
-    assert "reranked" not in without and without == rank_features(**arrays).plain(PROTOCOL)
+    assert "reranked" not in without and without == rank_features(**arrays).plain(USUAL.plain())
 
 
 def test_too_little_memory_names_the_least() -> None:

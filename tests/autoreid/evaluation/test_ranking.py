@@ -13,8 +13,8 @@ from ranking_oracles import scores as dense_scores
 
 from autoreid.errors import InputError
 from autoreid.evaluation.distances import distinct_rows, prepare
-from autoreid.evaluation.protocol import Protocol
-from autoreid.evaluation.ranking import PROTOCOL, rank, rank_features
+from autoreid.evaluation.protocol import USUAL, Protocol
+from autoreid.evaluation.ranking import rank, rank_features
 from autoreid.evaluation.sides import BESIDE, DEFAULT_MEMORY
 
 
@@ -249,7 +249,7 @@ def test_rank_of_the_scores_ends_with_the_gallery() -> None:
 
 def test_plain_is_json_with_the_protocol() -> None:
     distance = np.array([[0.0, 0.5, 0.1, 0.4, 0.0], [0.9, 0.8, 0.2, 0.2, 0.1]])
-    plain = rank(distance, **LABELS).plain(PROTOCOL)
+    plain = rank(distance, **LABELS).plain(USUAL.plain())
     assert json.loads(json.dumps(plain)) == {
         "mAP": pytest.approx(5 / 12),
         "rank_1": 0.0,
@@ -260,7 +260,7 @@ def test_plain_is_json_with_the_protocol() -> None:
         "left_out": 0,
         "absent_identities": 0,
         **dict.fromkeys(("mAP_low", "mAP_high", "rank_1_low", "rank_1_high")),
-        "protocol": dict(PROTOCOL),
+        "protocol": USUAL.plain(),
     }
 
 
