@@ -45,7 +45,7 @@ def check_ranking(labels: np.ndarray, cameras: np.ndarray, what: str, remedy: st
     if len(known) < 2 or under.max() < 2:
         raise InputError(
             f"{what}: no mAP from {len(labels)} images of {len(known)} identities, {(under > 1).sum()} of "
-            f"which were seen by several cameras. {remedy}"
+            f"which have a match. {remedy}"
         )
 
 

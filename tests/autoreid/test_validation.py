@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,31 @@ def test_images_that_cannot_be_ranked_are_refused(
         check_ranking(np.array(identities), np.array(cameras), "the images", "Hold out more.")
     assert str(caught.value).startswith(f"the images: {words}")
     assert str(caught.value).endswith("Hold out more.")
+
+
+def one_camera(identities: list[int]) -> PreparedData:
+    """Made-up images that one camera saw all, and the protocol for these."""
+    data = made_up(identities, [1] * len(identities))
+    return replace(data, index=replace(data.index, single_camera=True))
+
+
+def test_of_one_camera_an_image_is_ranked_against_all_but_itself() -> None:
+    data = one_camera([1, 1, 1, 2, 2, 2, 3])
+    rows = np.arange(7)
+    scores = score_within(lambda x: x.flatten(1), data, rows, device="cpu", precision="fp32", batch=4)
+    features = normalise(torch.from_numpy(np.array(data.images[rows]))).flatten(1).numpy()
+    expected = naive_map(features, data.index.identities, rows)
+    assert scores.mean_average_precision == pytest.approx(expected, abs=1e-6)
+    assert scores.valid.tolist() == [True] * 6 + [False]
+
+
+def test_of_one_camera_a_part_is_ranked_without_itself_alone() -> None:
+    index = divided(one_camera([1, 1, 2, 2, 3, 3, 4, 4]), 0.5, seed=0).index
+    query, gallery = index.rows("query"), index.rows("gallery")
+    assert np.array_equal(index.cameras[query], index.cameras[gallery])
+    assert len(np.unique(index.cameras[query])) == 4
+    with pytest.raises(InputError, match="no mAP from 2 images of 2 identities, 0 of which have a match"):
+        divided(one_camera([1, 2, 3, 4]), 0.5, seed=0)
 
 
 def test_without_a_match_a_search_has_no_score() -> None:
