@@ -4,7 +4,16 @@ import pytest
 from campaigns import FINGERPRINT, SMALL, small
 
 from autoreid.cli import main
-from autoreid.jobs import RECIPES, pretrain_job, random_search_job, search_job, select_job, train_job
+from autoreid.evaluate_recipes import EvaluateRecipe
+from autoreid.jobs import (
+    RECIPES,
+    evaluate_job,
+    pretrain_job,
+    random_search_job,
+    search_job,
+    select_job,
+    train_job,
+)
 from autoreid.pretrain_recipes import PRETRAIN_RECIPES
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
 from autoreid.recipes import RandomSearchRecipe
@@ -22,6 +31,7 @@ SELECT = select_job(SELECT_RECIPES["retrain"], FINGERPRINT, ["a" * 32, "b" * 32]
 
 
 PRETRAIN = pretrain_job(PRETRAIN_RECIPES["cifar100"], FINGERPRINT, PUBLISHED["cdnet-top2"], train_seed=0)
+EVALUATE = evaluate_job(EvaluateRecipe(rerank=True), FINGERPRINT, TRAIN.id)
 RANDOM = random_search_job(RandomSearchRecipe(samples=3), FINGERPRINT, split_seed=0, search_seed=0)
 
 
@@ -47,7 +57,7 @@ def why(storage, job, capsys):
     return plain, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("job", [SEARCH, RANDOM, SELECT, PRETRAIN, TRAIN])
+@pytest.mark.parametrize("job", [SEARCH, RANDOM, SELECT, PRETRAIN, TRAIN, EVALUATE])
 def test_the_question_of_a_description_gives_the_id_of_the_job(job):
     plain = json.loads(json.dumps(job.plain()))
     assert id_of(question(plain)) == job.id
@@ -132,14 +142,14 @@ def test_a_job_is_planned_by_several_campaigns(storage):
 
 def test_jobs_of_every_kind_are_explained(tmp_path, capsys):
     storage = Storage(tmp_path)
-    jobs = [SEARCH, RANDOM, SELECT, PRETRAIN, TRAIN]
+    jobs = [SEARCH, RANDOM, SELECT, PRETRAIN, TRAIN, EVALUATE]
     assert {job.kind for job in jobs} == set(RECIPES)
     for job in jobs:
         storage.job(job.id).describe(job.plain())
     for job in jobs:
         plain, text = why(storage, job.id, capsys)
         assert plain["problems"] == [] and plain["fields"]["kind"] == job.kind
-        assert (plain["published"] is None) is (job.kind == "random-search")
+        assert (plain["published"] is None) is (job.kind in ("random-search", "evaluate"))
         assert plain["published"] is None or plain["published"]["differences"] == []
         assert text.startswith(f"{job.kind} {job.id}")
 
