@@ -19,12 +19,11 @@ from autoreid.data.market_folders import (
     FOLDERS,
     MSMT17,
     SUFFIXES,
-    folders_below,
     has_splits,
     naming_of,
     survey_folders,
 )
-from autoreid.data.surveys import Published, Row, SplitCounts, Survey, Trouble, index_of
+from autoreid.data.surveys import Published, Row, SplitCounts, Survey, Trouble, folders_below, index_of
 
 TITLE = "MSMT17"
 SUBFOLDERS = ("msmt17", "msmt17v1", "msmt17v2")
