@@ -171,7 +171,7 @@ def _part(kind: str, phase: str, job: str, own: set[str], tuning: set[str]) -> s
         return "selection"
     if kind in SEARCHING:
         return "search"
-    return "evaluation" if phase == "evaluation" else "training"
+    return "evaluation" if kind == "evaluate" or phase == "evaluation" else "training"
 
 
 def arm_cost_grid(records: Records) -> Grid | None:

@@ -51,7 +51,7 @@ def under_their_arms(records: Records) -> Records:
         epochs=renamed(records.epochs, "epoch"),
         genotypes=renamed(records.genotypes),
         alphas=renamed(records.alphas, "epoch", "place", "option"),
-        evaluations=renamed(records.evaluations, "stage", "search_job", "genotype"),
+        evaluations=renamed(records.evaluations, "stage", "search_job", "genotype", "reranked"),
         costs=renamed(records.costs, "phase", "device_kind", "device", "devices"),
     )
 

@@ -179,11 +179,17 @@ def _steps(rows: Iterable[Mapping[str, Any]], began: float) -> Iterator[Step]:
 
 
 def _scores(result: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of an evaluation at the end; of a selection, the mAP by which it chose."""
-    scores = result.get("evaluation")
-    found = dict(scores) if isinstance(scores, Mapping) else {}
+    """The numbers of an evaluation, also after re-ranking; of a selection, the mAP by which it chose."""
+    found = _part(result, "evaluation")
+    found |= {f"reranked_{name}": value for name, value in _part(found, "reranked").items()}
     found |= {name: result[name] for name in ("validation_mAP",) if name in result}
     return {f"result/{name}": float(value) for name, value in found.items() if _is_number(value)}
+
+
+def _part(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What stands under a name, where that is an object."""
+    value = given.get(name)
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _is_number(value: object) -> bool:

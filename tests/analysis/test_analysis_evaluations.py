@@ -13,6 +13,8 @@ from report_pages import grid, made, section
 
 from analysis import tables
 from analysis.collect import collect
+from analysis.costing import arm_costs
+from analysis.pages import Records
 from autoreid.attempts import Outcome
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.jobs import evaluate_job
@@ -91,6 +93,14 @@ def test_its_time_is_that_of_an_evaluation(tmp_path: Path) -> None:
     costs = tables.read(tmp_path, "costs")
     found = costs[costs["kind"] == "evaluate"].set_index("phase")["seconds"].to_dict()
     assert found == {"evaluation": 3.0, "other": 2.0}
+
+
+def test_all_of_it_is_charged_as_evaluation(tmp_path: Path) -> None:
+    evaluated(tmp_path, {FIRST: 1, SECOND: 0}, EvaluateRecipe())
+    collect(tmp_path)
+    found = arm_costs(Records.read(tmp_path, "two-arms"))
+    assert found[FIRST].seconds["evaluation"] - found[SECOND].seconds["evaluation"] == pytest.approx(5.0)
+    assert found[FIRST].seconds["training"] == pytest.approx(found[SECOND].seconds["training"])
 
 
 def test_the_report_has_a_table_for_each_protocol(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_storage import FINGERPRINT, FakeCampaign
+from fake_storage import FINGERPRINT, FakeCampaign, facts, train_result
 from report_pages import grid, made, section
 
 from analysis.collect import collect
@@ -15,7 +15,9 @@ from analysis.costing import arm_costs
 from analysis.pages import Records
 from analysis.sweeps import under_their_arms
 from analysis.tables import read
-from autoreid.jobs import train_job
+from autoreid.attempts import Outcome
+from autoreid.evaluate_recipes import EvaluateRecipe
+from autoreid.jobs import evaluate_job, train_job
 from autoreid.published import CDNET_TRAIN
 from autoreid.recipes import SelectRecipe
 
@@ -102,6 +104,25 @@ def test_the_report_shows_the_points_with_the_best_first(root: Path) -> None:
     )
     (said,) = section(page, "Sweep").points
     assert said == "cdnet: 3 points (2 done, 1 pruned); best: 2."
+
+
+def test_both_rankings_of_a_swept_arm_s_evaluation_are_shown(tmp_path: Path) -> None:
+    campaign = swept(tmp_path)
+    for repeat in range(2):
+        training = campaign.jobs["cdnet", repeat, "train"]
+        job = evaluate_job(EvaluateRecipe(rerank=True), FINGERPRINT, training.id)
+        campaign.jobs["cdnet", repeat, "evaluate"] = job
+        plain = train_result(repeat, 0.4)["evaluation"]
+        better = plain | {"mAP": 0.6, "protocol": plain["protocol"] | {"reranking": {"k1": 20}}}
+        folder = campaign.storage.job(job.id)
+        folder.describe(job.plain())
+        result = {"evaluation": plain | {"reranked": better}}
+        folder.new_attempt().finish(Outcome("done", result=result, facts=facts(5.0, 1)))
+    campaign.write_manifest(
+        baseline="given", sweep={"settings": {"aims": ["mAP"]}}, points=points(campaign, (1,))
+    )
+    titles = [found.title for found in section(made(tmp_path), "Other evaluations").grids]
+    assert titles == ["Re-ranked, mean ± sd, %", "Not re-ranked, mean ± sd, %"]
 
 
 def test_the_searches_of_points_count_as_the_arm_s(root: Path) -> None:

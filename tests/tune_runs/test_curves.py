@@ -99,12 +99,14 @@ def test_what_was_interrupted_and_continued_has_every_epoch_once(storage, job):
     write_curves(storage)
     assert path_of(storage).read_bytes() == after
     first.write_records([row | {"loss": 9.0} for row in ROWS])
-    second.finish(Outcome("done", result={"evaluation": {"mAP": 0.25, "protocol": "all", "ok": True}}))
+    scores = {"mAP": 0.25, "protocol": "all", "ok": True, "reranked": {"mAP": 0.5, "protocol": {"k1": 20}}}
+    second.finish(Outcome("done", result={"evaluation": scores}))
     write_curves(storage)
     found = scalars(path_of(storage))
     assert [value for _, _, value in found["epoch/loss"]] == [2.5, 1.25, 0.5]
     assert [(step, value) for step, _, value in found["result/mAP"]] == [(3, 0.25)]
-    assert {tag for tag in found if tag.startswith("result/")} == {"result/mAP"}
+    assert [(step, value) for step, _, value in found["result/reranked_mAP"]] == [(3, 0.5)]
+    assert {tag for tag in found if tag.startswith("result/")} == {"result/mAP", "result/reranked_mAP"}
 
 
 def test_other_numbers_replace_the_file(storage, job):
