@@ -126,8 +126,8 @@ def _change(before: Cells | None, now: Cells | None, old: Manifest, new: Manifes
         return None
     kinds = [dict.fromkeys(kind for kind, _ in cells) for cells in (before, now)]
     repeats = [dict.fromkeys(repeat for _, repeat in cells) for cells in (before, now)]
-    planned = [Difference(kind, None, "planned") for kind in kinds[1] if kind not in kinds[0]]
-    planned += [Difference(kind, "planned", None) for kind in kinds[0] if kind not in kinds[1]]
+    planned = [Difference(_key(kind), None, "planned") for kind in kinds[1] if kind not in kinds[0]]
+    planned += [Difference(_key(kind), "planned", None) for kind in kinds[0] if kind not in kinds[1]]
     return ArmsChange(
         (),
         "changed",
@@ -161,12 +161,19 @@ def _named(kind: str, difference: Difference, old: Manifest, new: Manifest) -> I
         kinds = [_kinds(difference.old, old), _kinds(difference.new, new)]
         if kinds[0] != kinds[1]:
             yield Difference(f"{kind}.genotype", *kinds)
+    elif name in ("inputs.training", "inputs.pretraining") and None not in (difference.old, difference.new):
+        return
     elif name.startswith("inputs.genotype."):
         yield replace(difference, field=f"{kind}.{name.removeprefix('inputs.')}")
     elif name in ("data", "engine_revision"):
         yield difference
     else:
-        yield replace(difference, field=f"{kind}.{name.removeprefix('recipe.')}")
+        yield replace(difference, field=f"{_key(kind)}.{name.removeprefix('recipe.')}")
+
+
+def _key(kind: str) -> str:
+    """What a campaign file calls the work of a kind."""
+    return "evaluation" if kind == "evaluate" else kind
 
 
 def _kinds(needed: Any, jobs: Manifest) -> str | None:

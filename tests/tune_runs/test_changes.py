@@ -45,6 +45,22 @@ def test_arms_that_changed_alike_are_one_line():
     ]
 
 
+def test_evaluations_that_follow_a_changed_training_are_counted_with_it():
+    again = "evaluation={rerank: true}"
+    assert lines(small(again), small(again, "train.epochs=4")) == [
+        "arms a; b: train.epochs 3 -> 4; 8 jobs are new, the 8 old ones keep their results in the storage"
+    ]
+
+
+def test_evaluations_are_called_as_in_the_file():
+    wanted = [small(), small("evaluation={flip: true}"), small("evaluation={rerank: true}")]
+    assert lines(*wanted[:2]) == ["arms a; b: evaluation - -> planned; 4 jobs are new"]
+    assert lines(*wanted[1:]) == [
+        "arms a; b: evaluation.flip true -> false, evaluation.rerank false -> true; 4 jobs are new, "
+        "the 4 old ones keep their results in the storage"
+    ]
+
+
 def test_more_and_fewer_repeats_are_named():
     assert lines(small(), small("repeats=4")) == ["arms a; b: repeats 3, 4 are new; 8 jobs are new"]
     assert lines(small(), small("repeats=1")) == [
