@@ -17,20 +17,23 @@ SCORES = {"mAP": "mAP", "rank_1": "rank-1", "rank_5": "rank-5", "rank_10": "rank
 
 
 def evaluations(records: Records) -> Section | None:
-    """A table for each protocol, re-ranked ones first; None where no network was evaluated once more."""
+    """A table for each protocol, re-ranked ones first; None where no network was evaluated once more.
+
+    What protocols say of their data sets makes no tables: arms on several sets stand in one.
+    """
     rows = records.evaluations[records.evaluations["stage"] == "evaluated"]
     if rows.empty:
         return None
-    grids = [
-        _grid(records, found, str(protocol))
-        for protocol, found in rows.groupby("protocol", sort=False, dropna=False)
-    ]
+    protocols: dict[tuple[str, str], list[str]] = {}
+    for protocol in rows["protocol"].dropna().unique():
+        protocols.setdefault(_words(json.loads(protocol)), []).append(protocol)
+    grids = [_grid(records, rows[rows["protocol"].isin(same)], *said) for said, same in protocols.items()]
     grids.sort(key=lambda grid: not grid.title.startswith("Re-ranked"))
     intro = "Every trained network once more, on the same queries and gallery; no network was chosen by this."
     return Section("Other evaluations", intro, grids=tuple(grids))
 
 
-def _grid(records: Records, rows: pd.DataFrame, protocol: str) -> Grid:
+def _grid(records: Records, rows: pd.DataFrame, title: str, note: str) -> Grid:
     found = {column: summaries(rows, records.arms, column) for column in SCORES}
     lines = tuple(
         (
@@ -41,7 +44,6 @@ def _grid(records: Records, rows: pd.DataFrame, protocol: str) -> Grid:
         for arm in records.arms_with("evaluate")
         if arm in found["mAP"]
     )
-    title, note = _words(json.loads(protocol))
     headings = ("arm", "repeats", *SCORES.values())
     return Grid(f"{title}, mean ± sd, %", headings, "lrrrrr", lines, note, latex=True)
 
