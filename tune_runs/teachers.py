@@ -109,7 +109,8 @@ def check_teachers(plan: Plan, indexes: Mapping[str, ImageIndex]) -> None:
             assert file is not None
             columns_of(file, plan.fingerprints[name], identity_order(indexes[name]))
         except InputError as error:
-            problems.extend(error.problems)
+            whose = f"{name}: " if plan.others else ""
+            problems.extend(f"{whose}{problem}" for problem in error.problems)
     problems.raise_if_any()
 
 

@@ -169,6 +169,24 @@ def test_a_file_can_teach(tmp_path: Path, small_data: PreparedData) -> None:
         read_text(TEXT.replace("teacher: T\n", "teacher: model.pt\n"), folder=tmp_path)
 
 
+def test_a_file_that_cannot_teach_on_one_of_several_sets_is_named_with_it(
+    tmp_path: Path, small_data: PreparedData
+) -> None:
+    network = PUBLISHED["cnet-top1"]
+    model = build_network(network, CDNET_TRAIN.neck, 8, CDNET_TRAIN.macro)
+    content = pack_model(model, CDNET_TRAIN, network, small_data.identity_order, small_data.fingerprint)
+    (tmp_path / "model.pt").write_bytes(content)
+    text = TEXT.replace("teacher: T\n", "teacher: model.pt\n")
+    text = text.replace("arms:", "data_sets: {others: {set: rendered, seed: 5}}\narms:")
+    text = text.replace("kdas: {search: {}}", "kdas: {search: {}, trained_on: [rendered, others]}")
+    plan = make_plan(read_text(text, folder=tmp_path), small_data.fingerprint, others={"others": FINGERPRINT})
+    with pytest.raises(
+        InputError, match=r"^others: .*model\.pt: the teacher was trained on other data"
+    ) as caught:
+        check_teachers(plan, {"rendered": small_data.index, "others": small_data.index})
+    assert len(caught.value.problems) == 1
+
+
 def test_a_file_that_knows_fewer_identities_is_refused_when_it_is_planned(
     tmp_path: Path, small_data: PreparedData
 ) -> None:
