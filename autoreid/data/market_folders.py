@@ -18,6 +18,7 @@ from autoreid.data.surveys import DISTRACTOR, JUNK, Published, Row, Survey, Trou
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 SHOWN_ALIENS = 5
+LONGEST_NUMBER = 18  # digits that surely fit 64 bits
 ENDING = r"\.(?:jpg|jpeg|png|bmp)"
 
 
@@ -34,7 +35,9 @@ class Naming:
     def read(self, name: str) -> tuple[int, int] | None:
         """Identity and camera of a file name; None where it is of another naming."""
         match = self.pattern.fullmatch(name)
-        return None if match is None else (int(match[1]), int(match[2]))
+        if match is None or max(len(match[1]), len(match[2])) > LONGEST_NUMBER:
+            return None
+        return int(match[1]), int(match[2])
 
 
 def _naming(title: str, option: str, pattern: str, example: str) -> Naming:

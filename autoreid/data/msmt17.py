@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ SUBFOLDERS = ("msmt17", "msmt17v1", "msmt17v2")
 FORMS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 LISTS = {"train": "list_train.txt", "query": "list_query.txt", "gallery": "list_gallery.txt"}
 VALIDATION_LIST = "list_val.txt"
+IDENTITY = re.compile(r"[0-9]{1,9}")
 TRAIN_SHIFT, TEST_SHIFT = 1, 10_001
 SHIFTS = {"train": TRAIN_SHIFT, "query": TEST_SHIFT, "gallery": TEST_SHIFT}
 
@@ -196,7 +198,7 @@ def _read_list(path: Path, images: _Images, split: str, taken: dict[str, str]) -
             continue
         given, identity, *more = [*line.split(), ""][:3]
         read = MSMT17.read(given.rpartition("/")[2])
-        if read is None or not identity.isdecimal() or any(more):
+        if read is None or not IDENTITY.fullmatch(identity) or any(more):
             problems.append(f"line {number}: {line.strip()!r} is not an image and its identity")
             continue
         name = images.find(given)
