@@ -20,6 +20,7 @@ from autoreid.evaluation.camera_pairs import by_camera_pair
 from autoreid.evaluation.features import Features, of_test_images
 from autoreid.evaluation.hardest import hardest
 from autoreid.evaluation.protocol import USUAL, Protocol, Reranking
+from autoreid.evaluation.ranking import RankingScores
 from autoreid.evaluation.scoring import Scored, score_features
 from autoreid.feed import PreparedData
 from autoreid.model_files import unpack_model
@@ -42,6 +43,11 @@ class Evaluated:
     index: ImageIndex
     memory: int
     feature: str
+
+    @property
+    def ranked(self) -> RankingScores:
+        """The scores of the lists that are shown: the re-ranked ones where the protocol re-ranks."""
+        return self.scored.scores if self.scored.reranked is None else self.scored.reranked
 
     def plain(self) -> dict[str, Any]:
         """The figures, as results hold them, with the feature in words."""
@@ -148,7 +154,9 @@ class EvaluateRun:
                 self.data,
                 found.found,
                 found.protocol,
+                found.ranked,
                 device=self.device,
+                batch=self.execution.evaluation_batch,
                 memory=found.memory,
             )
         self.position.epoch_seconds = time.perf_counter() - begin

@@ -138,7 +138,7 @@ def _ranked(options: argparse.Namespace) -> int:
     found = evaluate(
         model, data, device=device, precision=precision, execution=execution, protocol=protocol_of(recipe)
     )
-    scores, protocol = found.scored.reranked or found.scored.scores, found.protocol
+    scores, protocol = found.ranked, found.protocol
     queries = choose_queries(scores, count) if named is None else named
     lists = ranked_lists(
         found.found, index, protocol, scores, queries, top=options.top, device=device, memory=found.memory

@@ -34,11 +34,13 @@ def rows_of(index: ImageIndex, identities: Sequence[int]) -> np.ndarray:
     """Rows of the test images of these identities, one identity after the other: at most `IMAGES` of each,
     evenly among them.
 
-    InputError, all identities together, for those without test images.
+    InputError, all identities together, for those without test images. Distractors and junk are nobody.
     """
-    test = np.isin(index.splits, ("query", "gallery"))
+    test = np.isin(index.splits, ("query", "gallery")) & (index.identities > 0)
     found = [np.flatnonzero(test & (index.identities == identity)) for identity in identities]
     absent = [identity for identity, rows in zip(identities, found, strict=True) if not len(rows)]
+    if not identities:
+        raise InputError(f"{index.root}: no query or gallery image shows anyone.")
     if absent:
         known = most_seen(index)
         raise InputError(
@@ -91,11 +93,12 @@ def feature_file(
     identities: Sequence[int],
     *,
     device: torch.device | str,
+    batch: int = 128,
 ) -> bytes:
     """An .npz file: `f_tri` and `f_fc` of the test images of some people, and their `identities` and
     `cameras`, int64 (images,)."""
     rows = rows_of(index, identities)
-    arrays: dict[str, Any] = dict(loss_features(model, images, rows, device=device))
+    arrays: dict[str, Any] = dict(loss_features(model, images, rows, device=device, batch=batch))
     for name, labels in (("identities", index.identities), ("cameras", index.cameras)):
         arrays[name] = labels[rows].astype(np.int64)
     file = io.BytesIO()

@@ -13,7 +13,6 @@ from autoreid.evaluation.protocol import Protocol
 from autoreid.evaluation.ranked_lists import choose_queries, ranked_lists
 from autoreid.evaluation.ranked_pictures import draw_ranked
 from autoreid.evaluation.ranking import RankingScores
-from autoreid.evaluation.scoring import score_features
 from autoreid.feed import PreparedData
 from autoreid.models.assembly import ReIDModel
 from autoreid.picture_files import ACTIVATIONS, FEATURES, RANKED
@@ -21,36 +20,30 @@ from autoreid.picture_files import ACTIVATIONS, FEATURES, RANKED
 QUERIES = 8
 
 
-def _scores_of(
-    found: Mapping[str, Any], protocol: Protocol, *, device: torch.device | str, memory: int
-) -> RankingScores:
-    """The scores that the protocol's lists have: the re-ranked ones where it re-ranks."""
-    scored = score_features(found, protocol, device=device, memory=memory)
-    return scored.scores if scored.reranked is None else scored.reranked
-
-
 def draw(
     model: ReIDModel,
     data: PreparedData,
     found: Mapping[str, Any],
     protocol: Protocol,
+    scores: RankingScores,
     *,
     device: torch.device | str,
+    batch: int,
     memory: int,
 ) -> dict[str, bytes]:
     """The files of one evaluation by name: `pictures-ranked.png` with the lists of the hardest queries and of
     some others, `pictures-activations.png` with the maps of the same queries, and `features.npz`.
 
-    found: features and labels as `of_test_images` gives them for the data; the model is on the device.
+    found: features and labels as `of_test_images` gives them for the data; scores: those of the protocol, the
+    re-ranked ones where it re-ranks. The model is on the device; features are of `batch` images at once.
     Equal input gives equal bytes.
     """
     images, index = data.images, data.index
-    scores = _scores_of(found, protocol, device=device, memory=memory)
     queries = choose_queries(scores, QUERIES)
     lists = ranked_lists(found, index, protocol, scores, queries, device=device, memory=memory)
     rows = index.rows("query")[queries]
     return {
         RANKED: draw_ranked(lists, images, index, protocol),
         ACTIVATIONS: draw_activations(model, images, index, rows, device=device),
-        FEATURES: feature_file(model, images, index, most_seen(index), device=device),
+        FEATURES: feature_file(model, images, index, most_seen(index), device=device, batch=batch),
     }

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from autoreid.data.index import ImageIndex
-from autoreid.errors import Problems
+from autoreid.errors import InputError, Problems
 from autoreid.evaluation.protocol import Protocol
 from autoreid.evaluation.ranking import RankingScores
 from autoreid.evaluation.sides import DEFAULT_MEMORY, Sides
@@ -64,6 +64,8 @@ def find_queries(index: ImageIndex, names: Sequence[str]) -> np.ndarray:
     InputError, all names together, for those that no query has, or several queries have.
     """
     rows = index.rows("query")
+    if not len(rows):
+        raise InputError(f"{index.root}: no query images.")
     known: dict[str, list[int]] = {}
     for number, row in enumerate(rows.tolist()):
         name = index.names[row]

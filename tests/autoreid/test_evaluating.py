@@ -131,6 +131,19 @@ def test_pictures_are_kept_as_files(trained: World) -> None:
     assert attempt.vouched("pictures-ranked.png", outcome).startswith(b"\x89PNG")
 
 
+def test_pictures_take_no_more_images_at_once_than_the_ranking(trained: World) -> None:
+    model = trained.storage.job(trained.training.id).finished()
+    assert model is not None
+    file = WeightFile("model.pt", model[0].vouched("model.pt", model[1]))
+    few = replace(CPU, evaluation_batch=8)
+    run = EvaluateRun(EvaluateRecipe(pictures=True), file, lambda *_: trained.data, few)
+    seen: list[int] = []
+    hook = run.model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    run.advance()
+    hook.remove()
+    assert max(seen) == 8
+
+
 def test_what_was_found_survives_an_interruption(trained: World) -> None:
     model = trained.storage.job(trained.training.id).finished()
     assert model is not None

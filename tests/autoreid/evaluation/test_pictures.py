@@ -17,6 +17,7 @@ from autoreid.evaluation.activations import draw_activations, heat, overlaid, st
 from autoreid.evaluation.features import of_test_images
 from autoreid.evaluation.loss_features import IMAGES, feature_file, loss_features, most_seen, rows_of
 from autoreid.evaluation.protocol import Protocol, Reranking
+from autoreid.evaluation.scoring import score_features
 from autoreid.evaluation.sides import DEFAULT_MEMORY
 from autoreid.feed import PreparedData
 from autoreid.models.assembly import ReIDModel, build_network, initialise
@@ -141,12 +142,20 @@ def test_the_people_with_the_most_test_images_are_taken() -> None:
     assert most_seen(index, 2) == [7, 2]
     assert index.identities[rows_of(index, [5, 2])].tolist() == [5, 5, 5, 2, 2, 2]
     with pytest.raises(InputError) as caught:
-        rows_of(index, [8, 7, 44])
+        rows_of(index, [8, 7, 44, 0, -1])
     assert caught.value.problems == (
         "--identity 8: no query or gallery image shows this person.",
         "--identity 44: no query or gallery image shows this person.",
+        "--identity 0: no query or gallery image shows this person.",
+        "--identity -1: no query or gallery image shows this person.",
         "--identity: most images show 7, 2, 5, 3.",
     )
+
+
+def test_a_set_without_test_images_has_nobody_to_take() -> None:
+    index = index_of([("train", 8, 1)])
+    with pytest.raises(InputError, match="no query or gallery image shows anyone"):
+        rows_of(index, most_seen(index))
 
 
 def test_of_people_with_many_images_some_are_taken_evenly() -> None:
@@ -183,14 +192,18 @@ def test_an_evaluation_leaves_three_files_and_the_same_ones_again(
 ) -> None:
     found = of_test_images(model.embed, small_data.images, small_data.index, device="cpu")
 
-    def drawn() -> dict[str, bytes]:
-        return pictures.draw(model, small_data, found, protocol, device="cpu", memory=DEFAULT_MEMORY)
+    def drawn(protocol: Protocol) -> dict[str, bytes]:
+        scored = score_features(found, protocol)
+        scores = scored.reranked or scored.scores
+        return pictures.draw(
+            model, small_data, found, protocol, scores, device="cpu", batch=128, memory=DEFAULT_MEMORY
+        )
 
-    files = drawn()
+    files = drawn(protocol)
     assert list(files) == ["pictures-ranked.png", "pictures-activations.png", "features.npz"]
-    assert files == drawn()
+    assert files == drawn(protocol)
     assert all(pixels_of(files[name]).size for name in list(files)[:2])
-    plain = pictures.draw(model, small_data, found, Protocol(), device="cpu", memory=DEFAULT_MEMORY)
+    plain = drawn(Protocol())
     assert (files["pictures-ranked.png"] == plain["pictures-ranked.png"]) == (protocol.reranking is None)
 
 

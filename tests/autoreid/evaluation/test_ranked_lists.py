@@ -123,6 +123,11 @@ def test_queries_are_found_by_their_names() -> None:
     )
 
 
+def test_a_set_without_queries_has_none_to_find() -> None:
+    with pytest.raises(InputError, match="no query images"):
+        find_queries(index_of([("train", 1, 1), ("gallery", 1, 2)]), ["a.jpg"])
+
+
 def test_a_file_name_of_two_queries_needs_its_folder() -> None:
     parts = ("a/1.jpg", "b/1.jpg")
     index = ImageIndex(Path("nowhere"), parts, np.array([1, 2]), np.array([1, 1]), np.array(["query"] * 2))
