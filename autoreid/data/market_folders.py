@@ -146,8 +146,11 @@ def survey_folders(
     """Look into the three folders of `root`, without raising; `shifts` is added to identities by split.
     Identity 0 is a distractor where it is not shifted."""
     if not root.is_dir():
-        remedy = f"Give the folder that holds {', '.join(FOLDERS.values())}."
-        nowhere = Trouble("missing folder", f"{root}: no such folder. {remedy}")
+        said, more = "no such folder", ""
+        if root.is_file():
+            said, more = "a file and no folder", "; for an index file choose the data set index"
+        remedy = f"Give the folder that holds {', '.join(FOLDERS.values())}{more}."
+        nowhere = Trouble("missing folder", f"{root}: {said}. {remedy}")
         return Survey(root, naming.title, layout, troubles=(nowhere,), published=published)
     scans = scan_splits(root, naming)
     troubles = [trouble for scan in scans for trouble in scan.troubles()]

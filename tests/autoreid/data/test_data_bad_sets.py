@@ -161,6 +161,13 @@ def test_what_is_not_there_is_not_counted_against_what_is_published(tmp_path: Pa
     assert report.warnings == ()
 
 
+def test_an_index_file_is_no_folder_of_market1501(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").touch()
+    text = refusal(lambda: market1501.read(tmp_path / "people.csv"))
+    assert "people.csv: a file and no folder." in text
+    assert text.endswith("for an index file choose the data set index.")
+
+
 def test_an_unknown_folder_says_what_is_known(tmp_path: Path) -> None:
     report = check(tmp_path)
     assert not report.usable
