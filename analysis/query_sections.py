@@ -18,12 +18,12 @@ MOST_ARMS, MOST_QUERIES = 6, 20
 MEASURES = {"rank_1": "rank-1", "mAP": "mAP"}
 PAIRS = (
     "Queries under one camera, ranked in the gallery images of another alone. Means over the repeats, in "
-    "percent; an empty cell has no query with a match."
+    "percent, by the distances before any re-ranking; an empty cell has no query with a match."
 )
 HARDEST = (
-    "The queries of the lowest average precision, by name. Those that are hard for several repeats come "
-    "first: what one network alone misses is its own affair. AP and the rank of the first match are means "
-    "over the repeats that name the query."
+    "The queries of the lowest average precision before any re-ranking, by name. Those that are hard for "
+    "several repeats come first: what one network alone misses is its own affair. AP and the rank of the "
+    "first match are means over the repeats that name the query."
 )
 
 

@@ -152,7 +152,7 @@ def forecast_text(forecasts: list[Forecast], allotment: Allotment) -> str:
             found.arm,
             found.kind,
             str(found.left),
-            f"{found.step_seconds:.3f} s",
+            f"{found.step_seconds:.3f} s" if found.step_seconds else "-",
             lasting(found.job_seconds),
             f"{found.peak_memory_bytes / 2**30:.1f} GiB",
         )

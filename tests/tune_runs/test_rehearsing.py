@@ -58,10 +58,12 @@ def test_a_forecast_counts_what_is_left():
         Forecast("a", "search", 3, 0.25, 7200.0, 2**30),
         Forecast("a", "select", 1, 0.5, 1800.0, 2**30),
         Forecast("a", "train", 0, 0.125, 3600.0, 2**31),
+        Forecast("a", "evaluate", 0, 0.0, 60.0, 2**31),
     ]
     lines = forecast_text(forecasts, Allotment(4, 1, 2, Execution())).splitlines()
     assert lines[1].split() == ["a", "search", "3", "0.250", "s", "2.0", "h", "1.0", "GiB"]
     assert lines[2].split()[3:7] == ["0.500", "s", "30.0", "min"]
+    assert lines[4].split()[:4] == ["a", "evaluate", "0", "-"]  # it takes no steps
     assert lines[-1] == (
         "4 jobs left: about 6.5 h one after the other, 3.2 h with 4 CPUs and 1 GPU a trial, 2 at once"
     )
