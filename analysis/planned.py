@@ -135,6 +135,7 @@ class Planned:
 
     def entries(self) -> Iterable[Entry]:
         choices, evaluations = self.choices(), self.evaluations()
+        ahead: dict[str, Seen] = {}  # an evaluation's, whose entry follows that of its training
         for number, given in enumerate(self.planned):
             try:
                 keys = {name: given[name] for name in ("job", "kind", "arm", "repeat")}
@@ -143,12 +144,14 @@ class Planned:
                 choice = choices.get(keys["arm"])
                 source = self.source(job, choice)
                 search = self.describe(source) if source else {}
-                seen = self.look(keys["job"])
+                seen = ahead.pop(keys["job"], None) or self.look(keys["job"])
                 keys["data_set"] = self.data_set(keys["kind"], job)
                 found_on = self.data_set("search", search) if search else None
                 teacher = self.teacher(job)
                 again = evaluations.get(keys["job"])
-                evaluated = part(self.look(again).result, "evaluation") if again else {}
+                if again:
+                    ahead = {again: self.look(again)}
+                evaluated = part(ahead[again].result, "evaluation") if again else {}
                 sampled = given.get("sampled")
                 yield Entry(keys, job, seen, search, source, choice, sampled, teacher, evaluated, found_on)
             except (KeyError, TypeError) as error:

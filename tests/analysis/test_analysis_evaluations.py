@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from evaluated_jobs import EvaluatedCampaign
 from fake_storage import FINGERPRINT, REPEATS, FakeCampaign, facts, genotype, train_result
 from report_pages import grid, made, section
 
@@ -17,6 +18,7 @@ from analysis.costing import arm_costs
 from analysis.pages import Records
 from autoreid.attempts import Outcome
 from autoreid.evaluate_recipes import EvaluateRecipe
+from autoreid.folders import LocalFolder
 from autoreid.jobs import evaluate_job
 
 RERANKING = {"k1": 20, "k2": 6, "lambda": 0.3, "flavour": "squared-euclidean"}
@@ -85,6 +87,21 @@ def test_every_evaluation_is_a_row_for_each_ranking(tmp_path: Path) -> None:
         "done": 3,
         "waiting": 5,
     }
+
+
+def test_the_files_of_an_evaluation_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = EvaluatedCampaign(tmp_path)
+    campaign.evaluate("top-2", 1, {"pictures-ranked.png": b"people"})
+    kinds = ("search", "train", "evaluate")  # a plan has them in this order, repeat by repeat
+    order = sorted(campaign.jobs, key=lambda key: (key[1], key[0], kinds.index(key[2])))
+    campaign.jobs = {key: campaign.jobs[key] for key in order}
+    campaign.write_manifest()
+    read: list[str] = []
+    plain = LocalFolder.read
+    monkeypatch.setattr(LocalFolder, "read", lambda self, name: read.append(name) or plain(self, name))
+    collect(tmp_path)
+    assert read.count("pictures-ranked.png") == 1
+    assert tables.read(tmp_path, "evaluations")["stage"].tolist().count("evaluated") == 1
 
 
 def test_its_time_is_that_of_an_evaluation(tmp_path: Path) -> None:
