@@ -19,8 +19,8 @@ from autoreid.values import override
 if TYPE_CHECKING:
     from autoreid.recipes import Execution
 
-# Flags that mean something with --rerank alone, by the fields of the recipe.
-RERANKING = {"k1": "--k1", "k2": "--k2", "weight": "--lambda"}
+# Flags that mean something with --rerank alone; fields of the recipe have these names.
+RERANKING = ("k1", "k2", "lambda")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--k1", type=int, metavar="N", help="with --rerank: neighbours (default: 20)")
     parser.add_argument("--k2", type=int, metavar="N", help="with --rerank: neighbours to smooth over (6)")
     parser.add_argument(
-        "--lambda", dest="weight", type=float, metavar="SHARE", help="with --rerank: of the distance (0.3)"
+        "--lambda", type=float, metavar="SHARE", help="with --rerank: of the distance (0.3)"
     )
     parser.add_argument("--flip", action="store_true", help="mean features of image and mirror image")
     parser.add_argument("--no-normalise", action="store_true", help="rank by the features as they are")
@@ -51,7 +51,7 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
         help="rule of AP (default: mean-precision)",
     )
     parser.add_argument(
-        "--memory", metavar="SIZE", help="what ranking may take beside the features, such as 4GiB (2GiB)"
+        "--memory", metavar="SIZE", help="what ranking may take beside the features, such as 2GiB (4GiB)"
     )
 
 
@@ -60,7 +60,7 @@ def evaluation_recipe(options: argparse.Namespace) -> EvaluateRecipe:
     given = {name: getattr(options, name) for name in RERANKING}
     given = {name: value for name, value in given.items() if value is not None}
     if given and not options.rerank:
-        names = ", ".join(RERANKING[name] for name in given)
+        names = ", ".join(f"--{name}" for name in given)
         raise InputError(f"{names}: without effect. Add --rerank, or leave it out.")
     recipe = EvaluateRecipe(
         normalised=not options.no_normalise,

@@ -233,7 +233,7 @@ class Execution:
     checkpoint_minutes: float = bounded(15.0, 0)
     stall_minutes: float = bounded(30.0, 0)
     evaluation_batch: int = bounded(128, 1)
-    evaluation_memory: str = "2GiB"
+    evaluation_memory: str = "4GiB"
     eigenvalue_epochs: int = bounded(0, 0)
     workers: int = bounded(0, 0, 512)
 

@@ -222,7 +222,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", choices=SIZES, action="append", help="default: market1501 only")
     parser.add_argument("--quality", choices=NOISE, action="append", help="default: both")
-    parser.add_argument("--memory", default="2GiB", help="given to ours (default: 2GiB)")
+    parser.add_argument("--memory", default="4GiB", help="given to ours (default: 4GiB)")
     for hidden in ("--write", "--measure", "--folder"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     options = parser.parse_args()

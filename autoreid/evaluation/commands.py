@@ -46,7 +46,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cameras", action="store_true", help="also the scores of every pair of cameras")
     parser.add_argument(
-        "--memory", default="2GiB", metavar="SIZE", help="held at once beside the features (default: 2GiB)"
+        "--memory", default="4GiB", metavar="SIZE", help="held at once beside the features (default: 4GiB)"
     )
     add_json_flag(parser)
 

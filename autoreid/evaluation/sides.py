@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autoreid.byte_sizes import byte_words
+from autoreid.byte_sizes import byte_count, byte_words
 from autoreid.errors import InputError
 from autoreid.evaluation.checks import JUNK, feature_problems
 from autoreid.evaluation.distances import (
@@ -21,8 +21,9 @@ from autoreid.evaluation.distances import (
     prepared,
 )
 from autoreid.evaluation.matches import Block, Labels
+from autoreid.recipes import Execution
 
-DEFAULT_MEMORY = 2 * 2**30
+DEFAULT_MEMORY = byte_count(Execution().evaluation_memory)
 # Queries that are compared together at most: more are no faster.
 TOGETHER = 256
 # Bytes for a gallery image beside its features: labels, its place among distinct ones, the digest of its row.
