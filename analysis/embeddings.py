@@ -72,6 +72,8 @@ def read_people(data: bytes, place: str) -> People:
 
 def _arrays(data: bytes, place: str) -> dict[str, np.ndarray]:
     remedy = "Write it with 'autoreid pictures features'."
+    if not data.startswith((b"PK", b"\x93NUMPY")):  # numpy takes all else for pickled objects
+        raise InputError(f"{place}: not an .npz file. {remedy}")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as members:
             if not isinstance(members, np.lib.npyio.NpzFile):
