@@ -39,9 +39,7 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rerank", action="store_true", help="also the scores after k-reciprocal re-ranking")
     parser.add_argument("--k1", type=int, metavar="N", help="with --rerank: neighbours (default: 20)")
     parser.add_argument("--k2", type=int, metavar="N", help="with --rerank: neighbours to smooth over (6)")
-    parser.add_argument(
-        "--lambda", type=float, metavar="SHARE", help="with --rerank: of the distance (0.3)"
-    )
+    parser.add_argument("--lambda", type=float, metavar="SHARE", help="with --rerank: of the distance (0.3)")
     parser.add_argument("--flip", action="store_true", help="mean features of image and mirror image")
     parser.add_argument("--no-normalise", action="store_true", help="rank by the features as they are")
     parser.add_argument(

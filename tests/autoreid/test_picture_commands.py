@@ -147,7 +147,8 @@ def test_features_are_written_for_t_sne(
             ["--count: 0 is out of range. Use 1 to 64.", "--top: 51 is out"],
         ),
         ("ranked", ["--query", "a", "--count", 3], ["--count: without effect beside --query. Leave one"]),
-        ("ranked", ["--k1", 3], ["--k1: without effect. Add --rerank"]),
+        ("ranked", ["--k1", 3, "--lambda", 0], ["--k1, --lambda: without effect. Add --rerank"]),
+        ("ranked", ["--rerank", "--lambda", 2], ["--lambda: 2 is not between 0 and 1."]),
         (
             "ranked",
             ["--query", "query/9999_c1s1_000001_00.jpg"],
