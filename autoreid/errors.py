@@ -10,6 +10,7 @@ from search_spaces.errors import (
     Problems,
     RunError,
     StorageError,
+    TooLittleMemoryError,
     unknown,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "Problems",
     "RunError",
     "StorageError",
+    "TooLittleMemoryError",
     "unknown",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from autoreid.byte_sizes import byte_count
 from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
-from autoreid.errors import InputError
-from autoreid.evaluate_recipes import EvaluateRecipe
+from autoreid.errors import InputError, TooLittleMemoryError
+from autoreid.evaluate_recipes import MEMORY_FIELD, EvaluateRecipe
 from autoreid.evaluation.words import camera_pairs_text, scores_text
 from autoreid.values import override
 
@@ -85,6 +86,15 @@ def bounded_execution(options: argparse.Namespace) -> Execution:
     return replace(execution, evaluation_memory=options.memory)
 
 
+@contextlib.contextmanager
+def memory_of_the_flag() -> Iterator[None]:
+    """Within, memory that does not suffice for a ranking is that of `--memory`."""
+    try:
+        yield
+    except TooLittleMemoryError as error:
+        raise InputError(str(error).replace(MEMORY_FIELD, "--memory")) from None
+
+
 def checkpoint_file(given: str) -> Path:
     """The model file that a command names, or that of the folder it names."""
     path = Path(given)
@@ -108,14 +118,15 @@ def _run(options: argparse.Namespace) -> int:
     model, trained, _ = unpack_model(path.read_bytes(), str(path))
     device = set_up(execution, trained.precision)
     data = prepare(source, trained.height, trained.width, cache_of(options))
-    found = evaluate(
-        model.to(device),
-        data,
-        device=device,
-        precision=trained.precision,
-        execution=execution,
-        protocol=protocol_of(recipe),
-    )
+    with memory_of_the_flag():
+        found = evaluate(
+            model.to(device),
+            data,
+            device=device,
+            precision=trained.precision,
+            execution=execution,
+            protocol=protocol_of(recipe),
+        )
     result = found.plain()
     if options.cameras:
         result["camera_pairs"] = found.camera_pairs()

@@ -8,6 +8,9 @@ from typing import ClassVar, Literal
 
 from autoreid.values import Spelling, bounded
 
+# What bounds the memory of a ranking, in messages.
+MEMORY_FIELD = "execution.evaluation_memory"
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluateRecipe:

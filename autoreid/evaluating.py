@@ -15,7 +15,8 @@ from torch import Tensor
 from autoreid.byte_sizes import byte_count
 from autoreid.data.index import ImageIndex
 from autoreid.epochs import Position, no_pulse
-from autoreid.evaluate_recipes import EvaluateRecipe
+from autoreid.errors import TooLittleMemoryError
+from autoreid.evaluate_recipes import MEMORY_FIELD, EvaluateRecipe
 from autoreid.evaluation.camera_pairs import by_camera_pair
 from autoreid.evaluation.features import Features, of_test_images
 from autoreid.evaluation.hardest import hardest
@@ -90,7 +91,10 @@ def evaluate(
         embed, data.images, index, device=device, batch=batch, precision=precision, flip=protocol.flip
     )
     memory = byte_count(execution.evaluation_memory)
-    scored = score_features(found, protocol, device=device, memory=memory, facts=index.facts)
+    try:
+        scored = score_features(found, protocol, device=device, memory=memory, facts=index.facts)
+    except TooLittleMemoryError as error:
+        raise TooLittleMemoryError(f"{MEMORY_FIELD}: {str(error).removeprefix('memory: ')}") from None
     return Evaluated(found, protocol, scored, index, memory, model.neck.ranked)
 
 

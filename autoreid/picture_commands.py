@@ -14,6 +14,7 @@ from autoreid.evaluate_commands import (
     bounded_execution,
     checkpoint_file,
     evaluation_recipe,
+    memory_of_the_flag,
 )
 from autoreid.folders import Folder, open_folder
 from autoreid.picture_files import ACTIVATIONS, FEATURES, RANKED
@@ -135,9 +136,10 @@ def _ranked(options: argparse.Namespace) -> int:
 
     index = data.index
     named = find_queries(index, options.query) if options.query else None
-    found = evaluate(
-        model, data, device=device, precision=precision, execution=execution, protocol=protocol_of(recipe)
-    )
+    with memory_of_the_flag():
+        found = evaluate(
+            model, data, device=device, precision=precision, execution=execution, protocol=protocol_of(recipe)
+        )
     scores, protocol = found.ranked, found.protocol
     queries = choose_queries(scores, count) if named is None else named
     lists = ranked_lists(

@@ -21,6 +21,7 @@ from autoreid.errors import (
     InterruptionError,
     OutOfMemoryError,
     StorageError,
+    TooLittleMemoryError,
 )
 from autoreid.facts import facts
 from autoreid.folders import to_json
@@ -141,7 +142,7 @@ def _story(error: Exception) -> str:
 def is_final(error: Exception) -> bool:
     """Whether another attempt would fail in the same way. Of all else a machine may be the reason: a GPU that
     is away, a full disk, damaged files; recipes are checked before a campaign begins."""
-    return isinstance(error, (DivergedError, OutOfMemoryError))
+    return isinstance(error, (DivergedError, OutOfMemoryError, TooLittleMemoryError))
 
 
 def _give_way(folder: JobFolder, attempt: Attempt) -> None:

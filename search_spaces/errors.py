@@ -31,6 +31,10 @@ class InputError(AutoreidError, ValueError):
         self.problems = problems
 
 
+class TooLittleMemoryError(InputError):
+    """A bound on memory that is too small for what is to be done; the message says what is enough."""
+
+
 class RunError(AutoreidError):
     """Work that started and failed for good, such as a loss that became NaN."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autoreid.byte_sizes import byte_count, byte_words
-from autoreid.errors import InputError
+from autoreid.errors import InputError, TooLittleMemoryError
 from autoreid.evaluation.checks import JUNK, feature_problems
 from autoreid.evaluation.distances import (
     PIECE,
@@ -105,13 +105,13 @@ class Squared:
 def rows_within(memory: int, fixed: int, each: int, what: str) -> int:
     """How many rows of `each` bytes fit into `memory` beside `fixed` bytes.
 
-    Raises InputError, with the least memory, where not even one does.
+    Raises TooLittleMemoryError, with the least memory, where not even one does.
 
     >>> rows_within(1000, 400, 100, "evaluation")
     6
     """
     if memory < fixed + each:
-        raise InputError(
+        raise TooLittleMemoryError(
             f"memory: {byte_words(memory)} is too little for this {what} beside the features. "
             f"Give {byte_words(fixed + each)} or more."
         )

@@ -190,6 +190,8 @@ def test_search_train_and_evaluate_from_the_command_line(
     assert main(["evaluate", str(trained), *common, "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores == result["evaluation"]
+    assert main(["evaluate", str(trained), *common, "--memory", "2KiB"]) == 2
+    assert "--memory: 2KiB is too little for this evaluation" in capsys.readouterr().err
     assert main(["evaluate", str(trained), *common, "--rerank", "--json"]) == 0
     both = json.loads(capsys.readouterr().out)
     assert {**scores, "reranked": both["reranked"]} == both

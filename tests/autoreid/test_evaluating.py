@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autoreid.data.source import DataSource
-from autoreid.errors import InputError, InterruptionError, StorageError
+from autoreid.errors import InputError, InterruptionError, StorageError, TooLittleMemoryError
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.evaluating import EvaluateRun, evaluate, protocol_of
 from autoreid.evaluation.protocol import Protocol, Reranking
@@ -173,6 +173,15 @@ def test_an_evaluation_stops_between_two_batches_and_begins_anew(trained: World)
         list(run_job(job, trained.storage, trained.source, few, trained.cache, stop))
     assert trained.storage.job(job.id).finished() is None
     assert trained.result(job)["evaluation"]["reranked"]["queries"] > 0
+
+
+def test_too_little_memory_is_final_and_names_the_field(trained: World) -> None:
+    job = trained.job(EvaluateRecipe(normalised=False, rerank=True, k1=4, k2=2))
+    small = replace(CPU, evaluation_memory="2KiB")
+    with pytest.raises(TooLittleMemoryError, match=r"^execution\.evaluation_memory: 2KiB is too little"):
+        list(run_job(job, trained.storage, trained.source, small, trained.cache))
+    failure = trained.storage.job(job.id).failed_for_good()
+    assert failure is not None and str(failure.error).startswith("execution.evaluation_memory: 2KiB")
 
 
 def test_a_training_that_is_not_done_is_named(trained: World, tmp_path: Path) -> None:
