@@ -63,7 +63,8 @@ def differences(records: Records) -> Section | None:
     rows = [row for kind in ("search", "train") for row in differing(records, kind)]
     if not rows:
         return Section(
-            "Arms", "The recipes of all arms are equal: they differ in what they start from, or not at all."
+            "Arms",
+            "The recipes of all arms are equal: they differ in data, in what they start from, or not at all.",
         )
     intro = "Every field of the recipes that is not listed here is the same in all arms that search or train."
     grid = Grid("Fields that differ between arms", ("field", "value", "arms"), "llw", tuple(rows))

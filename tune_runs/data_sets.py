@@ -41,7 +41,10 @@ def read_sets(document: Document, folder: Path | None, problems: Problems) -> Se
         if not NAME.fullmatch(name):
             message = f"{name!r} is not a name. Give up to 40 letters, digits, '_' and '-'."
         elif name in sets:
-            message = f"so is the set under 'data' called: {name!r}. Give another name, or remove it."
+            message = (
+                f"the set under 'data' has this name already: {name!r}. Its fields are given there, such as "
+                "data.root; give another set another name."
+            )
         elif value is None:
             message = "missing. Write for example {set: dukemtmc, root: DIR}."
         elif (source := read_source(DataSource, document, folder, path, problems)) is None:

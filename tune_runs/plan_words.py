@@ -93,7 +93,9 @@ def _data_lines(plain: Plain) -> Iterator[str]:
     if plain["classes"]:
         yield f"pretraining on: {_pairs(plain['classes'])}"
     if plain["data_problem"]:
-        yield f"  not readable here, so that it cannot run yet: {plain['data_problem']}"
+        several = " or data_sets.NAME.root=DIR" * (len(plain["data_sets"]) > 1)
+        yield f"  not readable here, so that it cannot run yet (elsewhere: --set data.root=DIR{several}):"
+        yield from (f"    {line}" for line in plain["data_problem"].splitlines())
 
 
 def _arm_lines(plain: Plain) -> Iterator[str]:

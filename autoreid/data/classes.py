@@ -70,8 +70,9 @@ def read_folder(root: Path, download: bool = False, cache: Path | None = None) -
         try:
             parts[split] = torchvision.datasets.ImageFolder(str(root / split))
         except (FileNotFoundError, NotADirectoryError) as error:
+            reason = error.strerror or error
             raise InputError(
-                f"data: {root / split}: {error}. Give a folder with train/CLASS/... and val/CLASS/..."
+                f"data: {root / split}: {reason}. Give a folder with train/CLASS/... and val/CLASS/..."
             ) from None
     if parts["train"].classes != parts["val"].classes:
         alien = sorted(set(parts["train"].classes) ^ set(parts["val"].classes))

@@ -48,12 +48,12 @@ def camera_pairs_text(pairs: Sequence[Mapping[str, Any]]) -> str:
 
     >>> row = {"query_camera": 1, "gallery_camera": 2, "queries": 8, "mAP": 0.5, "rank_1": 0.625}
     >>> print(camera_pairs_text([row]))
-    query camera  gallery camera  queries    mAP  rank-1
-               1               2        8   50.0    62.5
+    query camera  gallery camera  queries  mAP, %  rank-1, %
+               1               2        8    50.0       62.5
     """
     rows = [
         f"{row['query_camera']:>12}  {row['gallery_camera']:>14}  {row['queries']:>7}  "
-        f"{100 * row['mAP']:>5.1f}  {100 * row['rank_1']:>6.1f}"
+        f"{100 * row['mAP']:>6.1f}  {100 * row['rank_1']:>9.1f}"
         for row in pairs
     ]
-    return "\n".join(["query camera  gallery camera  queries    mAP  rank-1", *rows])
+    return "\n".join(["query camera  gallery camera  queries  mAP, %  rank-1, %", *rows])

@@ -141,8 +141,8 @@ def test_what_is_wrong_with_the_sets_of_an_arm_is_said(line: str, message: str) 
     [
         (
             "  rendered: {set: rendered, seed: 9}",
-            "data_sets.rendered: so is the set under 'data' called: 'rendered'. Give another name, or remove "
-            "it.",
+            "data_sets.rendered: the set under 'data' has this name already: 'rendered'. Its fields are "
+            "given there, such as data.root; give another set another name.",
         ),
         (
             "  others: {set: rendered, seed: 9}",

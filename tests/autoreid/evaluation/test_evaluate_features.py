@@ -241,7 +241,7 @@ def test_every_choice_of_the_protocol_has_a_flag(tmp_path: Path, capsys: pytest.
     assert run(file, "--cameras", "--single-camera", "--average-precision", "trapezoid") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("ties against the match, trapezoid AP, matches of one camera)")
-    assert lines[1].split() == ["query", "camera", "gallery", "camera", "queries", "mAP", "rank-1"]
+    assert lines[1] == "query camera  gallery camera  queries  mAP, %  rank-1, %"
     assert [line.split()[:3] for line in lines[2:]] == [["1", "1", "24"], ["1", "2", "24"], ["1", "3", "24"]]
 
 
