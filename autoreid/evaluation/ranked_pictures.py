@@ -33,7 +33,8 @@ def draw_ranked(lists: Sequence[RankedList], images: Images, index: ImageIndex, 
     wide, high = canvas.shown_size(images.shape)
     room = max(wide, *(MARK + 3 + canvas.text_width(words, SMALL) for row in rows for _, _, words in row))
     step, row_height = room + 2 * FRAME + GAP, 2 * LINE + high + 2 * FRAME + BETWEEN
-    width = max(2 * MARGIN + max(map(len, rows)) * step + BETWEEN, LEAST_WIDTH)
+    heading = canvas.text_width(_protocol_words(protocol))
+    width = max(2 * MARGIN + max(heading, max(map(len, rows)) * step + BETWEEN), LEAST_WIDTH)
     picture, pen = canvas.sheet(width, 2 * MARGIN + HEADING + len(rows) * row_height - BETWEEN)
     _heading(pen, protocol)
     for number, (found, row) in enumerate(zip(lists, rows, strict=True)):

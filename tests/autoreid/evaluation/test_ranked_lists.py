@@ -165,6 +165,15 @@ def test_a_picture_holds_the_images_in_the_order_of_the_list_with_their_frames(
             before = x
 
 
+def test_short_lists_leave_room_for_the_words_above_them(small_data: PreparedData) -> None:
+    data, index = small_data, small_data.index
+    found = of_index(index)
+    lists = ranked_lists(found, index, RERANKED, rank_features(**found), np.array([0]), top=1)
+    picture = pixels_of(draw_ranked(lists, data.images, index, RERANKED))
+    paper = (picture == canvas.PAPER).all(2)
+    assert paper[:, -canvas.MARGIN // 2 :].all() and not paper.all()
+
+
 def test_ticks_and_crosses_differ_in_shape_too() -> None:
     marks = {}
     for verdict in ("right", "wrong", "query"):
