@@ -79,6 +79,8 @@ def _drawn(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _pictures(records: Records, kind: str, prefix: str, looks: dict[str, Look]) -> list[Picture]:
     rows = records.epochs[records.epochs["kind"] == kind]
+    if kind == "search" and several(records):  # of those that train on several sets the first has the line
+        rows = rows.drop_duplicates(["job", "epoch"])
     drawn = _drawn(rows)
     count, all_jobs = (found.groupby(["arm", "job"]).ngroups for found in (drawn, rows))
     lines = words.counted(count, "job") + (f" of {all_jobs:,}" if count < all_jobs else "")

@@ -33,7 +33,8 @@ NOTE = (
     "arm's study that its trainings do not use. From other jobs: teachers, pretrainings and searches of "
     "other arms, in full for every arm that starts from them. Per result: a finished training with all that "
     "it starts from in full, and the tuning; the arm's other jobs are divided among its results. What failed "
-    "or interrupted attempts took is the arm's too."
+    "or interrupted attempts took is the arm's too. A job that several arms share, such as the search of a "
+    "genotype that is trained on several data sets, is in each of them: arms add up to more than was spent."
 )
 # What tells the rows of a job's cost apart; those of another arm that shares it are the same.
 ROW = ["job", "phase", "device_kind", "device", "devices"]

@@ -37,6 +37,11 @@ def stem(records: Records, arm: str) -> str:
     return arm.removesuffix(f", {name}") if name in part(records.facts, "data_sets") else arm
 
 
+def stems(records: Records) -> dict[str, str]:
+    """The names of all arms without their data sets."""
+    return {arm: stem(records, arm) if several(records) else arm for arm in records.arms}
+
+
 def source(records: Records, name: str | None) -> Mapping[str, Any]:
     """Where a data set comes from, by its name: its kind, and the fields that it was read with."""
     named = part(records.facts, "data_sets")

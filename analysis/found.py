@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import words
+from analysis.data_sets import stems
 from analysis.distances import Places, known_places
 from analysis.pages import Grid, Records
 from search_spaces.genotype import Genotype
@@ -90,9 +92,22 @@ def groups(records: Records) -> list[Group]:
         found = Found(job, draw, int(row["repeat"]), chosen, genotype)
         by.setdefault((str(row["arm"]), genotype.space, places), {}).setdefault(draw, found)
     arms = [arm for arm, _, _ in by]
-    return [
+    found = [
         Group(arm, arm if arms.count(arm) == 1 else f"{arm} ({space})", tuple(seeds.values()))
         for (arm, space, _), seeds in by.items()
+    ]
+    return _once(records, found)
+
+
+def _once(records: Records, found: Sequence[Group]) -> list[Group]:
+    """What was found once and trained on several data sets is one group, without the name of a set."""
+    same: dict[tuple[str, tuple[str, ...]], list[Group]] = {}
+    names = stems(records)
+    for group in found:
+        same.setdefault((names[group.arm], tuple(seed.draw for seed in group.seeds)), []).append(group)
+    return [
+        first if not others else dataclasses.replace(first, label=first.label.replace(first.arm, named, 1))
+        for (named, _), (first, *others) in same.items()
     ]
 
 
@@ -113,10 +128,11 @@ def _choices(genotype: Genotype) -> str:
 
 def found_grid(records: Records) -> Grid:
     """Every genotype once for each arm, with the repeats that found it; at most `MOST_ROWS` of them."""
-    frame = records.genotypes[records.genotypes["found_by"] != "given"]
+    frame = records.by_arm(records.genotypes[records.genotypes["found_by"] != "given"])
+    frame = frame.assign(arm=frame["arm"].map(stems(records)))
     keys = ["arm", "found_by", "space", "genotype", "choices"]
     rows = []
-    for key, repeats in records.by_arm(frame).groupby(keys, sort=False)["repeat"]:
+    for key, repeats in frame.groupby(keys, sort=False)["repeat"]:
         arm, how, space, digest, choices = map(str, key)
         genotype = _genotype(space, choices)
         text = "" if genotype is None else _choices(genotype)

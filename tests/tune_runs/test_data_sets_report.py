@@ -15,6 +15,7 @@ from analysis.collect import collect
 from analysis.comparisons import comparisons
 from analysis.data_sets import by_data_set, with_baseline
 from analysis.evaluations import evaluations
+from analysis.found import found_grid, groups
 from analysis.pages import Grid, Records
 from analysis.paper_report import paper
 from analysis.paper_tables import table
@@ -256,6 +257,13 @@ def test_networks_from_scratch_and_from_imagenet_have_rows_of_their_own(cdnet: R
     assert pairs["CDNet", "CDNet, ImageNet, msmt17", "MSMT17"] == "54.7"
     assert pairs["BagofTrick+", "BagOfTricks, dukemtmc", "DukeMTMC-reID"] == "62.2"
     assert len(pairs) == 11
+
+
+def test_what_was_found_once_is_shown_once(auto_reid: Records) -> None:
+    labels = [group.label for group in groups(auto_reid)]
+    assert labels[:3] == ["Baseline", "Auto-ReID", "Auto-ReID, found on MSMT17"]
+    assert len(labels) == len(set(labels)) == 7
+    assert {row[0] for row in found_grid(auto_reid).rows} == set(labels)
 
 
 def test_other_evaluations_of_all_sets_are_one_table(kdas: Records) -> None:
