@@ -92,11 +92,11 @@ def groups(records: Records) -> list[Group]:
         found = Found(job, draw, int(row["repeat"]), chosen, genotype)
         by.setdefault((str(row["arm"]), genotype.space, places), {}).setdefault(draw, found)
     arms = [arm for arm, _, _ in by]
-    found = [
+    by_arm = [
         Group(arm, arm if arms.count(arm) == 1 else f"{arm} ({space})", tuple(seeds.values()))
         for (arm, space, _), seeds in by.items()
     ]
-    return _once(records, found)
+    return _once(records, by_arm)
 
 
 def _once(records: Records, found: Sequence[Group]) -> list[Group]:
