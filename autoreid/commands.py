@@ -47,7 +47,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
     """Where the data is, and on what to compute."""
     parser.add_argument("--data", required=True, metavar="DIR", help="data set folder, or 'rendered'")
-    parser.add_argument("--data-set", default="market1501", help="name of the set (default: market1501)")
+    parser.add_argument("--data-set", metavar="NAME", help="name of the set (default: found by looking)")
     parser.add_argument(
         "--data-option",
         action="append",
@@ -112,12 +112,16 @@ def network_recipe(recipes: Mapping[str, Any], options: argparse.Namespace) -> t
 
 
 def data_source(options: argparse.Namespace) -> DataSource:
-    """The data set that `--data`, `--data-set` and `--data-option` name."""
+    """The data set that `--data`, `--data-set` and `--data-option` name; one without a name is found by
+    looking. That nothing is there is said when it is opened."""
+    from autoreid.data.sets import find_set
     from autoreid.data.source import RENDERED, source_of
 
-    name = RENDERED if options.data == RENDERED else options.data_set
-    root = None if options.data == RENDERED else options.data
-    return source_of(name, root, options.data_option)
+    if options.data == RENDERED:
+        return source_of(RENDERED, None, options.data_option)
+    place = Path(options.data).expanduser()
+    found = options.data_set or (find_set(place) if place.exists() else "market1501")
+    return source_of(found, options.data, options.data_option)
 
 
 def execution_of(options: argparse.Namespace) -> Execution:

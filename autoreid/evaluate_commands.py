@@ -152,6 +152,8 @@ def hardest_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _text(result: Mapping[str, Any]) -> str:
     lines = [scores_text(result)]
+    if "reranked" in result and len(result.keys() & {"camera_pairs", "hardest"}):
+        lines += ["what follows is by the plain distances:"]
     lines += [camera_pairs_text(result["camera_pairs"])] if "camera_pairs" in result else []
     lines += [hardest_text(result["hardest"])] if "hardest" in result else []
     return "\n\n".join(lines)

@@ -31,7 +31,7 @@ class Reranking:
         if not 1 <= self.k2 <= self.k1 + 1:
             problems.add("k2", f"{self.k2} with k1 = {self.k1}. Use 1 to {self.k1 + 1}; the paper has 6.")
         if not 0 <= self.weight <= 1:
-            problems.add("weight", f"{self.weight:g} is no share. Use 0 to 1; the paper has 0.3.")
+            problems.add("lambda", f"{self.weight:g} is no share. Use 0 to 1; the paper has 0.3.")
         problems.raise_if_any()
 
     def plain(self) -> dict[str, Any]:

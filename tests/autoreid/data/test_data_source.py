@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -10,7 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from replicas import write_cuhk03_folders
 
+from autoreid.commands import add_data_flags, data_source
 from autoreid.data import source as source_module
 from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.market1501 import read
@@ -125,6 +128,17 @@ def test_a_command_line_names_a_source_with_its_fields() -> None:
         "--data-option variant",
     ]
     assert "'validation' is no field of a set. Write FIELD=VALUE" in str(caught.value)
+
+
+def test_a_command_finds_the_set_of_a_folder_by_looking(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_data_flags(parser)
+    root = write_cuhk03_folders(tmp_path)
+    found = data_source(parser.parse_args(["--data", str(root), "--data-option", "variant=detected"]))
+    assert (found.set, found.variant) == ("cuhk03", "detected")
+    named = data_source(parser.parse_args(["--data", str(root), "--data-set", "msmt17"]))
+    assert named.set == "msmt17"
+    assert data_source(parser.parse_args(["--data", "rendered"])).set == "rendered"
 
 
 def test_one_camera_is_refused_until_it_is_chosen(make_market: Callable[..., Path], cache: Path) -> None:

@@ -188,7 +188,7 @@ def test_bad_settings_and_features_are_refused_together() -> None:
     arrays = clusters(5)
     with pytest.raises(InputError) as caught:
         rerank_features(**arrays, protocol=Protocol(reranking=Reranking(k1=72, k2=0, weight=1.5)))
-    assert [problem.split(":")[0] for problem in caught.value.problems] == ["k1", "k2", "weight"]
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["k1", "k2", "lambda"]
     broken = arrays | {"query_features": np.full_like(arrays["query_features"], np.nan)}
     with pytest.raises(InputError, match="query_features"):
         rerank_features(**broken)
