@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreid.cli import DONE, add_json_flag, answer
-from autoreid.errors import InputError
+from autoreid.errors import InputError, unknown
 
 NAME = "my-campaign"
 FILE = "campaign.yaml"
@@ -19,7 +19,10 @@ FILE = "campaign.yaml"
 def add_verbs(children: Any) -> None:
     """`campaign init` and `campaign schema`."""
     init = children.add_parser("init", help="write a campaign to begin with", description=_run_init.__doc__)
-    init.add_argument("file", metavar="FILE", nargs="?", default=FILE, help=f"what to write ({FILE})")
+    init.add_argument("file", metavar="FILE", nargs="?", help=f"what to write ({FILE}, or NAME.yaml)")
+    init.add_argument(
+        "--from", dest="shipped", metavar="NAME", help="begin with a copy of a shipped campaign"
+    )
     init.set_defaults(verb_run=_run_init)
     add_json_flag(init)
     schema = children.add_parser(
@@ -28,25 +31,37 @@ def add_verbs(children: Any) -> None:
     schema.set_defaults(verb_run=_run_schema)
 
 
-def first_campaign(name: str) -> str:
-    """The text of a commented campaign of this name, which runs as it is."""
+def first_campaign(name: str, shipped: str | None = None) -> str:
+    """The text of a commented campaign of this name, which runs as it is; or that of a shipped one.
+
+    InputError where there is no such campaign.
+    """
     import yaml  # deferred: `autoreid --help` needs none
 
-    text = (files("tune_runs") / "template.yaml").read_text(encoding="utf-8")
+    place = files("tune_runs") / "template.yaml"
+    if shipped is not None:
+        from tune_runs.campaign import shipped_campaigns  # deferred: heavy
+
+        if shipped not in shipped_campaigns():
+            raise InputError(f"--from: {unknown('shipped campaign', shipped, shipped_campaigns())}")
+        place = files("tune_runs") / "campaigns" / f"{shipped}.yaml"
     # A name such as 2026 or true is none to YAML without quotes.
     word = name if yaml.safe_load(name) == name else json.dumps(name)
-    return text.replace(f"name: {NAME}", f"name: {word}", 1)
+    return re.sub(
+        "^name: .*$", f"name: {word}", place.read_text(encoding="utf-8"), count=1, flags=re.MULTILINE
+    )
 
 
-def write_campaign(path: Path) -> str:
+def write_campaign(path: Path, shipped: str | None = None) -> str:
     """Write a campaign to begin with, and give its name: the file's, as far as it makes one.
 
-    InputError where the file is there already, or cannot be written.
+    InputError where the file is there already, or cannot be written, and as `first_campaign` does.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("._-")[:80] or NAME
+    text = first_campaign(name, shipped)
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(first_campaign(name))
+            file.write(text)
     except FileExistsError:
         raise InputError(f"{path}: there already, and stays as it is. Give another name.") from None
     except OSError as error:
@@ -55,9 +70,10 @@ def write_campaign(path: Path) -> str:
 
 
 def _run_init(options: argparse.Namespace) -> int:
-    """Write a commented campaign, which can be planned and run as it is. A file that is there is kept."""
-    path = Path(options.file)
-    name = write_campaign(path)
+    """Write a commented campaign, which can be planned and run as it is, or a copy of a shipped one. A file
+    that is there is kept."""
+    path = Path(options.file or (f"{options.shipped}.yaml" if options.shipped else FILE))
+    name = write_campaign(path, options.shipped)
     text = (
         f"{path}: written. Edit it; then 'autoreid campaign plan {path}' says what it would run, and "
         f"'autoreid campaign run {path} --storage DIR' runs it."

@@ -96,6 +96,7 @@ def _data_lines(plain: Plain) -> Iterator[str]:
         several = " or data_sets.NAME.root=DIR" * (len(plain["data_sets"]) > 1)
         yield f"  not readable here, so that it cannot run yet (elsewhere: --set data.root=DIR{several}):"
         yield from (f"    {line}" for line in plain["data_problem"].splitlines())
+        yield "  what it costs is told, and measured by --probe, where the data is"
 
 
 def _arm_lines(plain: Plain) -> Iterator[str]:

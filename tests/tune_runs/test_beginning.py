@@ -49,6 +49,21 @@ def test_the_campaign_has_the_name_of_its_file(
     assert load_campaign(str(tmp_path / file)).name == name
 
 
+def test_a_shipped_campaign_is_copied_under_the_name_of_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["campaign", "init", "fewer sets.yaml", "--from", "auto_reid_sota"]) == 0
+    copied, shipped = load_campaign("fewer sets.yaml"), load_campaign("auto_reid_sota")
+    assert (copied.name, copied.arms) == ("fewer-sets", shipped.arms)
+    assert main(["campaign", "init", "--from", "demo"]) == 0
+    assert load_campaign("demo.yaml").name == "demo"
+    capsys.readouterr()
+    assert main(["campaign", "init", "--from", "auto_reid_sotta"]) == 2
+    assert "--from: no shipped campaign 'auto_reid_sotta'. Did you mean" in capsys.readouterr().err
+    assert not (tmp_path / "auto_reid_sotta.yaml").exists()
+
+
 def test_every_option_that_is_commented_out_works() -> None:
     text = first_campaign("all")
     shown = re.sub(r"^( *)# (?!autoreid)([\w ]+: [\w{\[].*)$", r"\1\2", text, flags=re.MULTILINE)
