@@ -61,7 +61,8 @@ def survey(root: Path) -> Survey:
     problems.sort(key=lambda found: found[0].number)
     said = [f"{line.place}: {text}" for line, text in problems]
     troubles = [Trouble("index file", "\n".join(few(root, said, REMEDY)))] if said else []
-    kept = [(path, line) for path, line in given if _whole_number(line.identity) != JUNK]
+    present = [(path, line) for path, line in given if path not in missing]
+    kept = [(path, line) for path, line in present if _whole_number(line.identity) != JUNK]
     folder = _root_of([path for path, _ in kept], file.parent)
     numbers = _numbers(line.identity for _, line in kept)
     rows = tuple(
