@@ -81,7 +81,7 @@ def test_missing_files_are_named_with_their_lines(tmp_path: Path) -> None:
         f"{file}: line 6: no such file: e.jpg",
         f"{file}: line 7: no such file: sub/f.jpg. Correct these lines.",
     ]
-    assert [defect.kind for defect in check(file).defects] == ["index file"]  # and not once more as unreadable
+    assert [defect.kind for defect in check(file).defects] == ["index file"]
 
 
 def test_texts_that_look_like_numbers_stay_apart(tmp_path: Path) -> None:
