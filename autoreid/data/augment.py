@@ -1,12 +1,15 @@
 """Random flip, pad-and-crop and random erasing for whole batches, on the device of the images.
 
-The parameters are drawn on the CPU from (seed, step); applying them is index arithmetic. Neither the number
-of workers nor the device can therefore change a batch.
+The parameters are drawn on the CPU from (seed, step); applying them moves pixels. Neither the number of
+workers nor the device can therefore change a batch. A processor copies the part of each image that stays, a
+few images at a time, so that they do not leave its cache; a GPU gathers the pixels of the whole batch.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +26,10 @@ STD = (0.229, 0.224, 0.225)
 ERASED_AREA = (0.02, 0.4)
 ERASED_ASPECT = (0.3, 1 / 0.3)
 TRIES = 100
+# So many tries are looked at together: nearly always one of the first fits.
+TRIES_AT_ONCE = 5
+# Values of so many images are worked on together: they fit a processor's second cache as float32.
+VALUES_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +86,21 @@ def _rectangles(uniforms: np.ndarray, height: int, width: int) -> np.ndarray:
     Each of the tries draws an area, an aspect ratio and a place; the first that fits counts.
     Source: Zhong et al., Random Erasing Data Augmentation, Algorithm 1.
     """
+    _, batch, tries = uniforms.shape
+    places = np.zeros((4, batch), dtype=np.int64)
+    without = np.arange(batch)
+    for first in range(0, tries, TRIES_AT_ONCE):
+        tried, fits = _tried(uniforms[:, without, first : first + TRIES_AT_ONCE], height, width)
+        found, column = fits.any(axis=1), fits.argmax(axis=1)
+        places[:, without[found]] = tried[:, found, column[found]]
+        without = without[~found]
+        if not len(without):
+            break
+    return places
+
+
+def _tried(uniforms: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rectangles of some tries, int64 (4, batch, tries), and which of them fit, bool (batch, tries)."""
     areas = (ERASED_AREA[0] + uniforms[0] * (ERASED_AREA[1] - ERASED_AREA[0])) * height * width
     aspects = ERASED_ASPECT[0] + uniforms[1] * (ERASED_ASPECT[1] - ERASED_ASPECT[0])
     heights = np.rint(np.sqrt(areas * aspects)).astype(np.int64)
@@ -86,10 +108,7 @@ def _rectangles(uniforms: np.ndarray, height: int, width: int) -> np.ndarray:
     fits = (heights >= 1) & (heights < height) & (widths >= 1) & (widths < width)
     tops = (uniforms[2] * (height - heights + 1)).astype(np.int64)
     lefts = (uniforms[3] * (width - widths + 1)).astype(np.int64)
-    first = fits.argmax(axis=1)[:, None]
-    found = np.take_along_axis(fits, first, axis=1)
-    chosen = (np.take_along_axis(values, first, axis=1) * found for values in (tops, lefts, heights, widths))
-    return np.concatenate(list(chosen), axis=1).T.copy()
+    return np.stack([tops, lefts, heights, widths]), fits
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -101,51 +120,132 @@ def normalise(images: Tensor) -> Tensor:
     >>> [round(value, 3) for value in normalise(black).flatten().tolist()]
     [-2.118, -2.036, -1.804]
     """
+    _check_pixels(images)
+    mean, scale = _statistics(images.device)
+    return images.to(torch.float32).sub_(mean).mul_(scale)
+
+
+def _check_pixels(images: Tensor) -> None:
     if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
         raise InputError(
             f"images: expected uint8 (batch, 3, height, width), not {images.dtype} {images.shape}."
         )
-    mean = torch.tensor([255 * value for value in MEAN], device=images.device).view(3, 1, 1)
-    scale = torch.tensor([1 / (255 * value) for value in STD], device=images.device).view(3, 1, 1)
-    return images.to(torch.float32).sub_(mean).mul_(scale)
 
 
-def augment(images: Tensor, parameters: AugmentParameters) -> Tensor:
+@functools.lru_cache(maxsize=16)
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """What is subtracted from pixels, and what they are then multiplied by; copied to a device once."""
+    mean = torch.tensor([255 * value for value in MEAN]).view(3, 1, 1)
+    scale = torch.tensor([1 / (255 * value) for value in STD]).view(3, 1, 1)
+    return mean.to(device), scale.to(device)
+
+
+def augment(
+    images: Tensor, parameters: AugmentParameters, layout: torch.memory_format = torch.channels_last
+) -> Tensor:
     """Apply `parameters` to uint8 images (batch, 3, height, width) on any device and normalise them.
 
-    Returns float32 of the same shape on the same device. Padding is black before normalisation; erased
-    pixels are ImageNet's mean, which is 0 after it.
+    Returns float32 of the same shape on the same device, in memory as `layout` says. Padding is black before
+    normalisation; erased pixels are ImageNet's mean, which is 0 after it.
     """
+    _check_pixels(images)
+    apply = _by_slices if images.device.type == "cpu" else _by_indices
+    return apply(images, parameters, layout)
+
+
+def _by_slices(images: Tensor, parameters: AugmentParameters, layout: torch.memory_format) -> Tensor:
+    """`augment` on a processor: a few images at a time, by copies of what stays of each."""
     height, width = images.shape[2:]
-    device = images.device
-    flip, top, left = (
-        part.to(device)[:, None] for part in (parameters.flip, parameters.top, parameters.left)
+    moves = _moves(parameters)
+    mean, scale = _statistics(images.device)
+    result = torch.empty(images.shape, memory_format=layout)
+    count = max(1, VALUES_AT_ONCE // (3 * height * width))
+    values = torch.empty((count, 3, height, width))
+    for begin in range(0, len(images), count):
+        part = values[: len(images) - begin]
+        some = list(zip(part, images[begin : begin + count], moves[begin : begin + count], strict=True))
+        if parameters.pad:
+            part.zero_()  # black
+        for target, image, move in some:
+            _crop(target, image.flip(2) if move.flip else image, move.down, move.right)
+        part.sub_(mean).mul_(scale)
+        for target, _, move in some:
+            if move.erased:
+                target[move.erased] = 0.0
+        result[begin : begin + count] = part
+    return result
+
+
+class _Move(NamedTuple):
+    """What happens to one image: whether it is mirrored; by how much it is then moved against its frame; the
+    part of the frame that is erased."""
+
+    flip: bool
+    down: int
+    right: int
+    erased: tuple[slice, ...] | None
+
+
+def _moves(parameters: AugmentParameters) -> list[_Move]:
+    """A mirrored image is moved to the other side, for which it is the image before the crop that is
+    mirrored."""
+    pad, erased = parameters.pad, []
+    names = ("erase_top", "erase_left", "erase_height", "erase_width")
+    for top, left, rows, columns in zip(*(getattr(parameters, name).tolist() for name in names), strict=True):
+        frame = (slice(None), slice(top, top + rows), slice(left, left + columns))
+        erased.append(frame if rows else None)
+    flips, tops, lefts = (part.tolist() for part in (parameters.flip, parameters.top, parameters.left))
+    sides = (left - pad if flip else pad - left for flip, left in zip(flips, lefts, strict=True))
+    return [_Move(*move) for move in zip(flips, (pad - top for top in tops), sides, erased, strict=True)]
+
+
+def _crop(target: Tensor, image: Tensor, down: int, right: int) -> None:
+    """Copy what stays within its frame of an image (3, height, width) that is moved."""
+    height, width = image.shape[1:]
+    rows, columns = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
+    from_rows = slice(max(-down, 0), height - max(down, 0))
+    from_columns = slice(max(-right, 0), width - max(right, 0))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        target[:, rows, columns] = image[:, from_rows, from_columns]
+
+
+def _by_indices(images: Tensor, parameters: AugmentParameters, layout: torch.memory_format) -> Tensor:
+    """`augment` on a GPU: the place of every pixel is looked up, in few kernels for the whole batch.
+
+    What happens to the rows and columns of each image travels in one copy that nothing waits for.
+    """
+    batch, channels, height, width = images.shape
+    packed = _packed(parameters, height, width)
+    if images.is_cuda:
+        packed = packed.pin_memory()
+    taken, kept = packed.to(images.device, non_blocking=True)
+    sources = taken[:, :height, None] + taken[:, None, height:]
+    gathered = images.reshape(batch, channels, -1).gather(
+        2, sources.clamp(min=0).view(batch, 1, -1).expand(-1, channels, -1)
     )
-    rows = torch.arange(height, device=device) + top - parameters.pad
-    columns = torch.arange(width, device=device).expand(len(images), width)
-    sources = torch.where(flip, width - 1 - columns, columns) + left - parameters.pad
-    moved = _take(_take(images, rows, 2), sources, 3)
-    result = normalise(moved)
-    return result.masked_fill_(_erased(parameters, height, width, device)[:, None], 0.0)
+    moved = gathered.view_as(images).masked_fill_((sources < 0)[:, None], 0)
+    mean, scale = _statistics(images.device)
+    result = torch.empty(images.shape, device=images.device, memory_format=layout)
+    result.copy_(moved).sub_(mean).mul_(scale)
+    erased = (kept[:, :height, None] + kept[:, None, height:]) == 0
+    return result.masked_fill_(erased[:, None], 0.0)
 
 
-def _take(images: Tensor, sources: Tensor, dim: int) -> Tensor:
-    """Rows (dim 2) or columns (dim 3) of each image by its own list (batch, length); black outside."""
-    length = images.shape[dim]
-    shape = (len(images), 1, -1, 1) if dim == 2 else (len(images), 1, 1, -1)
-    index = sources.clamp(0, length - 1).view(shape).expand_as(images)
-    inside = ((sources >= 0) & (sources < length)).view(shape)
-    return images.gather(dim, index) * inside
-
-
-def _erased(parameters: AugmentParameters, height: int, width: int, device: torch.device) -> Tensor:
-    """Which pixels are erased: bool (batch, height, width)."""
-
-    def between(start: Tensor, length: Tensor, size: int) -> Tensor:
-        first, count = start.to(device)[:, None], length.to(device)[:, None]
-        place = torch.arange(size, device=device)
-        return (place >= first) & (place < first + count)
-
-    rows = between(parameters.erase_top, parameters.erase_height, height)
-    columns = between(parameters.erase_left, parameters.erase_width, width)
-    return rows[:, :, None] & columns[:, None, :]
+def _packed(parameters: AugmentParameters, height: int, width: int) -> Tensor:
+    """int64 (2, batch, height + width): for each row and column of a result, where in the image's memory it
+    comes from, very negative for the margin; and 0 where it crosses the rectangle that is erased."""
+    rows = np.arange(height) + (parameters.top.numpy()[:, None] - parameters.pad)
+    across = np.where(parameters.flip.numpy()[:, None], np.arange(width)[::-1], np.arange(width))
+    columns = across + (parameters.left.numpy()[:, None] - parameters.pad)
+    outside = -2 * height * width
+    packed = np.empty((2, len(rows), height + width), dtype=np.int64)
+    packed[0, :, :height] = np.where((rows >= 0) & (rows < height), rows * width, outside)
+    packed[0, :, height:] = np.where((columns >= 0) & (columns < width), columns, outside)
+    for part, begin, length in (
+        (packed[1, :, :height], parameters.erase_top, parameters.erase_height),
+        (packed[1, :, height:], parameters.erase_left, parameters.erase_width),
+    ):
+        first, count = begin.numpy()[:, None], length.numpy()[:, None]
+        place = np.arange(part.shape[1])
+        part[:] = (place < first) | (place >= first + count)
+    return torch.from_numpy(packed)
