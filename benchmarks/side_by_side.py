@@ -178,8 +178,8 @@ def measurements_of(
 def words(value: float | int | str | None) -> str:
     """A figure for a table, to four digits.
 
-    >>> words(0.012345), words(123456.7), words(7), words(None), words("fused")
-    ('0.01234', '123,457', '7', '', 'fused')
+    >>> words(0.0123), words(123456.7), words(7), words(None), words("fused")
+    ('0.0123', '123,457', '7', '', 'fused')
     """
     if value is None:
         return ""

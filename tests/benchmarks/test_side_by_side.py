@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import doctest
 import itertools
 import json
 import sys
@@ -141,3 +142,8 @@ def test_the_command_line_prints_json_and_adds_rows_to_the_history(
         "against": "plain",
     }
     assert row["processor"] and row["torch"] and row["python"] and row["cores"] >= 1
+
+
+def test_examples_of_the_docstrings() -> None:
+    found = doctest.testmod(side_by_side)
+    assert (found.attempted > 2, found.failed) == (True, 0)
