@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from autoreid.data.augment import MEAN, STD, AugmentParameters, _rectangles, augment, draw, normalise
+from autoreid.data.augment import (
+    MEAN,
+    STD,
+    AugmentParameters,
+    _by_indices,
+    _by_slices,
+    _rectangles,
+    augment,
+    draw,
+    normalise,
+)
 from autoreid.errors import InputError
 
 
@@ -165,3 +176,17 @@ def test_the_device_does_not_matter() -> None:
     images = some_images(64, 128, 64)
     parameters = draw(64, 128, 64, flip=0.5, pad=10, erasing=0.5, seed=1, step=0)
     assert torch.equal(augment(images.cuda(), parameters).cpu(), augment(images, parameters))
+
+
+@pytest.mark.parametrize("apply", [_by_slices, _by_indices])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_both_ways_give_the_same_bits(apply: Callable[..., Tensor], layout: torch.memory_format) -> None:
+    """A processor's way and a GPU's, for sizes that fill a part, and parts of more than one image."""
+    for batch, height, width in ((3, 256, 128), (40, 64, 32), (5, 1, 1), (6, 3, 40)):
+        images = some_images(batch, height, width)
+        for pad in (0, 3, 300):
+            parameters = draw(batch, height, width, flip=0.5, pad=pad, erasing=0.8, seed=1, step=pad)
+            found = apply(images, parameters, layout)
+            assert found.is_contiguous(memory_format=layout)
+            np.testing.assert_allclose(found.numpy(), literal(images, parameters), atol=2e-6)
+            assert torch.equal(found, augment(images, parameters))
