@@ -13,7 +13,7 @@ _HOMES = {
     "pretrain": "autoreid.calls",
     "run_job": "autoreid.running",
     "DataSource": "autoreid.data.source",
-    "Execution": "autoreid.recipes",
+    "Execution": "autoreid.execution",
     "SearchRecipe": "autoreid.recipes",
     "TrainRecipe": "autoreid.recipes",
     "CDNET_SEARCH": "autoreid.published",

@@ -11,12 +11,12 @@ from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, StorageError
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.evaluating import EvaluateRun
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData, prepare
 from autoreid.jobs import Job
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.random_search import build_random_search
 from autoreid.recipes import (
-    Execution,
     RandomSearchRecipe,
     SearchRecipe,
     SelectRecipe,

@@ -14,6 +14,7 @@ from autoreid.building import build_run
 from autoreid.data.classes import Classes
 from autoreid.data.source import DataSource
 from autoreid.errors import HeldError, InputError, RunError
+from autoreid.execution import Execution
 from autoreid.feed import identify, prepare
 from autoreid.folders import Folder, LocalFolder, read_json, to_json
 from autoreid.jobs import Job, pretrain_job, search_job, train_job
@@ -21,7 +22,7 @@ from autoreid.leases import read_lease
 from autoreid.memory import memory_explained
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.pretraining import PretrainRun
-from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
+from autoreid.recipes import SearchRecipe, TrainRecipe
 from autoreid.running import run_attempt
 from autoreid.runs import Row, Run, Stop, never
 from autoreid.weights import given, given_teacher

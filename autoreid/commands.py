@@ -17,8 +17,11 @@ from autoreid.models.commands import find_genotype
 
 if TYPE_CHECKING:
     from autoreid.data.source import DataSource
-    from autoreid.recipes import Execution
+    from autoreid.execution import Execution
     from search_spaces.genotype import Genotype
+
+# Fields of `Execution` that have a flag of their own.
+FLAGS = ("device", "threads", "workers", "eigenvalue_epochs")
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -56,20 +59,36 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         help="a field of the set, such as variant=detected; repeatable",
     )
     parser.add_argument("--cache", metavar="DIR", help="node-local folder for decoded images")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    add_execution_flag(parser)
 
 
-def changes(settings: list[str], precision: str | None = None) -> dict[str, str]:
-    """`FIELD=VALUE` settings as a mapping; all malformed ones are reported together."""
+def add_execution_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--execution",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="how to run, such as supernet=plain; changes no result; repeatable",
+    )
+
+
+def settings(given: list[str], flag: str, example: str) -> dict[str, str]:
+    """`FIELD=VALUE` settings of a flag as a mapping; all malformed ones are reported together."""
     problems, found = Problems(), {}
-    for setting in settings:
+    for setting in given:
         name, equals, value = setting.partition("=")
         if not equals or not name:
-            problems.add("--set", f"{setting!r} is not FIELD=VALUE, such as epochs=2.")
+            problems.add(flag, f"{setting!r} is not FIELD=VALUE, such as {example}.")
         found[name] = value
     problems.raise_if_any()
-    return found | ({"precision": precision} if precision else {})
+    return found
+
+
+def changes(given: list[str], precision: str | None = None) -> dict[str, str]:
+    """What `--set` and `--precision` change of a recipe."""
+    return settings(given, "--set", "epochs=2") | ({"precision": precision} if precision else {})
 
 
 def chosen_recipe(
@@ -125,12 +144,18 @@ def data_source(options: argparse.Namespace) -> DataSource:
 
 
 def execution_of(options: argparse.Namespace) -> Execution:
+    """How a single run is run: `--execution`, and the flags that have names of their own."""
+    from autoreid.execution import Execution
     from autoreid.optimisation import choose_device
-    from autoreid.recipes import Execution
     from autoreid.values import override
 
-    choose_device(options.device)
-    return override(Execution(), {"device": options.device, "threads": options.threads}, "--")
+    given = settings(options.execution, "--execution", "compile=true")
+    execution = override(Execution(), given, "--execution ")
+    flags = {name: getattr(options, name, None) for name in FLAGS}
+    flags = {name: value for name, value in flags.items() if value is not None}
+    execution = override(execution, flags, "--")
+    choose_device(execution.device)
+    return execution
 
 
 def cache_of(options: argparse.Namespace) -> Path | None:
@@ -155,7 +180,6 @@ def _configure_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eigenvalue-epochs",
         type=int,
-        default=0,
         metavar="N",
         help="measure the alphas' largest eigenvalue every N epochs (default: 0, never)",
     )
@@ -177,10 +201,8 @@ def _run_search(options: argparse.Namespace) -> int:
     from autoreid.calls import search
     from autoreid.published import SEARCH_RECIPES
     from autoreid.sizes import check_search
-    from autoreid.values import override
 
     recipe = chosen_recipe(SEARCH_RECIPES, options, check_search)
-    execution = override(execution_of(options), {"eigenvalue_epochs": options.eigenvalue_epochs}, "--")
     with stop_on_signals() as stop:
         found = search(
             recipe,
@@ -189,7 +211,7 @@ def _run_search(options: argparse.Namespace) -> int:
             seed=options.seed,
             split_seed=options.split_seed,
             teacher=options.teacher,
-            execution=execution,
+            execution=execution_of(options),
             cache=cache_of(options),
             on_epoch=progress(options, recipe.epochs),
             stop=stop,

@@ -18,7 +18,7 @@ from autoreid.evaluation.words import camera_pairs_text, scores_text
 from autoreid.values import override
 
 if TYPE_CHECKING:
-    from autoreid.recipes import Execution
+    from autoreid.execution import Execution
 
 # Flags that mean something with --rerank alone; fields of the recipe have these names.
 RERANKING = ("k1", "k2", "lambda")

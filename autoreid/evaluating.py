@@ -23,11 +23,11 @@ from autoreid.evaluation.hardest import hardest
 from autoreid.evaluation.protocol import USUAL, Protocol, Reranking
 from autoreid.evaluation.ranking import RankingScores
 from autoreid.evaluation.scoring import Scored, score_features
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.model_files import unpack_model
 from autoreid.models.assembly import ReIDModel
 from autoreid.optimisation import set_up
-from autoreid.recipes import Execution
 from autoreid.weights import WeightFile
 
 # Queries that are named as the hardest.

@@ -10,7 +10,8 @@ import torch
 
 from autoreid.errors import OutOfMemoryError, RunError
 from autoreid.evaluate_recipes import EvaluateRecipe
-from autoreid.recipes import Execution, RandomSearchRecipe, SelectRecipe
+from autoreid.execution import Execution
+from autoreid.recipes import RandomSearchRecipe, SelectRecipe
 
 GIB = 2**30
 # Where others hold more of a GPU than this, they are the reason, and another attempt may find them gone. CUDA

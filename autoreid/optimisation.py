@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from autoreid.errors import InputError
-from autoreid.recipes import Execution, Optimizer
+from autoreid.execution import Execution
+from autoreid.recipes import Optimizer
 
 
 def stream(seed: int, name: str) -> int:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from autoreid.data.index import ImageIndex
     from autoreid.evaluation.ranked_lists import RankedList
+    from autoreid.execution import Execution
     from autoreid.feed import PreparedData
     from autoreid.models.assembly import ReIDModel
-    from autoreid.recipes import Execution
 
 COUNT = 8
 # Of a picture: more is nothing that anyone looks at.

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
-from autoreid.commands import cache_of, execution_of, network_recipe, progress
+from autoreid.commands import add_execution_flag, cache_of, execution_of, network_recipe, progress
 from autoreid.interruption import stop_on_signals
 
 
@@ -33,9 +33,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="override a recipe field; repeatable",
     )
     parser.add_argument("--cache", metavar="DIR", help="folder for the fingerprint of data that is read-only")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read images (default: none)")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--workers", type=int, help="processes that read images (default: none)")
+    add_execution_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_json_flag(parser)
 
@@ -44,10 +45,9 @@ def _run(options: argparse.Namespace) -> int:
     from autoreid.calls import pretrain
     from autoreid.data.classes import open_classes
     from autoreid.pretrain_recipes import PRETRAIN_RECIPES
-    from autoreid.values import override
 
     recipe, genotype = network_recipe(PRETRAIN_RECIPES, options)
-    execution = override(execution_of(options), {"workers": options.workers}, "--")
+    execution = execution_of(options)
     cache = cache_of(options)
     data = open_classes(options.data_set, Path(options.data), download=options.download, cache=cache)
     with stop_on_signals() as stop:

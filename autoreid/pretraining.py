@@ -18,11 +18,11 @@ from autoreid.data.classes import Classes, Samples, loaded
 from autoreid.data.streams import generator
 from autoreid.epochs import Position, all_finite
 from autoreid.errors import InputError
+from autoreid.execution import Execution
 from autoreid.models.assembly import build_network, initialise
 from autoreid.objectives import Objective
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
 from autoreid.pretrain_recipes import PretrainRecipe
-from autoreid.recipes import Execution
 from autoreid.snapshots import to_bytes
 from autoreid.values import plain
 from autoreid.weights import MODEL_VERSION

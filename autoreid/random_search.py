@@ -10,10 +10,11 @@ import torch
 
 from autoreid.complexity import measure
 from autoreid.errors import InputError
+from autoreid.execution import Execution
 from autoreid.feed import split_positions
 from autoreid.jobs import Job
 from autoreid.optimisation import stream
-from autoreid.recipes import Execution, Neck, RandomSearchRecipe, recipe_problems
+from autoreid.recipes import Neck, RandomSearchRecipe, recipe_problems
 from autoreid.selecting import SCORES, Sized, best
 from autoreid.short_trainings import Scores, ShortTrainings
 from autoreid.validation import divided

@@ -1,7 +1,7 @@
 """Recipes: everything that changes a result, with the papers' values as literals. Free of torch.
 
-A recipe is hashed into the id of the work it describes; `Execution` is what must not change a result, and is
-not. Values marked [np] in docs/fidelity.md are not printed in the paper.
+A recipe is hashed into the id of the work it describes; how it is run (autoreid.execution) must not change
+a result, and is not. Values marked [np] in docs/fidelity.md are not printed in the paper.
 """
 
 from __future__ import annotations
@@ -213,29 +213,6 @@ class RandomSearchRecipe:
             f"samples: {self.samples} samples, but the search sees {images} images: less than one batch of "
             f"{batch} in each of the {self.train.epochs} epochs of a sample. {fewer} for longer."
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """How work is run on a machine. Nothing here may change a result.
-
-    A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An
-    attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off. A search measures the
-    largest eigenvalue of its alphas' Hessian every `eigenvalue_epochs`, 0 for never; one that stops by it
-    does so after every epoch. An evaluation takes `evaluation_batch` images at once, and ranks within
-    `evaluation_memory` beside their features. `workers` processes read the images of a pretraining; 0: its
-    own.
-    """
-
-    device: str = "auto"
-    threads: int = bounded(0, 0, 512)
-    checkpoint_epochs: int = bounded(1, 1)
-    checkpoint_minutes: float = bounded(15.0, 0)
-    stall_minutes: float = bounded(30.0, 0)
-    evaluation_batch: int = bounded(128, 1)
-    evaluation_memory: str = "4GiB"
-    eigenvalue_epochs: int = bounded(0, 0)
-    workers: int = bounded(0, 0, 512)
 
 
 AnyRecipe = SearchRecipe | SelectRecipe | RandomSearchRecipe | TrainRecipe

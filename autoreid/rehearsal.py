@@ -22,10 +22,11 @@ from autoreid.distilling import at_first_temperature
 from autoreid.epochs import Position
 from autoreid.errors import InterruptionError
 from autoreid.evaluate_recipes import EvaluateRecipe
+from autoreid.execution import Execution
 from autoreid.folders import read_json
 from autoreid.jobs import Job
 from autoreid.pretrain_recipes import PretrainRecipe
-from autoreid.recipes import Execution, RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
+from autoreid.recipes import RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
 from autoreid.running import run_attempt
 from autoreid.runs import Row, Run, Stop, never
 from autoreid.sampled import SampledData

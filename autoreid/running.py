@@ -23,15 +23,13 @@ from autoreid.errors import (
     StorageError,
     TooLittleMemoryError,
 )
+from autoreid.execution import Execution
 from autoreid.facts import facts
 from autoreid.folders import to_json
 from autoreid.jobs import Job
 from autoreid.keeper import Keeper
 from autoreid.leases import Lease
 from autoreid.memory import memory_explained
-from autoreid.recipes import (
-    Execution,
-)
 from autoreid.runs import Ending, Row, Run, Stop, never
 from autoreid.saving import Saver, clear, resume
 from autoreid.storage import JobFolder, Storage

@@ -14,8 +14,8 @@ import torch
 from autoreid.attempts import Attempt
 from autoreid.cli import say
 from autoreid.errors import StorageError
+from autoreid.execution import Execution
 from autoreid.leases import read_lease
-from autoreid.recipes import Execution
 from autoreid.runs import Row, Run
 from autoreid.snapshots import newest_checkpoint, remove_checkpoints, write_checkpoint
 from autoreid.values import canonical_json

@@ -17,10 +17,11 @@ from torch import Tensor
 from autoreid import health, losses
 from autoreid.complexity import measure
 from autoreid.epochs import Position, all_finite
+from autoreid.execution import Execution
 from autoreid.feed import Batches, PreparedData, split_positions
 from autoreid.models.assembly import build_supernet, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
-from autoreid.recipes import Augmentation, Execution, Neck, SearchRecipe
+from autoreid.recipes import Augmentation, Neck, SearchRecipe
 from autoreid.sizes import check_search
 from autoreid.snapshots import to_bytes
 from autoreid.teaching import find_teacher, guidance, look_ahead, of_distillation

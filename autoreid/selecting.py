@@ -18,11 +18,12 @@ from torch import Tensor
 from autoreid.attempts import Attempt, Outcome
 from autoreid.epochs import Position
 from autoreid.errors import InputError
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.folders import read_json
 from autoreid.jobs import Job
 from autoreid.optimisation import set_up
-from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, recipe_problems
+from autoreid.recipes import SearchRecipe, SelectRecipe, recipe_problems
 from autoreid.short_trainings import Scores, ShortTrainings
 from autoreid.snapshots import from_bytes
 from autoreid.storage import Storage

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autoreid.epochs import Position
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
-from autoreid.recipes import Execution, TrainRecipe
+from autoreid.recipes import TrainRecipe
 from autoreid.training import TrainRun
 from autoreid.weights import WeightFile
 from search_spaces.genotype import Genotype

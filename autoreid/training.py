@@ -15,11 +15,12 @@ from autoreid.complexity import measure
 from autoreid.epochs import Position, all_finite
 from autoreid.errors import InputError
 from autoreid.evaluating import evaluate
+from autoreid.execution import Execution
 from autoreid.feed import Batches, PreparedData
 from autoreid.model_files import pack_model
 from autoreid.models.assembly import build_network, initialise
 from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
-from autoreid.recipes import Execution, TrainRecipe
+from autoreid.recipes import TrainRecipe
 from autoreid.teaching import find_teacher, guidance, look_ahead, of_distillation
 from autoreid.weights import WeightFile, backbone_weights, load_weights
 from search_spaces.genotype import Genotype

@@ -19,10 +19,11 @@ from autoreid.epochs import no_pulse
 from autoreid.errors import InputError
 from autoreid.evaluation.features import extract
 from autoreid.evaluation.ranking import RankingScores, rank_features
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData, split_positions
 from autoreid.models.assembly import build_supernet
 from autoreid.optimisation import set_up, stream
-from autoreid.recipes import Execution, SearchRecipe
+from autoreid.recipes import SearchRecipe
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
 from search_spaces.relaxations import one_hot

@@ -27,8 +27,8 @@ from typing import Any
 
 from autoreid.attempts import Outcome
 from autoreid.cli import answer, say
+from autoreid.execution import Execution
 from autoreid.jobs import Job
-from autoreid.recipes import Execution
 from autoreid.storage import Storage
 from tune_runs.campaign import read_campaign
 from tune_runs.dispatch import Dispatch

@@ -20,9 +20,9 @@ from autoreid.data.pedestrians import render
 from autoreid.data.source import DataSource
 from autoreid.evaluation.protocol import USUAL
 from autoreid.evaluation.ranking import rank_features
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData, prepare
 from autoreid.published import CDNET_TRAIN
-from autoreid.recipes import Execution
 from autoreid.values import override
 from search_spaces.published import PUBLISHED
 

@@ -16,7 +16,7 @@ from autoreid.byte_sizes import byte_count
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems, unknown
 from autoreid.evaluate_recipes import EvaluateRecipe
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from autoreid.values import fields_of, override
 from tune_runs.arms import Arm, read_arms
 from tune_runs.data_sets import place_arms, read_sets

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from autoreid.data.source import ClassSource, DataSource
+from autoreid.execution import Execution
 from autoreid.jobs import Job
-from autoreid.recipes import Execution
 from autoreid.storage import Storage
 from tune_runs.packages import Packages
 

@@ -46,7 +46,7 @@ class Left:
 def device_hours(allotment: Allotment, seconds: float) -> float:
     """Hours of computing of one trial: of GPUs, or of CPUs where it has no GPU.
 
-    >>> from autoreid.recipes import Execution
+    >>> from autoreid.execution import Execution
     >>> device_hours(Allotment(4, 0.5, 2, Execution()), 7200)
     1.0
     >>> device_hours(Allotment(4, 0, 2, Execution()), 900)

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 
 from autoreid.data.source import CLASS_SETS, RENDERED, ClassSource, DataSource, known_sets
 from autoreid.evaluate_recipes import EvaluateRecipe
+from autoreid.execution import Execution
 from autoreid.pretrain_recipes import PRETRAIN_RECIPES
 from autoreid.published import SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
-from autoreid.recipes import Execution, RandomSearchRecipe
+from autoreid.recipes import RandomSearchRecipe
 from autoreid.values import fields_of
 from tune_runs.arms import LONGEST_NAME
 from tune_runs.data_sets import NAME as SET_NAME

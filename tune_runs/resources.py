@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from autoreid.errors import InputError, Problems
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from tune_runs.schema import Placement
 from tune_runs.words import counted
 

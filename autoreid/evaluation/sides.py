@@ -21,7 +21,7 @@ from autoreid.evaluation.distances import (
     prepared,
 )
 from autoreid.evaluation.matches import Block, Labels
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 
 DEFAULT_MEMORY = byte_count(Execution().evaluation_memory)
 # Queries that are compared together at most: more are no faster.

@@ -19,10 +19,10 @@ import torch
 from autoreid import losses
 from autoreid.attempts import OUTCOME
 from autoreid.data.source import DataSource
+from autoreid.execution import Execution
 from autoreid.folders import PART, LocalFolder
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
-from autoreid.recipes import Execution
 from autoreid.running import run_job
 from autoreid.searching import SearchRun
 from autoreid.storage import Storage

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from autoreid.data.source import DataSource
+from autoreid.execution import Execution
 from autoreid.folders import read_json
 from autoreid.jobs import Job
-from autoreid.recipes import Execution
 from autoreid.running import run_job
 from autoreid.storage import Storage
 

@@ -12,12 +12,13 @@ from torch import nn
 from autoreid import losses
 from autoreid.data.source import DataSource
 from autoreid.errors import InputError
+from autoreid.execution import Execution
 from autoreid.feed import prepare
 from autoreid.losses import batch_hard_triplet
 from autoreid.models.necks import Branch, EmbeddingHead, build_neck
 from autoreid.objectives import Objective
 from autoreid.published import AUTO_REID_SEARCH, AUTO_REID_TRAIN, AUTO_REID_TRAIN_IMAGENET
-from autoreid.recipes import Execution, Neck
+from autoreid.recipes import Neck
 from autoreid.searching import SearchRun
 from autoreid.values import override
 from search_spaces.space import FeatureMaps

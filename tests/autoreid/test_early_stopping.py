@@ -14,10 +14,10 @@ from autoreid.building import build_run
 from autoreid.commands import search_notes
 from autoreid.data.source import DataSource
 from autoreid.errors import InterruptionError
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.jobs import Job, search_job
 from autoreid.published import CDNET_SEARCH
-from autoreid.recipes import Execution
 from autoreid.running import run_job
 from autoreid.searching import SearchRun
 from autoreid.storage import Storage

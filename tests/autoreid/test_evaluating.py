@@ -15,11 +15,11 @@ from autoreid.errors import InputError, InterruptionError, StorageError, TooLitt
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.evaluating import EvaluateRun, evaluate, protocol_of
 from autoreid.evaluation.protocol import Protocol, Reranking
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.jobs import Job, evaluate_job, train_job
 from autoreid.model_files import unpack_model
 from autoreid.published import CDNET_TRAIN
-from autoreid.recipes import Execution
 from autoreid.rehearsal import rehearse_job
 from autoreid.running import run_job
 from autoreid.storage import Storage

@@ -10,12 +10,12 @@ import torch
 from autoreid.building import build_run
 from autoreid.data.source import DataSource
 from autoreid.errors import OutOfMemoryError
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.jobs import search_job, train_job
 from autoreid.memory import free_memory, memory_explained
 from autoreid.models.assembly import build_supernet
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
-from autoreid.recipes import Execution
 from autoreid.running import run_job
 from autoreid.storage import Storage
 from autoreid.validation import score_in_supernet

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from autoreid import health, losses
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.health import collapsed, largest_eigenvalue, rises, shares
 from autoreid.models.assembly import build_network
 from autoreid.published import AUTO_REID_SEARCH, CDNET_SEARCH
-from autoreid.recipes import Execution, SearchRecipe
+from autoreid.recipes import SearchRecipe
 from autoreid.searching import SearchRun
 from autoreid.values import override
 from search_spaces.genotype import Genotype

@@ -10,12 +10,13 @@ import torch
 
 from autoreid.data.source import DataSource
 from autoreid.errors import OutOfMemoryError, RunError
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.jobs import train_job
 from autoreid.memory import GIB, memory_explained, remedies
 from autoreid.pretrain_recipes import CIFAR100_PRETRAIN
 from autoreid.published import CDNET_TRAIN
-from autoreid.recipes import Execution, RandomSearchRecipe, SelectRecipe
+from autoreid.recipes import RandomSearchRecipe, SelectRecipe
 from autoreid.running import is_final, run_job
 from autoreid.storage import Storage
 from autoreid.training import TrainRun

@@ -33,13 +33,13 @@ from autoreid.data.source import CLASS_SETS, ClassSource, DataSource
 from autoreid.data.streams import generator
 from autoreid.epoch_columns import EPOCH_COLUMNS
 from autoreid.errors import InputError, InterruptionError, StorageError
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.jobs import Job, pretrain_job, train_job
 from autoreid.pretrain_commands import PRETRAIN
 from autoreid.pretrain_recipes import CDNET_PRETRAIN, PRETRAIN_RECIPES, PretrainRecipe
 from autoreid.pretraining import PretrainRun, epoch_batches
 from autoreid.published import CDNET_TRAIN
-from autoreid.recipes import Execution
 from autoreid.records import measured
 from autoreid.rehearsal import rehearse_job
 from autoreid.running import run_job

@@ -14,11 +14,12 @@ from states import repeatable
 
 from autoreid.data.source import DataSource
 from autoreid.errors import InputError, InterruptionError
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.jobs import Job, random_search_job, search_job
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
 from autoreid.random_search import build_random_search, candidates, sampled
-from autoreid.recipes import Budget, Execution, RandomSearchRecipe, Split
+from autoreid.recipes import Budget, RandomSearchRecipe, Split
 from autoreid.rehearsal import rehearse_job
 from autoreid.running import run_job
 from autoreid.storage import Storage

@@ -16,12 +16,13 @@ from autoreid.calls import search, train
 from autoreid.data.source import DataSource
 from autoreid.epoch_columns import EPOCH_COLUMNS
 from autoreid.errors import DivergedError, InputError, RunError, StorageError
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.folders import LocalFolder
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.model_files import unpack_model
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
-from autoreid.recipes import Execution, SearchRecipe, TrainRecipe
+from autoreid.recipes import SearchRecipe, TrainRecipe
 from autoreid.records import measured
 from autoreid.running import is_final, run_attempt, run_job
 from autoreid.runs import Row

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from autoreid import losses
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.published import CDNET_SEARCH
-from autoreid.recipes import Execution
 from autoreid.searching import SearchRun
 from autoreid.values import override
 

@@ -23,10 +23,10 @@ from autoreid.data.source import DataSource
 from autoreid.data.views import Images
 from autoreid.errors import InputError, InterruptionError, RunError
 from autoreid.evaluation.ranking import RankingScores
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.jobs import Job, search_job, select_job, train_job
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, shortened
-from autoreid.recipes import Execution
 from autoreid.running import run_job
 from autoreid.selecting import build_selection, read_candidates
 from autoreid.snapshots import newest_checkpoint

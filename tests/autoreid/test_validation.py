@@ -13,10 +13,11 @@ import torch
 from autoreid.data.augment import normalise
 from autoreid.data.index import ImageIndex
 from autoreid.errors import InputError
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.models.assembly import build_network, build_supernet
 from autoreid.published import CDNET_SEARCH
-from autoreid.recipes import Execution, SearchRecipe, Split
+from autoreid.recipes import SearchRecipe, Split
 from autoreid.searching import SearchRun
 from autoreid.validation import check_ranking, divided, score_in_supernet, score_within
 from autoreid.values import override

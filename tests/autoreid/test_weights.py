@@ -17,13 +17,14 @@ from autoreid.calls import train
 from autoreid.cli import main
 from autoreid.data.source import DataSource
 from autoreid.errors import InputError, StorageError
+from autoreid.execution import Execution
 from autoreid.feed import PreparedData
 from autoreid.folders import LocalFolder, sha256
 from autoreid.jobs import Job, train_job
 from autoreid.model_files import pack_model
 from autoreid.models.assembly import build_network, initialise
 from autoreid.published import CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
-from autoreid.recipes import Execution, TrainRecipe, recipe_problems
+from autoreid.recipes import TrainRecipe, recipe_problems
 from autoreid.running import run_job
 from autoreid.snapshots import to_bytes
 from autoreid.storage import Storage

@@ -7,8 +7,8 @@ from collections.abc import Generator
 from typing import Any
 
 from autoreid.attempts import Outcome
+from autoreid.execution import Execution
 from autoreid.jobs import Job
-from autoreid.recipes import Execution
 from autoreid.storage import Storage
 from tune_runs.campaign import Campaign, read_campaign
 from tune_runs.context import Context

@@ -10,7 +10,7 @@ from campaigns import FINGERPRINT, FITTING, small
 from autoreid.attempts import Outcome
 from autoreid.cli import main
 from autoreid.errors import InputError
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from autoreid.storage import Storage
 from tune_runs import launch
 from tune_runs.budget import Meter, check_budget, spending_limit

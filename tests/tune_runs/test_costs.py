@@ -10,8 +10,8 @@ from campaigns import FITTING, small
 from autoreid.attempts import Outcome
 from autoreid.cli import main
 from autoreid.errors import InputError
+from autoreid.execution import Execution
 from autoreid.facts import processor_name
-from autoreid.recipes import Execution
 from autoreid.storage import Storage
 from tune_runs import probing
 from tune_runs.costs import Estimate, Left, costs_lines, costs_plain, wall_seconds

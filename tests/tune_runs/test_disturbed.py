@@ -113,7 +113,7 @@ ZOMBIE = """\
 import sys
 from pathlib import Path
 from autoreid.data.source import default_cache
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from autoreid.running import run_job
 from autoreid.storage import Storage
 from tune_runs.campaign import load_campaign

@@ -17,8 +17,9 @@ from many_jobs import HUNDRED
 
 from autoreid.cli import main
 from autoreid.data.source import DataSource
+from autoreid.execution import Execution
 from autoreid.pretrain_recipes import PretrainRecipe
-from autoreid.recipes import Execution, SearchRecipe, SelectRecipe, TrainRecipe
+from autoreid.recipes import SearchRecipe, SelectRecipe, TrainRecipe
 from autoreid.values import fields_of, plain
 from search_spaces.registry import SPACES
 from tune_runs.beginning import first_campaign

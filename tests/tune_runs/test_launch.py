@@ -12,7 +12,7 @@ from disturbed import living_in_session
 
 from autoreid.attempts import Outcome
 from autoreid.errors import InputError
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from autoreid.storage import Storage
 from tune_runs import launch
 from tune_runs.launch import Summary, decode_data, run_plan

@@ -3,7 +3,7 @@
 import pytest
 from launches import Launch
 
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from tune_runs import cluster
 from tune_runs.cluster import Lookout, request
 from tune_runs.nodes import Nodes

@@ -2,7 +2,7 @@ import pytest
 from launches import Launch
 
 from autoreid.errors import DivergedError, InputError, OutOfMemoryError, RunError, StorageError
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from tune_runs.context import BROKEN, FAILED, INTERRUPTED, REFUSED
 from tune_runs.nodes import FAILURES_IN_A_ROW, Nodes, may_be_the_machine
 from tune_runs.resources import Allotment, Cluster, Machine, Node

@@ -13,7 +13,7 @@ from campaigns import FINGERPRINT, small
 from sweeps import OVER, SWEEP, sweeping
 
 from autoreid.attempts import Outcome
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from autoreid.storage import Storage
 from tune_runs import probing
 from tune_runs.foresight import foreseen

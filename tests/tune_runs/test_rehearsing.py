@@ -10,7 +10,7 @@ import sys
 import pytest
 from campaigns import FINGERPRINT, small
 
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from autoreid.storage import Storage
 from tune_runs.planning import make_plan
 from tune_runs.rehearsing import Forecast, forecast_text, rehearsal_plan

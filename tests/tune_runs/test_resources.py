@@ -1,7 +1,7 @@
 import pytest
 
 from autoreid.errors import InputError
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from tune_runs.resources import Allotment, Cluster, Machine, Node, allot
 from tune_runs.schema import Placement, Resources
 

@@ -9,7 +9,7 @@ import pytest
 from campaigns import FINGERPRINT, small
 
 from autoreid.errors import HeldError, InputError, InterruptionError
-from autoreid.recipes import Execution
+from autoreid.execution import Execution
 from autoreid.storage import Storage
 from tune_runs.context import Context
 from tune_runs.packages import Packages, imported_packages

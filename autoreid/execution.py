@@ -1,0 +1,44 @@
+"""How work is run on a machine, as opposed to what is computed (autoreid.recipes). Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from autoreid.values import bounded
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How work is run on a machine. Nothing here may change a result.
+
+    A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An
+    attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off. A search measures the
+    largest eigenvalue of its alphas' Hessian every `eigenvalue_epochs`, 0 for never; one that stops by it
+    does so after every epoch. An evaluation takes `evaluation_batch` images at once, and ranks within
+    `evaluation_memory` beside their features. `workers` processes read the images of a pretraining; 0: its
+    own.
+
+    The last fields choose between forms of one computation, whose results differ by rounding at most. A
+    `supernet` of cells runs its many small kernels as few, and with `recompute` keeps of a cell only what
+    enters it. `compile` hands the network to torch.compile, `optimizers` takes torch's fused ones where the
+    device has them, `prefetch` prepares the next batch while a step runs, and `deterministic` takes only
+    kernels that give the same bits every time.
+    """
+
+    device: str = "auto"
+    threads: int = bounded(0, 0, 512)
+    checkpoint_epochs: int = bounded(1, 1)
+    checkpoint_minutes: float = bounded(15.0, 0)
+    stall_minutes: float = bounded(30.0, 0)
+    evaluation_batch: int = bounded(128, 1)
+    evaluation_memory: str = "4GiB"
+    eigenvalue_epochs: int = bounded(0, 0)
+    workers: int = bounded(0, 0, 512)
+    supernet: Literal["fused", "plain"] = "fused"
+    recompute: bool = False
+    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    compile: bool = False
+    optimizers: Literal["fused", "plain"] = "fused"
+    prefetch: bool = True
+    deterministic: bool = False
