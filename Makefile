@@ -27,10 +27,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/evaluation.py
-	$(BIN)/python benchmarks/planning.py
-	$(BIN)/python benchmarks/campaigns.py
-	$(BIN)/python benchmarks/collection.py
+	$(BIN)/python benchmarks/run.py
 
 # An editable install in compatibility mode, so that a folder named like one of our packages in the working
 # directory cannot stand in for it.

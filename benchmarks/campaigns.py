@@ -1,20 +1,19 @@
 """Campaigns of instant jobs: what a job costs beside its own work, with reused and with fresh processes.
 
-python benchmarks/campaigns.py [--jobs 500] [--fresh 20] [--known 10000]
+python benchmarks/campaigns.py [--jobs 500] [--fresh 20] [--known 10000] [--short] [--json] [--history DIR]
 
 Every job reports one epoch and writes an attempt with an outcome, as real ones do, and computes nothing. Each
 measurement is a launch in a process of its own, on a new storage in the folder for temporary files; jobs
 "with torch" import the engine, as real ones do. `--known` jobs are handed out and settled by the driver in
 memory, without Ray. Exit code 1 where a promise is not kept: 500 jobs in 60 s where processes are reused, a
-driver below 1 GB, 5 s a fresh process. On a busy machine its processor seconds are the figure to rely on.
+driver below 1 GB, 5 s a fresh process. On a busy machine its processor seconds are the figure to rely on. The
+short form has five fresh processes of each kind.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -24,6 +23,9 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
+
+from side_by_side import Measurement, Promise
+from side_by_side import main as side_by_side
 
 from autoreid.attempts import Outcome
 from autoreid.cli import answer, say
@@ -161,65 +163,65 @@ def in_own_process(name: str, *given: Any) -> dict[str, Any]:
     return result
 
 
-def table(launches: list[dict[str, Any]], known: dict[str, Any]) -> str:
-    lines = [
-        f"{platform.machine()}, {os.cpu_count()} CPU cores, load {os.getloadavg()[0]:.1f}, "
-        f"Python {platform.python_version()}",
-        "",
-        "| processes | jobs | at once | seconds | of it for the jobs | a job | of it processor | driver |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in launches:
-        kind = ("reused" if row["reuse"] else "fresh") + (", with torch" if row["torch"] else "")
-        kind = f"{row['processes']} {kind}"
-        each = row["jobs_seconds"] * row["slots"] / row["jobs"]
-        own = "" if row["reuse"] else f"{row['cpu_seconds']:.2f}"
-        lines.append(
-            f"| {kind} | {row['jobs']} | {row['slots']} | {row['seconds']:.1f} | {row['jobs_seconds']:.1f} "
-            f"| {each:.3f} | {own} | {row['driver_peak_bytes'] / 1e9:.2f} GB |"
-        )
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{known['jobs']} jobs handed out and settled in memory in {known['dispatch_seconds']:.2f} s; "
-            f"driver {known['driver_peak_bytes'] / 1e9:.2f} GB",
-        ]
-    )
+def name_of(row: dict[str, Any]) -> str:
+    kind = ("reused" if row["reuse"] else "fresh") + (", with torch" if row["torch"] else "")
+    return f"{kind}, {row['slots']} at once"
 
 
-def report(options: argparse.Namespace) -> int:
+def launched(row: dict[str, Any]) -> Measurement:
+    """A launch. A job's seconds: of a slot, from the first job's start to the last one's end."""
+    extra = {
+        "jobs": row["jobs"],
+        "processes": row["processes"],
+        "seconds_for_the_jobs": row["jobs_seconds"],
+        "seconds_a_job": row["jobs_seconds"] * row["slots"] / row["jobs"],
+        "driver_gigabytes": row["driver_peak_bytes"] / 1e9,
+        "launch_seconds_a_job": row["seconds"] / row["jobs"],
+    }
+    extra |= {} if row["reuse"] else {"processor_seconds_a_job": row["cpu_seconds"]}
+    return Measurement("campaigns", name_of(row), row["seconds"], extra=extra)
+
+
+def measure_all(options: argparse.Namespace) -> list[Measurement]:
+    count = options.fresh or (5 if options.short else 20)
     reused = in_own_process("launch", options.jobs, True, 2, False)
-    fresh = [in_own_process("launch", options.fresh, False, slots, torch) for slots, torch in FRESH]
+    fresh = [in_own_process("launch", count, False, slots, torch) for slots, torch in FRESH]
     known = in_own_process("known", options.known)
-    answer([reused, *fresh, known], table([reused, *fresh], known), as_json=False)
-    kept = (
-        reused["seconds"] * 500 / reused["jobs"] < MOST_SECONDS
-        and reused["driver_peak_bytes"] < MOST_BYTES
-        and all(row["jobs_seconds"] / row["jobs"] < MOST_FRESH_SECONDS for row in fresh)
-    )
-    return 0 if kept else 1
+    driver = {"jobs": known["jobs"], "driver_gigabytes": known["driver_peak_bytes"] / 1e9}
+    in_memory = Measurement("campaigns", "settled in memory", known["dispatch_seconds"], extra=driver)
+    return [*map(launched, [reused, *fresh]), in_memory]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--fresh", type=int, help="default: 20, 5 in the short form")
+    parser.add_argument("--known", type=int, default=10000)
 
 
 # (at once, with torch)
 FRESH = ((1, False), (1, True), (2, True))
 MEASUREMENTS: dict[str, Callable[..., dict[str, Any]]] = {"launch": measure_launch, "known": measure_known}
+REUSED = name_of({"reuse": True, "torch": False, "slots": 2})
+PROMISES = (
+    Promise(REUSED, "launch_seconds_a_job", most=MOST_SECONDS / 500),
+    Promise(REUSED, "driver_gigabytes", most=MOST_BYTES / 1e9),
+    *(
+        Promise(
+            name_of({"reuse": False, "torch": torch, "slots": slots}),
+            "seconds_a_job",
+            most=MOST_FRESH_SECONDS * slots,
+        )
+        for slots, torch in FRESH
+    ),
+)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=500)
-    parser.add_argument("--fresh", type=int, default=20)
-    parser.add_argument("--known", type=int, default=10000)
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.measure:
-        name, *given = json.loads(options.measure)
+    if sys.argv[1:2] == ["--measure"]:
+        name, *given = json.loads(sys.argv[2])
         answer(MEASUREMENTS[name](*given), "", as_json=True)
         return 0
-    return report(options)
+    return side_by_side("campaigns", measure_all, configure, promises=PROMISES, summary=__doc__)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Time to plan a campaign of 10,000 jobs, phase by phase, on storages that hold nothing and everything of it.
 
-python benchmarks/planning.py [--repeats 100] [--rounds 3] [--json]
+python benchmarks/planning.py [--repeats 100] [--rounds 5] [--short] [--json] [--history DIR]
 
 50 arms, each with `--repeats` searches and as many trainings. A finished job has the small files that the
 engine writes: description, start, log, records of its epochs, genotype, outcome. Every round is a process of
 its own; figures are medians. The whole command, `autoreid campaign plan --storage`, is timed beside them.
-Processor seconds tell more than wall seconds where other work runs on the machine.
+Processor seconds tell more than wall seconds where other work runs on the machine. Exit code 1 where a plan
+of 10,000 jobs takes more than 10 processor seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -26,7 +26,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autoreid.cli import answer, say
+from side_by_side import Measurement, Promise
+from side_by_side import main as side_by_side
+
+from autoreid.cli import say
 
 CAMPAIGN = """\
 # How long a plan takes.
@@ -45,6 +48,8 @@ grid:
 EPOCHS = 10
 FILE, FULL = "planning.yaml", "full"
 COMMAND = "campaign plan --storage"
+FINISHED = f"{COMMAND}, all finished"
+MOST_SECONDS = 10.0  # for 10,000 jobs
 # The phases that the command consists of where all is finished.
 PARTS = (
     *("import, torch included", "read the campaign", "jobs and their ids"),
@@ -146,27 +151,8 @@ def one_round(folder: Path) -> Seconds:
     return seconds
 
 
-def table(medians: Seconds) -> str:
-    """Markdown; the shares are of the processor seconds of the command where all is finished."""
-    lines = ["| phase | seconds | processor seconds | share of the command |", "|---|---|---|---|"]
-    for name, (wall, busy) in medians.items():
-        share = f"{100 * busy / medians[f'{COMMAND}, all finished'][1]:.0f}%" if name in PARTS else ""
-        lines.append(f"| {name} | {wall:.2f} | {busy:.2f} | {share} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=100, help="of 50 arms with two jobs each")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--phases", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--json", action="store_true", help="print one JSON value")
-    options = parser.parse_args()
-    if options.phases:
-        print(json.dumps(measure(options.phases)))
-        return
+def measure_all(options: argparse.Namespace) -> list[Measurement]:
+    """Medians over the rounds; shares are of the processor seconds of the command where all is finished."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         os.environ["AUTOREID_CACHE"] = str(folder / "cache")
@@ -174,19 +160,32 @@ def main() -> None:
         say("the first round writes the storage of finished jobs and is not counted")
         one_round(folder)
         rounds = [one_round(folder) for _ in range(options.rounds)]
-    medians = {
-        name: (
-            statistics.median(of[name][0] for of in rounds),
-            statistics.median(of[name][1] for of in rounds),
-        )
-        for name in rounds[0]
+    wall, busy = (
+        {name: statistics.median(of[name][column] for of in rounds) for name in rounds[0]}
+        for column in (0, 1)
+    )
+    whole = busy[FINISHED]
+    extra = {name: {"percent_of_the_command": round(100 * busy[name] / whole)} for name in PARTS}
+    extra[FINISHED] = {
+        "jobs": 100 * options.repeats,
+        "processor_seconds_a_job": whole / options.repeats / 100,
     }
-    jobs = 100 * options.repeats
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
-    about = f"{jobs} jobs; {machine}, Python {platform.python_version()}"
-    plain = {"jobs": jobs, "seconds": medians, "machine": machine}
-    answer(plain, f"{about}\n\n{table(medians)}", options.json)
+    return [
+        Measurement("planning", name, wall[name], busy[name], extra=extra.get(name, {})) for name in rounds[0]
+    ]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repeats", type=int, default=100, help="of 50 arms with two jobs each")
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--phases"]:
+        print(json.dumps(measure(Path(sys.argv[2]))))
+        return 0
+    promise = Promise(FINISHED, "processor_seconds_a_job", most=MOST_SECONDS / 10_000)
+    return side_by_side("planning", measure_all, configure, promises=[promise], summary=__doc__)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -75,6 +75,7 @@ class Promise:
 
     device: the kind of device that it is promised on ("cpu", "cuda"; "": every one).
     long: promised of the long form only, which measures what the short one leaves out.
+    optional: promised where it was measured; else what was not measured does not keep it.
     """
 
     name: str
@@ -83,14 +84,20 @@ class Promise:
     most: float = float("inf")
     device: str = ""
     long: bool = False
+    optional: bool = False
 
-    def applies(self, options: argparse.Namespace) -> bool:
-        return options.device.startswith(self.device) and not (self.long and options.short)
+    def applies(self, options: argparse.Namespace, measurements: Sequence[Measurement]) -> bool:
+        """Whether it has to be kept by this run."""
+        here = options.device.startswith(self.device) and not (self.long and options.short)
+        return here and not (self.optional and self.seen(measurements) is None)
+
+    def seen(self, measurements: Sequence[Measurement]) -> float | None:
+        found = [value_of(one, self.figure) for one in measurements if one.name == self.name]
+        return found[0] if found and isinstance(found[0], (int, float)) else None
 
     def check(self, measurements: Sequence[Measurement]) -> dict[str, Any]:
-        """What was seen, and whether the promise is kept; what was not measured is not."""
-        found = [value_of(one, self.figure) for one in measurements if one.name == self.name]
-        seen = found[0] if found and isinstance(found[0], (int, float)) else None
+        """What was seen, and whether the promise is kept."""
+        seen = self.seen(measurements)
         kept = seen is not None and self.least <= seen <= self.most
         return {"promise": str(self), "seen": seen, "kept": kept}
 
@@ -261,7 +268,7 @@ def main(
     watch = Watch()
     measurements = measure(options)
     facts = watch.facts(options)
-    checked = [one.check(measurements) for one in promises if one.applies(options)]
+    checked = [one.check(measurements) for one in promises if one.applies(options, measurements)]
     if options.history:
         from history import append
 

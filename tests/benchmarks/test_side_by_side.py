@@ -94,9 +94,11 @@ def test_promises_are_kept_within_their_bounds_only() -> None:
 
 def test_promises_can_be_of_other_figures_devices_and_forms() -> None:
     assert Promise("a", "peak_bytes", most=5).check([Measurement("c", "a", extra={"peak_bytes": 4})])["kept"]
-    assert not Promise("a", device="cuda").applies(given())
-    assert Promise("a", device="cuda").applies(given(device="cuda:0"))
-    assert not Promise("a", long=True).applies(given(short=True))
+    assert not Promise("a", device="cuda").applies(given(), [])
+    assert Promise("a", device="cuda").applies(given(device="cuda:0"), [])
+    assert not Promise("a", long=True).applies(given(short=True), [])
+    assert not Promise("a", optional=True).applies(given(), [])
+    assert Promise("a", optional=True).applies(given(), [Measurement("case", "a", ratio=1.0)])
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *flags: str, ratio: float = 3.0) -> int:
