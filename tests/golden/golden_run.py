@@ -25,10 +25,10 @@ import torch
 import autoreid.feed
 from autoreid.data.augment import draw
 from autoreid.data.source import DataSource
+from autoreid.execution import Execution
 from autoreid.feed import Batches, PreparedData, prepare, split_positions
 from autoreid.optimisation import stream
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
-from autoreid.recipes import Execution
 from autoreid.searching import SearchRun
 from autoreid.training import TrainRun
 from autoreid.values import override
