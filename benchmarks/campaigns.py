@@ -7,7 +7,7 @@ measurement is a launch in a process of its own, on a new storage in the folder 
 "with torch" import the engine, as real ones do. `--known` jobs are handed out and settled by the driver in
 memory, without Ray. Exit code 1 where a promise is not kept: 500 jobs in 60 s where processes are reused, a
 driver below 1 GB, 5 s a fresh process. On a busy machine its processor seconds are the figure to rely on. The
-short form has five fresh processes of each kind.
+short form has ten fresh processes of each kind.
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ def launched(row: dict[str, Any]) -> Measurement:
 
 
 def measure_all(options: argparse.Namespace) -> list[Measurement]:
-    count = options.fresh or (5 if options.short else 20)
+    options.rounds = 1
+    count = options.fresh or (10 if options.short else 20)
     reused = in_own_process("launch", options.jobs, True, 2, False)
     fresh = [in_own_process("launch", count, False, slots, torch) for slots, torch in FRESH]
     known = in_own_process("known", options.known)
@@ -194,7 +195,7 @@ def measure_all(options: argparse.Namespace) -> list[Measurement]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=500)
-    parser.add_argument("--fresh", type=int, help="default: 20, 5 in the short form")
+    parser.add_argument("--fresh", type=int, help="default: 20, 10 in the short form")
     parser.add_argument("--known", type=int, default=10000)
 
 
