@@ -22,6 +22,7 @@ SHARED = {
     "torch_version": "versions of torch",
     "device": "devices",
     "threads": "thread counts",
+    "forms": "forms of the computation",
 }
 
 SAMPLED = "a repeat is a training of an architecture of its own, drawn at random; its spread covers both."

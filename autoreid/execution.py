@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from autoreid.values import bounded
+
+# The fields that choose between forms of one computation.
+FORMS = {"supernet", "recompute", "memory_format", "compile", "optimizers", "prefetch", "deterministic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +45,13 @@ class Execution:
     optimizers: Literal["fused", "plain"] = "fused"
     prefetch: bool = True
     deterministic: bool = False
+
+    def forms(self) -> str:
+        """The forms of the computation that differ from the usual ones, or `default`.
+
+        >>> Execution(supernet="plain", compile=True).forms()
+        'supernet=plain compile=true'
+        """
+        chosen = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        found = [f"{name}={str(value).lower()}" for name, value in chosen.items() if name in FORMS]
+        return " ".join(found) or "default"

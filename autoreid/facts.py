@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from autoreid.execution import Execution
 from autoreid.runs import Run
 from autoreid.version import __version__
 
@@ -25,7 +26,7 @@ def processor_name() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def facts(started: str, begin: float, run: Run | None) -> dict[str, Any]:
+def facts(started: str, begin: float, run: Run | None, execution: Execution) -> dict[str, Any]:
     """Where and how long an attempt ran: recorded, never part of an identity."""
     device = run.device if run else torch.device("cpu")
     cuda = device.type == "cuda"
@@ -41,6 +42,7 @@ def facts(started: str, begin: float, run: Run | None) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if cuda else processor_name(),
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if cuda else peak,
+        "forms": execution.forms(),
         "code_version": __version__,
         "torch_version": torch.__version__,
         "python_version": platform.python_version(),

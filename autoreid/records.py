@@ -83,6 +83,13 @@ TRIAL_COLUMNS = (
     ),
     Column("device", "string", "", "device that computed it", measured=True),
     Column("threads", "int64", "", "CPU threads", measured=True),
+    Column(
+        "forms",
+        "string",
+        "",
+        "forms of the computation that differ from the usual ones, such as supernet=plain, or default",
+        measured=True,
+    ),
     Column("code_version", "string", "", "version of autoreid", measured=True),
     Column("torch_version", "string", "", "version of torch", measured=True),
     Column("python_version", "string", "", "version of Python", measured=True),

@@ -83,7 +83,7 @@ def run_attempt(
     def fails(error: str, final: bool = False) -> None:
         # A put whose answer was lost may have arrived: what may be done is never called failed.
         if not ending:
-            attempt.finish(Outcome("failed", facts=facts(started, begin, run), error=error, final=final))
+            attempt.finish(Outcome("failed", facts=facts(started, begin, run, execution), error=error, final=final))
 
     attempt.log(f"begins on {platform.node()}, process {os.getpid()}")
     # Written at once, so that an attempt that dies early is seen to have begun.
@@ -98,7 +98,7 @@ def run_attempt(
                 result, files = yield from drive(run, Saver(run, attempt, execution, saved), keeper, stop)
         except (InterruptionError, GeneratorExit, KeyboardInterrupt) as error:
             attempt.log(str(error) or "interrupted")
-            _if_possible(lambda: _leave(attempt, facts(started, begin, run)))
+            _if_possible(lambda: _leave(attempt, facts(started, begin, run, execution)))
             raise
         except Exception as error:
             words, final = in_words(error), is_final(error)
@@ -110,7 +110,7 @@ def run_attempt(
             keeper.progress()
             attempt.write(name, content)
         attempt.log("done")
-        attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run)))
+        attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run, execution)))
         _if_possible(lambda: clear([attempt, *earlier]))
 
 

@@ -29,6 +29,7 @@ def facts(seconds: float, epochs: int, **changes: Any) -> dict[str, Any]:
         "device_kind": "cpu",
         "device": "x86_64",
         "threads": 1,
+        "forms": "default",
         "peak_memory_bytes": 700 * 2**20,
         "code_version": "0.1.0",
         "torch_version": "2.11.0",

@@ -79,6 +79,7 @@ def test_fields_in_which_the_recipes_of_arms_differ_are_listed(
 
 def test_mixed_machines_versions_and_protocols_are_flagged(campaign: FakeCampaign, storage: Path) -> None:
     campaign.finish(SECOND, 3, "search", torch_version="2.12.0", threads=2)
+    campaign.finish(SECOND, 2, "search", forms="supernet=plain")
     evaluation = {"mAP": 0.3, "rank_1": 0.5, "rank_5": 0.6, "rank_10": 0.7, "mINP": 0.1, "queries": 99}
     campaign.finish(SECOND, 3, "train", device="H200", evaluation={**evaluation, "protocol": {"version": 2}})
     collect(storage)
@@ -87,10 +88,12 @@ def test_mixed_machines_versions_and_protocols_are_flagged(campaign: FakeCampaig
         "The finished jobs mix versions of torch",
         "The finished jobs mix devices",
         "The finished jobs mix thread counts",
+        "The finished jobs mix forms of the computation",
         "The finished jobs mix evaluation protocols",
         "The finished jobs mix numbers of queries",
     ]
-    assert "2.11.0 (12 jobs), 2.12.0 (1 job)" in found[0]
+    assert "2.11.0 (13 jobs), 2.12.0 (1 job)" in found[0]
+    assert "default (13 jobs), supernet=plain (1 job)" in found[3]
 
 
 def test_mixed_recipes_within_an_arm_are_flagged(campaign: FakeCampaign, storage: Path) -> None:
