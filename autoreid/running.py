@@ -83,7 +83,9 @@ def run_attempt(
     def fails(error: str, final: bool = False) -> None:
         # A put whose answer was lost may have arrived: what may be done is never called failed.
         if not ending:
-            attempt.finish(Outcome("failed", facts=facts(started, begin, run, execution), error=error, final=final))
+            attempt.finish(
+                Outcome("failed", facts=facts(started, begin, run, execution), error=error, final=final)
+            )
 
     attempt.log(f"begins on {platform.node()}, process {os.getpid()}")
     # Written at once, so that an attempt that dies early is seen to have begun.

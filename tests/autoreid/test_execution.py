@@ -19,7 +19,8 @@ def told(*arguments: str) -> Execution:
 
 def test_fields_are_set_by_name_and_flags_come_last() -> None:
     assert told() == Execution()
-    found = told("--execution", "supernet=plain", "--execution", "recompute=true", "--execution", "device=cpu")
+    fields = ("supernet=plain", "recompute=true", "device=cpu")
+    found = told(*(word for field in fields for word in ("--execution", field)))
     assert found == Execution(device="cpu", supernet="plain", recompute=True)
     assert told("--execution", "threads=3", "--threads", "2") == Execution(threads=2)
     assert told("--execution", "threads=3") == Execution(threads=3)
