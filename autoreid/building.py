@@ -172,7 +172,8 @@ def remark(run: Run) -> str | None:
     """What the log of a run says of it before its first step, if there is anything."""
     inner = run.run if isinstance(run, ShortTrainings) else run
     teacher = inner.teacher if isinstance(inner, (SearchRun, TrainRun)) else None
-    return None if teacher is None else teacher.remark
+    found = [*getattr(inner, "remarks", ()), None if teacher is None else teacher.remark]
+    return "; ".join(words for words in found if words) or None
 
 
 def _build_pretraining(

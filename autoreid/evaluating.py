@@ -25,6 +25,7 @@ from autoreid.evaluation.ranking import RankingScores
 from autoreid.evaluation.scoring import Scored, score_features
 from autoreid.execution import Execution
 from autoreid.feed import PreparedData
+from autoreid.forms import place
 from autoreid.model_files import unpack_model
 from autoreid.models.assembly import ReIDModel
 from autoreid.optimisation import set_up
@@ -125,7 +126,7 @@ class EvaluateRun:
         network, trained, genotype = unpack_model(model.content, model.place)
         self.precision, self.genotype = trained.precision, genotype
         self.device = set_up(execution, trained.precision)
-        self.model = network.to(self.device)
+        self.model = place(network, self.device, execution)
         self.data = sized(trained.height, trained.width)
         self.position = Position(1, 1)
         self.result: dict[str, Any] = {}

@@ -30,14 +30,26 @@ class Guidance(NamedTuple):
     scale: float
 
 
-def pairwise_distance(features: Tensor) -> Tensor:
-    """Euclidean distances of all pairs: (batch, d) -> (batch, batch).
+def distance(features: Tensor, others: Tensor) -> Tensor:
+    """Euclidean distance of each pair of rows: (batch, d), (batch, d) -> (batch,).
 
-    By differences: the faster sum of squares and products loses the small distances, most of all in tf32. The
-    diagonal and duplicates are bounded away from 0, where the root has no gradient.
+    Duplicates are bounded away from 0, where the root has no gradient.
     """
-    differences = features[:, None] - features[None, :]
-    return differences.square().sum(-1).clamp(min=1e-12).sqrt()
+    return (features - others).square().sum(-1).clamp(min=1e-12).sqrt()
+
+
+def hardest(features: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
+    """For each anchor, the row of its farthest positive and that of its nearest negative: (batch,) each.
+
+    Nothing of it leaves the device. Of rows as far, the first. Distances come from differences: the faster
+    sum of squares and products loses the small ones, most of all in tf32.
+    """
+    with torch.no_grad():
+        distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+        same = identities[:, None] == identities[None, :]
+        itself = torch.eye(len(identities), dtype=torch.bool, device=identities.device)
+        positive = distances.masked_fill(~same | itself, -torch.inf).argmax(1)
+        return positive, distances.masked_fill(same, torch.inf).argmin(1)
 
 
 def batch_hard_triplet(
@@ -47,17 +59,15 @@ def batch_hard_triplet(
     of that difference, without a margin.
 
     features: (batch, d); identities: (batch,). The anchor is no positive of its own. Every identity must
-    appear twice or more, and there must be two identities or more. Source: Hermans et al., as CDNet and
-    Auto-ReID use it.
+    appear twice or more, and there must be two identities or more. Only the distances to the hardest ones are
+    kept for the gradient. Source: Hermans et al., as CDNet and Auto-ReID use it.
 
     >>> batch_hard_triplet(torch.tensor([[0.0], [1.0], [3.0], [3.5]]), torch.tensor([0, 0, 1, 1]), 0.3)
     tensor(0.)
     """
-    distances = pairwise_distance(_precise(features))
-    same = identities[:, None] == identities[None, :]
-    itself = torch.eye(len(identities), dtype=torch.bool, device=identities.device)
-    positive = distances.masked_fill(~same | itself, -torch.inf).amax(1)
-    negative = distances.masked_fill(same, torch.inf).amin(1)
+    features = _precise(features)
+    far, near = hardest(features, identities)
+    positive, negative = distance(features, features[far]), distance(features, features[near])
     if soft:
         return F.softplus(positive - negative).mean()
     return (margin + positive - negative).relu().mean()
@@ -107,6 +117,11 @@ def compute(
         assert guidance is not None
         total = total + objective.distillation * guidance.scale * distilled
     return Losses(total, cross_entropy, triplet, distilled)
+
+
+def correct(branches: tuple[Branch, ...], identities: Tensor) -> Tensor:
+    """How many images the first classifier gives their identity, float32."""
+    return (branches[0].logits.argmax(1) == identities).sum().float()
 
 
 def _guided(logits: Tensor, identities: Tensor, guidance: Guidance) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,19 +25,56 @@ def stream(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7], "big")
 
 
-def build_optimizer(recipe: Optimizer, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """The optimizer that a recipe describes; its learning rate is set before every epoch."""
-    if recipe.name == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+def build_optimizer(
+    recipe: Optimizer, parameters: Iterable[Tensor], *, fused: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer that a recipe describes; its learning rate is set before every epoch.
+
+    `fused` takes one kernel for all parameters. Those without a gradient are left alone by either form.
+    """
+    if recipe.name != "sgd":
+        return torch.optim.Adam(
+            parameters,
+            lr=recipe.learning_rate,
+            betas=(recipe.momentum, recipe.beta2),
+            weight_decay=recipe.weight_decay,
+            amsgrad=recipe.name == "amsgrad",
+            fused=fused,
         )
-    return torch.optim.Adam(
+    optimizer = torch.optim.SGD(
         parameters,
         lr=recipe.learning_rate,
-        betas=(recipe.momentum, recipe.beta2),
+        momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
-        amsgrad=recipe.name == "amsgrad",
+        fused=fused,
     )
+    _begin_momentum(optimizer)
+    return optimizer
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Continue with the state of an optimizer that may have been fused or not: this one stays as it is."""
+    groups = [
+        {**group, "fused": own["fused"]}
+        for group, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+    if isinstance(optimizer, torch.optim.SGD):
+        _begin_momentum(optimizer)
+
+
+def _begin_momentum(optimizer: torch.optim.SGD) -> None:
+    """Zeros where there is no momentum yet: momentum * 0 + gradient is what a first step makes of it.
+
+    The fused kernel wants all buffers or none, and of a supernet some branches have had gradients and others
+    have not.
+    """
+    for group in optimizer.param_groups:
+        if group["fused"] and group["momentum"]:
+            for parameter in group["params"]:
+                state = optimizer.state[parameter]
+                if state.get("momentum_buffer") is None:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def learning_rate(recipe: Optimizer, epoch: int, epochs: int) -> float:

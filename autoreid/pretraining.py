@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,18 @@ from autoreid.data.streams import generator
 from autoreid.epochs import Position, all_finite
 from autoreid.errors import InputError
 from autoreid.execution import Execution
+from autoreid.forms import compiled, fused, layout, place
 from autoreid.models.assembly import build_network, initialise
 from autoreid.objectives import Objective
-from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
+from autoreid.optimisation import (
+    autocast,
+    build_optimizer,
+    learning_rate,
+    restore_optimizer,
+    set_learning_rate,
+    set_up,
+    stream,
+)
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.snapshots import to_bytes
 from autoreid.values import plain
@@ -57,6 +66,7 @@ class PretrainRun:
     ) -> None:
         self.recipe, self.genotype, self.data, self.execution = recipe, genotype, data, execution
         self.seed, self.classes = train_seed, len(data.names)
+        self.remarks: list[str] = []
         if len(data.train.labels) < recipe.batch:
             raise InputError(
                 f"batch: {recipe.batch} images, but the training set has {len(data.train.labels)}. Use at "
@@ -75,8 +85,9 @@ class PretrainRun:
         self.objective = Objective(triplet=0.0, label_smoothing=recipe.label_smoothing)
         model = build_network(genotype, recipe.neck, self.classes, recipe.macro)
         initialise(model, torch.Generator().manual_seed(stream(train_seed, "weights")))
-        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
+        self.model = place(model, self.device, execution)
+        self.network = compiled(self.model, execution, self.remarks.append)
+        self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters(), fused=fused(execution))
 
     def _rest_of_the_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         at, images = self.position, len(self.data.train.labels)
@@ -84,21 +95,20 @@ class PretrainRun:
         batches = epoch_batches(seed, at.epoch, images, self.recipe.batch, at.step)
         return loaded(Samples(self.data.train, self.recipe), batches, self.execution.workers)
 
-    def _logits(self, pixels: Tensor) -> Any:
+    def _outputs(self, network: Callable[[Tensor], Any], pixels: Tensor) -> Any:
         images = normalise(pixels.to(self.device, non_blocking=True))
         with autocast(self.recipe.precision, self.device):
-            return self.model(images.contiguous(memory_format=torch.channels_last))
+            return network(images.contiguous(memory_format=layout(self.execution)))
 
     def _step(self, step: int, given: tuple[Tensor, Tensor]) -> Tensor:
         torch.manual_seed(stream(self.seed, f"step {step}"))
         pixels, labels = given[0], given[1].to(self.device, non_blocking=True)
-        outputs = self._logits(pixels)
+        outputs = self._outputs(self.network, pixels)
         found = losses.compute(self.objective, outputs, labels)
         self.optimizer.zero_grad(set_to_none=True)
         found.total.backward()
         self.optimizer.step()
-        correct = (outputs[0].logits.argmax(1) == labels).sum().float()
-        return torch.stack([found.total, correct]).detach()
+        return torch.stack([found.total, losses.correct(outputs, labels)]).detach()
 
     def _sound(self) -> Tensor:
         return all_finite(self.model.state_dict().values())
@@ -138,7 +148,7 @@ class PretrainRun:
         for pixels, labels in loaded(samples, batches, self.execution.workers):
             self.position.pulse()
             with torch.no_grad():
-                logits = self._logits(pixels)[0].logits
+                logits = self._outputs(self.model, pixels)[0].logits
             best = logits.topk(min(5, self.classes), dim=1).indices == labels.to(self.device)[:, None]
             right += torch.stack([best[:, 0].sum(), best.any(1).sum()])
         top_1, top_5 = (right.double() / count).tolist()
@@ -160,7 +170,7 @@ class PretrainRun:
         """Continue where `state` was taken."""
         self.position.load(state["position"], self.device)
         self.model.load_state_dict(state["model"], strict=True)
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
 
     def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """Evaluate; the result, and the file of weights that a training can begin with."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -19,8 +20,17 @@ from autoreid.complexity import measure
 from autoreid.epochs import Position, all_finite
 from autoreid.execution import Execution
 from autoreid.feed import Batches, PreparedData, split_positions
+from autoreid.forms import arranged, compiled, fused, layout, place
 from autoreid.models.assembly import build_supernet, initialise
-from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
+from autoreid.optimisation import (
+    autocast,
+    build_optimizer,
+    learning_rate,
+    restore_optimizer,
+    set_learning_rate,
+    set_up,
+    stream,
+)
 from autoreid.recipes import Augmentation, Neck, SearchRecipe
 from autoreid.sizes import check_search
 from autoreid.snapshots import to_bytes
@@ -28,7 +38,7 @@ from autoreid.teaching import find_teacher, guidance, look_ahead, of_distillatio
 from autoreid.weights import WeightFile
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
-from search_spaces.relaxations import one_hot, relaxation
+from search_spaces.relaxations import Branches, one_hot, relaxation
 from search_spaces.space import initial_alphas, mean_entropy, plain_alphas
 
 
@@ -47,6 +57,7 @@ class SearchRun:
     ) -> None:
         check_search(recipe)
         self.recipe, self.data, self.seed, self.execution = recipe, data, search_seed, execution
+        self.remarks: list[str] = []
         self.space = find_space(recipe.space)
         self.relax = relaxation(recipe.relaxation, recipe.k)
         self.device = set_up(execution, recipe.precision)
@@ -62,8 +73,10 @@ class SearchRun:
     def _build_batches(self, split_seed: int, search_seed: int) -> None:
         recipe, labels = self.recipe, self.data.labels
         train, held_out = split_positions(recipe.split, labels, stream(split_seed, "split"))
-        batches = partial(Batches, self.data, batch=recipe.batch, device=self.device)
-        augmented = partial(batches, augmentation=recipe.augmentation)
+        batches = partial(
+            Batches, self.data, batch=recipe.batch, device=self.device, layout=layout(self.execution)
+        )
+        augmented = partial(batches, augmentation=recipe.augmentation, prefetch=self.execution.prefetch)
         self.train = augmented(train, seed=stream(search_seed, "train"))
         self.held_out = augmented(held_out, seed=stream(search_seed, "held-out"))
         # The same images, as they are, after every epoch.
@@ -72,48 +85,51 @@ class SearchRun:
         self.position = Position(recipe.epochs, max(len(train) // recipe.batch.size, 1))
 
     def _build_model(self, seed: int) -> None:
-        recipe = self.recipe
+        recipe, execution = self.recipe, self.execution
         model = build_supernet(recipe.space, recipe.neck, self.data.identities, recipe.macro)
         initialise(model, torch.Generator().manual_seed(stream(seed, "weights")))
-        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = place(arranged(model, execution), self.device, execution)
+        chosen = recipe.relaxation == "top-k" and recipe.k != "all"
+        self.network = compiled(self.model, execution, self.remarks.append, changes=chosen)
         generator = torch.Generator().manual_seed(stream(seed, "alphas"))
         alphas = initial_alphas(self.space, recipe.alpha_scale, generator)
         self.alphas = {place: alpha.to(self.device).requires_grad_() for place, alpha in alphas.items()}
-        self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
-        self.alpha_optimizer = build_optimizer(recipe.alpha_optimizer, self.alphas.values())
+        build = partial(build_optimizer, fused=fused(execution))
+        self.optimizer = build(recipe.optimizer, self.model.parameters())
+        self.alpha_optimizer = build(recipe.alpha_optimizer, self.alphas.values())
 
-    def _weight_step(self, step: int) -> Tensor:
+    def _weight_step(self, step: int, branches: Mapping[str, Branches]) -> Tensor:
         images, labels = self.train.batch(step)
         objective, epoch = self.recipe.objective, self.position.epoch
         guided = guidance(objective, self.teacher, epoch, self.train, step, images)
-        with torch.no_grad():
-            branches = self.relax(self.alphas)
+        fixed = {place: Branches(found.indices, found.weights.detach()) for place, found in branches.items()}
         with autocast(self.recipe.precision, self.device):
-            outputs = self.model(images, branches)
+            outputs = self.network(images, fixed)
         found = losses.compute(objective, outputs, labels, guided)
         self.optimizer.zero_grad(set_to_none=True)
         found.total.backward()
         self.optimizer.step()
-        return torch.stack([*found, _correct(outputs[0].logits, labels)]).detach()
+        return torch.stack([*found, losses.correct(outputs, labels)]).detach()
 
-    def _alpha_step(self, step: int) -> Tensor:
+    def _alpha_step(self, step: int, branches: Mapping[str, Branches]) -> Tensor:
         images, labels = self.held_out.batch(step)
         objective, epoch = self.recipe.alpha_objective, self.position.epoch
         guided = guidance(objective, self.teacher, epoch, self.held_out, step, images)
         with autocast(self.recipe.precision, self.device):
-            outputs = self.model(images, self.relax(self.alphas))
+            outputs = self.network(images, branches)
         found = losses.compute(objective, outputs, labels, guided)
         # Gradients of the alphas only: those of the weights are not wanted here, and not computed.
         gradients = torch.autograd.grad(found.total, list(self.alphas.values()))
         for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
             alpha.grad = gradient
         self.alpha_optimizer.step()
-        return torch.stack([found.total, found.distillation, _correct(outputs[0].logits, labels)]).detach()
+        return torch.stack([found.total, found.distillation, losses.correct(outputs, labels)]).detach()
 
     def _step(self, step: int) -> Tensor:
-        """Move the weights, then the alphas."""
+        """Move the weights, then the alphas. Both by the branches of the same alphas, chosen once."""
         torch.manual_seed(stream(self.seed, f"step {step}"))
-        return torch.cat([self._weight_step(step), self._alpha_step(step)])
+        branches = self.relax(self.alphas)
+        return torch.cat([self._weight_step(step, branches), self._alpha_step(step, branches)])
 
     def _sound(self) -> Tensor:
         return all_finite([*self.model.state_dict().values(), *self.alphas.values()])
@@ -187,8 +203,8 @@ class SearchRun:
     def _record(
         self, weights: list[float], alphas: list[float], rates: tuple[float, float]
     ) -> dict[str, Any]:
-        seconds = self.position.next_epoch()
-        before, self.genotype = self.genotype, self.space.derive(self.alphas)
+        seconds, before = self.position.next_epoch(), self.genotype
+        self.genotype = self.space.derive(self.alphas)
         changes = len(set(self.genotype.choices) - set(before.choices)) if before else 0
         recipe, epoch = self.recipe, self.position.epoch - 1
         images = self.position.steps * recipe.batch.size
@@ -241,7 +257,7 @@ class SearchRun:
         self.last_row = state["row"]
         self.genotype = Genotype.from_json(state["genotype"]) if state["genotype"] else None
         # A checkpoint from before there was early stopping holds neither.
-        self.past = [(eigenvalue, genotype) for eigenvalue, genotype in state.get("past", [])]
+        self.past = [tuple(pair) for pair in state.get("past", [])]
         self.stopped = state.get("stopped", False)
         if self.stopped:
             self.position.epochs = self.position.epoch
@@ -249,15 +265,14 @@ class SearchRun:
         with torch.no_grad():
             for place, alpha in self.alphas.items():
                 alpha.copy_(state["alphas"][place])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
+        restore_optimizer(self.alpha_optimizer, state["alpha_optimizer"])
 
     def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The result, and the files that go with it: the genotype and the supernet."""
         recipe, row, epoch = self.recipe, self.last_row, self.position.epoch
-        genotype, back = self.space.derive(self.alphas), 0
-        if self.stopped:
-            back = health.WINDOW
+        genotype, back = self.space.derive(self.alphas), health.WINDOW if self.stopped else 0
+        if back:
             genotype = Genotype.from_json(self.past[-1 - back][1])
         trained = epoch * self.position.steps * recipe.batch.size
         seconds = self.position.seconds
@@ -285,7 +300,3 @@ class SearchRun:
             result["teacher"] = self.teacher.facts(held_out=True)
         supernet = {"model": self.model.state_dict(), "alphas": self.state()["alphas"]}
         return result, {"genotype.json": genotype.to_json().encode(), "supernet.pt": to_bytes(supernet)}
-
-
-def _correct(logits: Tensor, labels: Tensor) -> Tensor:
-    return (logits.argmax(1) == labels).sum().float()

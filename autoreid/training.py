@@ -17,9 +17,18 @@ from autoreid.errors import InputError
 from autoreid.evaluating import evaluate
 from autoreid.execution import Execution
 from autoreid.feed import Batches, PreparedData
+from autoreid.forms import compiled, fused, layout, place
 from autoreid.model_files import pack_model
 from autoreid.models.assembly import build_network, initialise
-from autoreid.optimisation import autocast, build_optimizer, learning_rate, set_learning_rate, set_up, stream
+from autoreid.optimisation import (
+    autocast,
+    build_optimizer,
+    learning_rate,
+    restore_optimizer,
+    set_learning_rate,
+    set_up,
+    stream,
+)
 from autoreid.recipes import TrainRecipe
 from autoreid.teaching import find_teacher, guidance, look_ahead, of_distillation
 from autoreid.weights import WeightFile, backbone_weights, load_weights
@@ -46,6 +55,7 @@ class TrainRun:
     ) -> None:
         self.recipe, self.genotype, self.data, self.execution = recipe, genotype, data, execution
         self.seed = train_seed
+        self.remarks: list[str] = []
         self.complexity = measure(
             genotype,
             recipe.neck,
@@ -62,6 +72,8 @@ class TrainRun:
             augmentation=recipe.augmentation,
             seed=stream(train_seed, "train"),
             device=self.device,
+            layout=layout(execution),
+            prefetch=execution.prefetch,
         )
         self.position = Position(recipe.epochs, max(len(data.train_rows) // recipe.batch.size, 1))
         model = build_network(genotype, recipe.neck, data.identities, recipe.macro)
@@ -70,8 +82,9 @@ class TrainRun:
             load_weights(model.backbone, backbone_weights(weights, genotype), weights.place)
         elif recipe.weights:
             raise InputError(f"weights: {recipe.weights} is asked for, but no file is given. Give its file.")
-        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
+        self.model = place(model, self.device, execution)
+        self.network = compiled(self.model, execution, self.remarks.append)
+        self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters(), fused=fused(execution))
         self.teacher = find_teacher(teacher, recipe, data, self.device)
         self.untrained: dict[str, Any] | None = None
 
@@ -81,13 +94,12 @@ class TrainRun:
         objective, epoch = self.recipe.objective, self.position.epoch
         guided = guidance(objective, self.teacher, epoch, self.batches, step, images)
         with autocast(self.recipe.precision, self.device):
-            outputs = self.model(images)
+            outputs = self.network(images)
         found = losses.compute(objective, outputs, labels, guided)
         self.optimizer.zero_grad(set_to_none=True)
         found.total.backward()
         self.optimizer.step()
-        correct = (outputs[0].logits.argmax(1) == labels).sum().float()
-        return torch.stack([*found, correct]).detach()
+        return torch.stack([*found, losses.correct(outputs, labels)]).detach()
 
     def _sound(self) -> Tensor:
         return all_finite(self.model.state_dict().values())
@@ -147,7 +159,7 @@ class TrainRun:
         self.position.load(state["position"], self.device)
         self.untrained = json.loads(state["untrained"])
         self.model.load_state_dict(state["model"], strict=True)
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
 
     def finish(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """Evaluate; the result, and the model file that goes with it."""

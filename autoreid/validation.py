@@ -21,6 +21,7 @@ from autoreid.evaluation.features import extract
 from autoreid.evaluation.ranking import RankingScores, rank_features
 from autoreid.execution import Execution
 from autoreid.feed import PreparedData, split_positions
+from autoreid.forms import arranged, place
 from autoreid.models.assembly import build_supernet
 from autoreid.optimisation import set_up, stream
 from autoreid.recipes import SearchRecipe
@@ -96,7 +97,7 @@ def score_in_supernet(
     device = set_up(execution, recipe.precision)
     model = build_supernet(recipe.space, recipe.neck, data.identities, recipe.macro)
     model.load_state_dict(weights, strict=True)
-    model = model.to(device).eval()
+    model = place(arranged(model, execution), device, execution).eval()
     branches = one_hot(find_space(recipe.space).places, genotype, device)
 
     def embed(images: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ A relaxation never knows which network it moves: it sees one vector of alphas pe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -59,27 +59,28 @@ class TopK:
 
     def __call__(self, alphas: Mapping[str, Tensor]) -> dict[str, Branches]:
         probabilities = {place: alpha.softmax(0) for place, alpha in alphas.items()}
-        chosen = self._choose(probabilities)
-        branches = {}
-        for place, p in probabilities.items():
-            indices = chosen[place]
-            selected = p[list(indices)]
-            # h - p without gradient, plus p: the value is exactly h = 1, the gradient is that of p.
-            branches[place] = Branches(indices, (1 - selected).detach() + selected)
-        return branches
-
-    def _choose(self, probabilities: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-        sizes = {place: len(p) for place, p in probabilities.items()}
         if self.k == "all":
-            return {place: tuple(range(size)) for place, size in sizes.items()}
-        k = int(self.k)
-        if not 1 <= k <= min(sizes.values()):
-            raise InputError(
-                f"k: {k} branches asked of {min(sizes.values())}. Use 1 to that number, or 'all'."
-            )
-        orders = [p.detach().sort(descending=True, stable=True).indices[:k] for p in probabilities.values()]
-        flat = torch.stack(orders).tolist()  # one copy to the host for all places
-        return {place: tuple(sorted(row)) for place, row in zip(probabilities, flat, strict=True)}
+            return {place: _straight(tuple(range(len(p))), p) for place, p in probabilities.items()}
+        numbers = self._choose(list(probabilities.values()))
+        # One copy to the host for all places; none to the device, for the weights are picked there.
+        indices = torch.stack(numbers).tolist()
+        return {
+            place: _straight(tuple(row), p.index_select(0, own))
+            for (place, p), own, row in zip(probabilities.items(), numbers, indices, strict=True)
+        }
+
+    def _choose(self, probabilities: Sequence[Tensor]) -> list[Tensor]:
+        """The numbers of the chosen branches of each place, ascending, on the device."""
+        k, fewest = int(self.k), min(map(len, probabilities))
+        if not 1 <= k <= fewest:
+            raise InputError(f"k: {k} branches asked of {fewest}. Use 1 to that number, or 'all'.")
+        orders = (p.detach().sort(descending=True, stable=True).indices[:k] for p in probabilities)
+        return [order.sort().values for order in orders]
+
+
+def _straight(indices: tuple[int, ...], selected: Tensor) -> Branches:
+    """Chosen branches: h - p without gradient, plus p. The value is exactly h = 1, the gradient that of p."""
+    return Branches(indices, (1 - selected).detach() + selected)
 
 
 def one_hot(

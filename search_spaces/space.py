@@ -41,6 +41,10 @@ class Supernet(nn.Module):
 
     channels: tuple[int, int]
 
+    def arrange(self, *, fused: bool, recompute: bool) -> None:
+        """Choose the form of the same computation, where there are several: many small kernels as few, and
+        activations that are computed again on the way back rather than kept."""
+
     def inherited(self, genotype: Genotype) -> dict[str, Tensor]:
         """The weights of one architecture, under the names that its own network gives them."""
         raise TypeError(f"{type(self).__name__} hands down no weights")

@@ -67,8 +67,9 @@ def test_a_weight_step_moves_weights_only_on_the_training_half(
 ) -> None:
     counts = rows_read(run, monkeypatch)
     alphas, weights = copies(run.alphas), copies(dict(run.model.named_parameters()))
-    run._weight_step(0)
+    run._weight_step(0, run.relax(run.alphas))
     assert moved(alphas, copies(run.alphas)) == set()
+    assert all(alpha.grad is None for alpha in run.alphas.values())
     assert moved(weights, copies(dict(run.model.named_parameters())))
     assert counts == {"train": 1, "held_out": 0}
 
@@ -78,7 +79,7 @@ def test_an_alpha_step_moves_alphas_only_on_the_held_out_half(
 ) -> None:
     counts = rows_read(run, monkeypatch)
     alphas, weights = copies(run.alphas), copies(dict(run.model.named_parameters()))
-    run._alpha_step(0)
+    run._alpha_step(0, run.relax(run.alphas))
     assert moved(alphas, copies(run.alphas)) == set(alphas)
     assert moved(weights, copies(dict(run.model.named_parameters()))) == set()
     assert all(parameter.grad is None for parameter in run.model.parameters())
@@ -93,7 +94,7 @@ def test_each_step_has_its_own_objective(run: SearchRun, step: str, half: str) -
     cross_entropy = torch.nn.functional.cross_entropy(branch.logits, labels)
     triplet = losses.batch_hard_triplet(branch.feature, labels, 0.7)
     expected = cross_entropy if half == "train" else 0.25 * cross_entropy + 2.0 * triplet
-    found = getattr(run, step)(3)
+    found = getattr(run, step)(3, run.relax(run.alphas))
     torch.testing.assert_close(found[0], expected, rtol=1e-5, atol=1e-6)
 
 
@@ -107,7 +108,7 @@ def test_the_alpha_step_follows_the_gradient_of_its_loss(run: SearchRun) -> None
     gradients = torch.autograd.grad(total, list(run.alphas.values()))
     before = copies(run.alphas)
     run.alpha_optimizer.param_groups[0]["weight_decay"] = 0.0
-    run._alpha_step(0)
+    run._alpha_step(0, run.relax(run.alphas))
     rate = RECIPE.alpha_optimizer.learning_rate
     for (place, alpha), gradient in zip(run.alphas.items(), gradients, strict=True):
         clear = gradient.abs() > 1e-6

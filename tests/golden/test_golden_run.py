@@ -100,8 +100,8 @@ def test_a_rate_that_is_not_the_one_recorded_is_noticed(
         assert f"{kind}/moved" in noticed(data, kind)
 
 
-def other_momentum(recipe: Any, parameters: Any) -> torch.optim.Optimizer:
-    optimizer = build_optimizer(recipe, parameters)
+def other_momentum(recipe: Any, parameters: Any, **form: Any) -> torch.optim.Optimizer:
+    optimizer = build_optimizer(recipe, parameters, **form)
     for group in optimizer.param_groups:
         if "momentum" in group:
             group["momentum"] -= 0.05
@@ -133,8 +133,8 @@ def test_alphas_that_move_before_the_weights_are_noticed(
     data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def step(run: SearchRun, number: int) -> torch.Tensor:
-        alphas = run._alpha_step(number)
-        return torch.cat([run._weight_step(number), alphas])
+        alphas = run._alpha_step(number, run.relax(run.alphas))
+        return torch.cat([run._weight_step(number, run.relax(run.alphas)), alphas])
 
     monkeypatch.setattr(SearchRun, "_step", step)
     assert "search/near/validation_loss" in noticed(data, "search")

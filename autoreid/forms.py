@@ -1,0 +1,84 @@
+"""The form in which a network runs on a machine: its device, its memory format, compiled or not.
+
+A form changes the time that a step takes, and of its results the rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from autoreid.execution import Execution
+from autoreid.models.assembly import SearchModel
+
+Model = TypeVar("Model", bound=nn.Module)
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+# Dropout draws what it draws uncompiled, and shapes are those of the recipe.
+COMPILED: dict[str, Any] = {"dynamic": False, "options": {"fallback_random": True}}
+
+
+def layout(execution: Execution) -> torch.memory_format:
+    """The order in which images and weights lie in memory."""
+    return LAYOUTS[execution.memory_format]
+
+
+def place(model: Model, device: torch.device, execution: Execution) -> Model:
+    """The model on a device, its weights in the memory format of the execution.
+
+    Images may come in either: convolutions follow their weights.
+    """
+    placed: Model = model.to(device, memory_format=layout(execution))  # type: ignore[call-overload]
+    return placed
+
+
+def arranged(model: SearchModel, execution: Execution) -> SearchModel:
+    """The model, its supernet computed in the form of the execution."""
+    model.supernet.arrange(fused=execution.supernet == "fused", recompute=execution.recompute)
+    return model
+
+
+def fused(execution: Execution) -> bool:
+    """Whether optimizers take one kernel for all parameters; CPUs and CUDA have it."""
+    return execution.optimizers == "fused"
+
+
+def compiled(
+    model: nn.Module, execution: Execution, note: Callable[[str], None], *, changes: bool = False
+) -> Callable[..., Any]:
+    """What to call for the outputs of a model: compiled where the execution asks for it and this machine can.
+
+    Parameters and the names of the model's state stay as they are; the model itself stays uncompiled, for
+    what is called seldom. The first call takes minutes. `note` is told where it is not possible, and why.
+    `changes`: which operations run differs between steps, each of which would be compiled anew.
+    """
+    if not execution.compile:
+        return model
+    if changes:
+        note("compile: the network runs uncompiled, for which of its branches run changes with every step")
+        return model
+    problem = compiler_problem(next(model.parameters()).device)
+    if problem is not None:
+        note(f"compile: the network runs uncompiled, for nothing can be compiled here ({problem})")
+        return model
+    return torch.compile(model, **COMPILED)
+
+
+def compiler_problem(device: torch.device) -> str | None:
+    """Why torch.compile does not work for a device on this machine, in one line; None where it does.
+
+    Found by compiling a little, whatever earlier processes left in torch's cache.
+    """
+
+    def little(x: Tensor) -> Tensor:
+        return x.relu() + 1
+
+    tried = torch.compile(little, options={"force_disable_caches": True})
+    try:
+        tried(torch.ones(8, device=device))
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+    return None
