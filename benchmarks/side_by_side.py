@@ -41,7 +41,7 @@ class Timing:
     """Medians over the rounds, of wall and of processor seconds, and the lowest and highest wall seconds.
 
     ratio: the median over the rounds of the first form's seconds through this one's, of the same round: how
-    many times as fast as the first. processor_ratio: the same of processor seconds.
+    many times as fast as the first. processor_ratio: the same of processor seconds. mean: of wall seconds.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Timing:
     processor_seconds: float
     ratio: float
     processor_ratio: float
+    mean: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def timing_of(name: str, first: Sequence[Seconds], own: Sequence[Seconds]) -> Ti
         processor_seconds=statistics.median(busy for _, busy in own),
         ratio=median_ratio([wall for wall, _ in first], walls),
         processor_ratio=median_ratio([busy for _, busy in first], [busy for _, busy in own]),
+        mean=statistics.fmean(walls),
     )
 
 

@@ -40,6 +40,7 @@ def test_ratios_are_medians_of_ratios_within_a_round(monkeypatch: pytest.MonkeyP
     forms = [clock.form("plain", 10, 12, 40), clock.form("fused", 2, 4, 5)]
     plain, fused = compare(forms, rounds=3, warmup=0)
     assert (plain.seconds, plain.lowest, plain.highest, plain.ratio) == (12, 10, 40, 1)
+    assert plain.mean == pytest.approx(62 / 3)
     assert (fused.seconds, fused.processor_seconds, fused.ratio, fused.processor_ratio) == (4, 8, 5, 5)
 
 
