@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from search_spaces.fused_cells import Form, blocks_of
 from search_spaces.genotype import Genotype
 from search_spaces.macro import MACRO, Macro
 from search_spaces.operations import FactorizedReduce, ReLUConvNorm, operation
 from search_spaces.places import BLOCKS, NONE, edge_keys, place_of
+from search_spaces.recomputing import recomputed
 from search_spaces.relaxations import Branches
 from search_spaces.space import Backbone, FeatureMaps, Supernet
 
@@ -125,18 +127,32 @@ class SearchCell(nn.Module):
     def __init__(self, plan: CellPlan, options: tuple[str, ...]) -> None:
         super().__init__()
         self.kind = plan.kind
+        self.options = options
+        self.fused = True
         self.wiring = Wiring(plan.before, plan.last, plan.channels, halved=plan.after_reduction, affine=False)
         self.edges = nn.ModuleDict(
             {key: MixedEdge(options, plan.channels, plan.stride(key)) for key, _, _ in edge_keys()}
         )
 
     def forward(self, before: Tensor, last: Tensor, branches: Mapping[str, Branches]) -> Tensor:
+        mine = {key: branches[place_of(self.kind, key)] for key in self.edges}
+        # Where few branches are asked for there is little to compute together.
+        if self.fused and all(len(each.indices) == len(self.options) for each in mine.values()):
+            return self._fused(before, last, {key: each.weights for key, each in mine.items()})
+
         def edge(key: str, x: Tensor) -> Tensor:
-            found: Tensor = self.edges[key](x, branches[place_of(self.kind, key)])
+            found: Tensor = self.edges[key](x, mine[key])
             return found
 
         output: Tensor = self.wiring(before, last, tuple(self.edges), edge)
         return output
+
+    def _fused(self, before: Tensor, last: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        operations = {key: list(edge.options) for key, edge in self.edges.items()}  # type: ignore[arg-type]
+        form = Form(self.options, self.training, together=last.is_cuda)
+        stride = 2 if self.kind == "reduce" else 1
+        inputs = (self.wiring.before, before), (self.wiring.last, last)
+        return torch.cat(blocks_of(inputs, operations, weights, stride, form), dim=1)
 
 
 def _stem(channels: int) -> nn.Sequential:
@@ -200,9 +216,23 @@ class CellSupernet(Supernet):
         )
         self.channels = _map_channels(macro)
         self.options = options
+        self.recompute = False
+
+    def arrange(self, *, fused: bool, recompute: bool) -> None:
+        """Fused cells, unless few of the branches are asked for; what is recomputed are whole cells."""
+        self.recompute = recompute
+        for cells in _cells_of(self.blocks):
+            for cell in cells:
+                cell.fused = fused  # type: ignore[assignment]
 
     def forward(self, images: Tensor, branches: Mapping[str, Branches]) -> FeatureMaps:
-        return _walk(_cells_of(self.blocks), self.stem(images), lambda cell, *maps: cell(*maps, branches))
+        def cell(each: nn.Module, before: Tensor, last: Tensor) -> Tensor:
+            if not (self.recompute and torch.is_grad_enabled()):
+                found: Tensor = each(before, last, branches)
+                return found
+            return recomputed(each, before, last, branches)
+
+        return _walk(_cells_of(self.blocks), self.stem(images), cell)
 
     def inherited(self, genotype: Genotype) -> dict[str, Tensor]:
         """The weights of one architecture; the norms that a search has without parameters get 1 and 0."""
