@@ -35,11 +35,23 @@ def main() -> None:
     """Answer one request on stdin by one line on stdout: what is to be known of every node, or an error."""
     asked = json.loads(sys.stdin.read())
     try:
+        knock(asked["address"])
         ray.init(address=asked["address"], log_to_driver=False, logging_level=QUIET)
         answer: dict[str, Any] = {"nodes": _all_nodes(asked["storage"], asked["marker"], asked["folders"])}
     except Exception as error:  # whatever Ray raises where it cannot join
         answer = {"error": in_words(error)}
     print(json.dumps(answer), flush=True)
+
+
+def knock(address: str) -> None:
+    """Raise AuthenticationError where a cluster refuses the token of this process, or wants one.
+
+    `ray.init` asks again and again for 20 seconds, and then does not say why it failed.
+    """
+    with contextlib.suppress(ImportError, ray.exceptions.RpcError):
+        from ray._raylet import GcsClient  # what `ray status` asks by
+
+        GcsClient(address=address)
 
 
 def in_words(error: Exception) -> str:
@@ -48,6 +60,11 @@ def in_words(error: Exception) -> str:
     >>> in_words(RuntimeError("Version mismatch: The cluster was started with:\\n    Ray: 2.59.0"))
     'Version mismatch: The cluster was started with: Ray: 2.59.0. Use the same Ray and Python in both places.'
     """
+    if isinstance(error, ray.exceptions.AuthenticationError):
+        return (
+            "the cluster does not take the token of this process, or there is none. Set RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN as on its head node."
+        )
     words = " ".join(str(error).split()) or type(error).__name__
     if "ersion mismatch" in words:
         return f"{words}. Use the same Ray and Python in both places."

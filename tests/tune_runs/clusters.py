@@ -58,6 +58,18 @@ class Standing:
         """The numbers of a node's processes."""
         return descendants(self.nodes[place].pid)
 
+    def freeze(self, place: int) -> None:
+        """Stop a node and all of its processes where they are: nothing says that it is gone."""
+        for number in [self.nodes[place].pid, *self.below(place)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGSTOP)
+
+    def thaw(self, place: int) -> None:
+        """Let a node and its processes go on."""
+        for number in [self.nodes[place].pid, *self.below(place)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGCONT)
+
     def end(self, place: int) -> None:
         """Kill a node with all of its processes, unless that was done before."""
         node = self.nodes[place]
@@ -71,12 +83,12 @@ class Standing:
 
 
 @contextlib.contextmanager
-def standing(*others: dict[str, str]) -> Iterator[Standing]:
-    """A cluster of a head and so many others, whose environments are given."""
+def standing(*others: dict[str, str], **environment: str) -> Iterator[Standing]:
+    """A cluster of a head and so many others, whose environments are given; `environment` is the head's."""
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short: it is part of the names of sockets
     cluster = Standing()
     try:
-        cluster.add("head", folder)
+        cluster.add("head", folder, **environment)
         for environment in others:
             cluster.add(cluster.address, **environment)
         yield cluster

@@ -10,14 +10,32 @@ import pytest
 from clusters import standing
 from disturbed import JOBS, PATIENCE_SECONDS, check, contents, start, wait_until, workers
 
+from autoreid.errors import InputError
 from autoreid.storage import Storage
+from tune_runs.joining import find_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+
+TOKEN = "0123456789abcdef"
+# A node that does not answer for 10 seconds is gone; of itself Ray takes a minute.
+IMPATIENT = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "10",
+}
 
 
 @pytest.fixture(autouse=True)
 def shared_cache(cache_folder, monkeypatch):
     monkeypatch.setenv("AUTOREID_CACHE", str(cache_folder))
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch):
+    """All clusters of these tests want a token."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
 
 
 def epoch(line):
@@ -60,6 +78,43 @@ def test_a_node_that_dies_is_done_without(tmp_path, undisturbed):
         answer = run.end(0)
         assert (answer["ran"], answer["left_out"]) == (JOBS, {})
     assert contents(storage) == undisturbed
+
+
+def test_a_node_that_freezes_is_done_without_and_may_thaw(tmp_path, undisturbed):
+    storage = Storage(tmp_path / "storage")
+    with standing({}, **IMPATIENT) as cluster:
+        run = start(tmp_path, "--address", cluster.address)
+        wait_until(lambda: places(cluster, storage) == {0, 1})
+        run.wait_for(epoch)
+        held = [storage.job(job).holder() for job in storage.jobs()]
+        frozen = cluster.below(1)
+        cluster.freeze(1)
+        (job,) = (
+            job for job, lease in zip(storage.jobs(), held, strict=True) if lease and lease.pid in frozen
+        )
+        answer = run.end(0)
+        assert (answer["ran"], answer["left_out"]) == (JOBS, {})
+        assert len(storage.job(job).attempts()) == 2
+        before = contents(storage)
+        cluster.thaw(1)  # whoever works there still finds that another attempt is done
+        wait_until(lambda: not set(workers(storage)) & set(cluster.below(1)))
+    assert before == contents(storage) == undisturbed
+
+
+@pytest.mark.parametrize("given", ["given-one", None])
+def test_a_wrong_token_is_told_as_such(given, tmp_path, monkeypatch):
+    with standing() as cluster:
+        if given is None:
+            monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+            monkeypatch.delenv("RAY_AUTH_TOKEN")
+        else:
+            monkeypatch.setenv("RAY_AUTH_TOKEN", given)
+        with pytest.raises(
+            InputError, match="does not take the token of this process.*RAY_AUTH_TOKEN"
+        ) as caught:
+            find_cluster(cluster.address, Storage(tmp_path), [], lambda line: None)
+        assert TOKEN not in str(caught.value)
+        assert "given-one" not in str(caught.value)
 
 
 # Read by every Python process of a node: it ends where it imports what trials are made of.
