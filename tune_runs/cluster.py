@@ -62,8 +62,8 @@ def in_words(error: Exception) -> str:
     """
     if isinstance(error, ray.exceptions.AuthenticationError):
         return (
-            "the cluster does not take the token of this process, or there is none. Set RAY_AUTH_MODE=token, and "
-            "RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN as on its head node."
+            "the cluster does not take the token of this process, or there is none. Set RAY_AUTH_MODE=token, "
+            "and RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN as on its head node."
         )
     words = " ".join(str(error).split()) or type(error).__name__
     if "ersion mismatch" in words:

@@ -110,7 +110,7 @@ def test_a_wrong_token_is_told_as_such(given, tmp_path, monkeypatch):
         else:
             monkeypatch.setenv("RAY_AUTH_TOKEN", given)
         with pytest.raises(
-            InputError, match="does not take the token of this process.*RAY_AUTH_TOKEN"
+            InputError, match=r"does not take the token of this process.*RAY_AUTH_TOKEN"
         ) as caught:
             find_cluster(cluster.address, Storage(tmp_path), [], lambda line: None)
         assert TOKEN not in str(caught.value)
