@@ -2,10 +2,11 @@
 
 python benchmarks/inference.py [--images N] [--model NAME] [--compile] [--rounds 5] [--device D] [--short]
 
-CDNet, BagOfTricks and GDAS with the necks they are trained with, untrained, on synthetic images of 256x128:
-from decoded bytes to features in memory, in float32 and bfloat16, contiguous and channels_last; `--compile`
-adds torch.compile of the latter. On a GPU every pass takes all images; on a CPU 128, in the short form 32:
-the seconds for all are the mean of the passes scaled up. Rounds alternate between the forms of a model.
+CDNet, BagOfTricks and GDAS with the necks they are trained with, untrained, on synthetic images of
+256x128: from decoded bytes to features in memory, in float32 and bfloat16, contiguous and channels_last;
+`--compile` adds torch.compile of the latter. On a GPU every pass takes all images; on a CPU 128, in the
+short form 32: the seconds for all are the mean of the passes scaled up. Rounds alternate between the
+forms of a model.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ import torch
 from side_by_side import Form, Measurement, compare, main, measurements_of
 from torch import Tensor
 
+from autoreid.cli import say
 from autoreid.complexity import measure as complexity_of
 from autoreid.data.views import Picked
 from autoreid.evaluation.features import extract
+from autoreid.execution import Execution
+from autoreid.forms import LAYOUTS, compiler_problem, place
 from autoreid.models.assembly import ReIDModel, build_network, initialise
 from autoreid.published import AUTO_REID_TRAIN
 from autoreid.recipes import Neck
+from autoreid.values import override
 from search_spaces.macro import MACRO, Macro
 from search_spaces.published import PUBLISHED
 
 TEST_IMAGES, BATCH, HEIGHT, WIDTH, IDENTITIES = 19_281, 128, 256, 128, 751
 DISTINCT = 512  # synthetic images, repeated
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,19 @@ def pass_over(
 
 def forms_of(network: Network, images: Picked, options: argparse.Namespace) -> list[Form]:
     models = {
-        name: network.build().to(options.device, memory_format=layout)  # type: ignore[call-overload]
-        for name, layout in LAYOUTS.items()
+        layout: place(
+            network.build(), torch.device(options.device), override(Execution(), {"memory_format": layout})
+        )
+        for layout in LAYOUTS
     }
     forms = [
         Form(f"{precision}, {layout}", pass_over(models[layout].embed, images, options.device, precision))
-        for precision, layout in product(("fp32", "bf16"), LAYOUTS)
+        for precision, layout in product(("fp32", "bf16"), ("contiguous", "channels_last"))
     ]
-    if options.compile:
+    problem = compiler_problem(torch.device(options.device)) if options.compile else None
+    if problem:
+        say(f"nothing can be compiled here ({problem})")
+    elif options.compile:
         model = models["channels_last"]
         forms += [
             Form(

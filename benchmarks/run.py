@@ -2,9 +2,10 @@
 
 python benchmarks/run.py [CASE ...] [--long] [--history DIR] [--device D] [--threads N]
 
-The short forms take about 12 minutes on two cores. `--long` measures all: every round, MSMT17's size, and the
-peers where `--peers PYTHON --torchreid PATH` name them (benchmarks/evaluation.md). The exit code is 1 where a
-promise is not kept or a case fails. Measurements are added to benchmarks/history unless told otherwise.
+The short forms take about 12 minutes on two cores. `--long` measures all: every round, MSMT17's size, and
+the peers where `--peers PYTHON --torchreid PATH` name them (benchmarks/evaluation.md). The exit code is 1
+where a promise is not kept or a case fails. Measurements are added to benchmarks/history unless told
+otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from side_by_side import Measurement, report, table
+from side_by_side import report
 
 from autoreid.cli import say
 
@@ -108,8 +109,7 @@ def show(ended: Ended) -> None:
     if ended.result is None:
         say(f"{ended.name} failed with exit code {ended.code}")
         return
-    shown = table([Measurement(**one) for one in ended.result["measurements"]])
-    print(report(ended.name, ended.result["facts"], shown, ended.result["promises"]), end="\n\n", flush=True)
+    print(report(ended.result), end="\n\n", flush=True)
 
 
 def chosen(names: Sequence[str]) -> list[Case]:

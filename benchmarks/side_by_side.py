@@ -255,10 +255,12 @@ def main(
     *,
     promises: Sequence[Promise] = (),
     summary: str | None = None,
+    show: Callable[[Sequence[Measurement]], str] | None = None,
 ) -> int:
     """The command line of a case: measure, print the table and the promises, add to the history.
 
-    Returns 0 where all promises that apply are kept, else 1.
+    show: the measurements as Markdown, where one table does not do. Returns 0 where all promises that apply
+    are kept, else 1.
     """
     parser = argparse.ArgumentParser(
         description=summary, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -275,21 +277,19 @@ def main(
         from history import append
 
         say(f"{case}: written to {append(options.history, facts, measurements)}")
-    result = {
-        "case": case,
-        "facts": facts,
-        "measurements": list(map(asdict, measurements)),
-        "promises": checked,
-    }
-    answer(result, report(case, facts, table(measurements), checked), options.json)
+    shown = (show or table)(measurements)
+    rows = list(map(asdict, measurements))
+    result = {"case": case, "facts": facts, "measurements": rows, "promises": checked, "shown": shown}
+    answer(result, report(result), options.json)
     return 0 if all(one["kept"] for one in checked) else 1
 
 
-def report(case: str, facts: Mapping[str, Any], shown: str, checked: Sequence[Mapping[str, Any]]) -> str:
-    """What a case prints for people."""
-    lines = [f"{case}: {sentence(facts)}", "", shown]
+def report(result: Mapping[str, Any]) -> str:
+    """What a case prints for people, from what it prints for programs."""
     kept = {True: "kept", False: "NOT KEPT"}
     said = [
-        f"{kept[one['kept']]}: {one['promise']} (seen: {words(one['seen']) or 'nothing'})" for one in checked
+        f"{kept[one['kept']]}: {one['promise']} (seen: {words(one['seen']) or 'nothing'})"
+        for one in result["promises"]
     ]
-    return "\n".join([*lines, *([""] if said else []), *said])
+    head = f"{result['case']}: {sentence(result['facts'])}"
+    return "\n".join([head, "", result["shown"], *([""] if said else []), *said])

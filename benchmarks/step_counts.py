@@ -1,8 +1,8 @@
 """Calls, bytes and multiply-adds of whatever runs, by operator.
 
 Bytes are those of the tensors that an operator reads and writes, each once: what it moves at least where
-nothing stays in a cache between two operators. Views move nothing. Multiply-adds are counted of convolutions and
-matrix products, forward and backward, as in autoreid.complexity.
+nothing stays in a cache between two operators. Views move nothing. Multiply-adds are counted of
+convolutions and matrix products, forward and backward, as in autoreid.complexity.
 """
 
 from __future__ import annotations
