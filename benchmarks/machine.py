@@ -27,6 +27,13 @@ def processor_name() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on, where the system tells; else all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def gpu_facts(device: str) -> dict[str, str]:
     """Name, driver and CUDA of the GPU that was measured; empty where none was."""
     if not device.startswith("cuda"):
@@ -106,7 +113,7 @@ class Watch:
             "short": options.short,
             "device": options.device,
             "processor": processor_name(),
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": usable_cores(),
             **gpu_facts(options.device),
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),

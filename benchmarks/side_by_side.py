@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from machine import Watch, sentence
+from machine import Watch, sentence, usable_cores
 
 from autoreid.cli import answer, say
 
@@ -235,7 +235,7 @@ def settle(options: argparse.Namespace) -> None:
     Nothing loads torch here: a case that measures the memory of processes stays small itself.
     """
     options.rounds = options.rounds or (3 if options.short else 5)
-    options.threads = options.threads or len(os.sched_getaffinity(0))
+    options.threads = options.threads or usable_cores()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     if "torch" not in sys.modules:
         options.device = "cpu" if options.device == "auto" else options.device
