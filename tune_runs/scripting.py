@@ -1,4 +1,4 @@
-"""`autoreid campaign script`: what starts a campaign on a cluster, as one file for the cluster's own command."""
+"""`autoreid campaign script`: what starts a campaign on a cluster, in one file for the cluster's command."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import re
 import shlex
 from hashlib import sha256
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE
-from autoreid.errors import InputError, Problems
+from autoreid.errors import Problems
 
 if TYPE_CHECKING:
     from tune_runs.campaign import Campaign
@@ -122,7 +121,7 @@ def _check(options: argparse.Namespace, campaign: Campaign) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Print what starts the campaign on a cluster: one file for sbatch, kubectl, ray job or a shell. Nothing is
-    started."""
+    """Print what starts the campaign on a cluster: one file for sbatch, kubectl, ray job or a shell. Nothing
+    is started."""
     print(cluster_script(options), end="")
     return DONE
