@@ -14,6 +14,7 @@ from autoreid.attempts import INTERRUPTED, STARTED, Attempt, Outcome, now
 from autoreid.building import JobData, builder, remark
 from autoreid.cli import say
 from autoreid.data.source import ClassSource, DataSource
+from autoreid.determinism import repeatable
 from autoreid.errors import (
     AutoreidError,
     DivergedError,
@@ -92,7 +93,7 @@ def run_attempt(
     attempt.folder.write(STARTED, to_json({"started": started, "host": platform.node()}))
     with Keeper(attempt, 60 * execution.stall_minutes, fails) as keeper:
         try:
-            with memory_explained(recipe, execution):
+            with memory_explained(recipe, execution), repeatable(execution):
                 run, saved = resume(build, attempt, earlier)
                 if said := remark(run):
                     attempt.log(said)
