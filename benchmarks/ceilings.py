@@ -40,7 +40,7 @@ def lowest(run: Callable[[], object], device: str, calls: int) -> float:
     return min(timed(run, device)[0] for _ in range(calls))
 
 
-def measure_ceilings(device: str, threads: int, calls: int = 5) -> Ceilings:
+def measure_ceilings(device: str, threads: int, calls: int = 10) -> Ceilings:
     """Take the quickest of some calls of each; the process keeps the threads that it had."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
