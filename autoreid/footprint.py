@@ -7,8 +7,9 @@ and the gaps between the blocks of torch's allocator come on top.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,16 @@ from torch import Tensor, nn
 from autoreid import losses
 from autoreid.execution import Execution
 from autoreid.forms import arranged
-from autoreid.models.assembly import SearchModel, build_network, build_supernet
+from autoreid.models.assembly import build_network, build_supernet
 from autoreid.objectives import Objective
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import Optimizer, SearchRecipe, TrainRecipe
 from autoreid.tracing import IMAGES, META, Curve, Lowered, Tracing
 from search_spaces.genotype import Genotype
+from search_spaces.macro import Macro
 from search_spaces.registry import find_space
 from search_spaces.relaxations import Branches
+from search_spaces.space import Supernet
 
 # Bytes for each pixel of an image that is prepared on a GPU: the image itself, what is read and what is taken
 # of it, where it is taken from (int64, twice), and two masks.
@@ -94,7 +97,7 @@ def search_footprint(
             model = build_supernet(recipe.space, recipe.neck, identities, recipe.macro)
         arranged(model, execution)
         tracer = _Tracer(recipe, recipe.alpha_objective, identities, made)
-        chosen = _chosen(recipe, model, tracer)
+        chosen = largest_branches(recipe)
         moved: set[Tensor] = set()
 
         def take(images: Tensor, labels: Tensor, guided: losses.Guidance | None) -> None:
@@ -152,11 +155,57 @@ def training_footprint(
 
 def largest_branches(recipe: SearchRecipe) -> dict[str, tuple[int, ...]]:
     """The branches of every place that take most memory, as many as the recipe computes at once."""
+    places = find_space(recipe.space).places
+    if recipe.relaxation == "softmax" or recipe.k == "all":
+        return {place: tuple(range(len(options))) for place, options in places.items()}
+    sizes, found = dict(_option_sizes(recipe.space, recipe.macro, recipe.height, recipe.width)), {}
+    for place, options in places.items():
+        order = sorted(range(len(options)), key=lambda number: -sizes[options[number]])
+        found[place] = tuple(sorted(order[: int(recipe.k)]))
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _option_sizes(space_id: str, macro: Macro, height: int, width: int) -> tuple[tuple[str, int], ...]:
+    """What each option of a space takes, traced alone at all places that have it."""
+    recipe = SearchRecipe(space=space_id, height=height, width=width)
     made: dict[Any, Any] = {}
+    places = find_space(space_id).places
+    sizes = []
     with torch.device(META):
         with Tracing(made):
-            model = build_supernet(recipe.space, recipe.neck, 2, recipe.macro)
-        return _chosen(recipe, model, _Tracer(recipe, recipe.alpha_objective, 2, made))
+            model = build_supernet(space_id, recipe.neck, 2, macro)
+        tracer = _Tracer(recipe, recipe.objective, 2, made)
+        for option in dict.fromkeys(name for options in places.values() for name in options):
+            chosen = {
+                place: (options.index(option) if option in options else 0,)
+                for place, options in places.items()
+            }
+            step = tracer.step(lambda images, *_: model(images, _branches(_alphas(recipe), chosen)))  # noqa: B023
+            sizes.append((option, step.peak(recipe.batch.size)))
+    return tuple(sizes)
+
+
+def can_recompute(recipe: SearchRecipe) -> bool:
+    """Whether the supernet of a recipe can compute its cells again in place of keeping them."""
+    with torch.device(META), Tracing({}):
+        supernet = find_space(recipe.space).supernet(recipe.macro)
+    return type(supernet).arrange is not Supernet.arrange
+
+
+def largest_genotype(space_id: str, recipe: TrainRecipe | PretrainRecipe) -> Genotype:
+    """The architecture of a space that takes most memory: at every place the option that does."""
+    space = find_space(space_id)
+    searched = SearchRecipe(
+        space=space_id, k=1, height=recipe.height, width=recipe.width, channels=recipe.channels
+    )
+    chosen = largest_branches(
+        replace(searched, width_multiplier=recipe.width_multiplier, layers=recipe.layers)
+    )
+    alphas = {place: torch.zeros(len(options)) for place, options in space.places.items()}
+    for place, (number,) in chosen.items():
+        alphas[place][number] = 1.0
+    return space.derive(alphas)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +220,7 @@ class _Tracer:
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         return Lowered() if self.recipe.precision == "bf16" else contextlib.nullcontext()
 
-    def step(self, take: Callable[[Tensor, Tensor, losses.Guidance | None], None]) -> Curve:
+    def step(self, take: Callable[[Tensor, Tensor, losses.Guidance | None], object]) -> Curve:
         """What a step holds beside its images, which are there before."""
         shape = (IMAGES, 3, self.recipe.height, self.recipe.width)
         images, labels = torch.empty(shape), torch.empty(IMAGES, dtype=torch.int64)
@@ -239,33 +288,4 @@ def _branches(alphas: Mapping[str, Tensor], chosen: Mapping[str, tuple[int, ...]
     return {
         place: Branches(chosen[place], alpha.softmax(0)[: len(chosen[place])])
         for place, alpha in alphas.items()
-    }
-
-
-def _chosen(recipe: SearchRecipe, model: SearchModel, tracer: _Tracer) -> dict[str, tuple[int, ...]]:
-    """`largest_branches` of a model: each option is traced alone, at all places that have it."""
-    places = find_space(recipe.space).places
-    counts = {place: len(options) for place, options in places.items()}
-    if recipe.relaxation == "softmax" or recipe.k == "all":
-        return {place: tuple(range(count)) for place, count in counts.items()}
-    sizes: dict[str, int] = {}
-    for option in dict.fromkeys(name for options in places.values() for name in options):
-        chosen = {
-            place: (options.index(option) if option in options else 0,) for place, options in places.items()
-        }
-
-        def take(
-            images: Tensor,
-            labels: Tensor,
-            guided: losses.Guidance | None,
-            chosen: Mapping[str, tuple[int, ...]] = chosen,
-        ) -> None:
-            with tracer.autocast():
-                model(images, _branches(_alphas(recipe), chosen))
-
-        sizes[option] = tracer.step(take).peak(recipe.batch.size)
-    k = int(recipe.k)
-    return {
-        place: tuple(sorted(sorted(range(len(options)), key=lambda number: -sizes[options[number]])[:k]))
-        for place, options in places.items()
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
 from autoreid.errors import InputError
 from tune_runs.beginning import add_verbs
+from tune_runs.scripting import add_scripts
 from tune_runs.sweep_commands import add_sweep
 from tune_runs.trackers import add_trackers
 from tune_runs.upkeep import add_upkeep
@@ -37,6 +38,7 @@ examples:
   autoreid campaign tensorboard DIR                         every epoch so far, for TensorBoard
   autoreid campaign mlflow DIR                              every job so far, as runs of MLflow
   autoreid campaign wandb DIR                               the same for Weights & Biases
+  autoreid campaign script slurm FILE --storage DIR         a file for sbatch; or kuberay, ray-job, machines
   autoreid campaign gc DIR --dry-run                        which old checkpoints could be removed
 """
 
@@ -51,6 +53,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_sweep(children)
     add_trackers(children)
     add_upkeep(children)
+    add_scripts(children)
 
 
 def _add_launches(children: Any) -> None:
@@ -59,6 +62,7 @@ def _add_launches(children: Any) -> None:
     plan.add_argument("--storage", metavar="DIR", help="look there for what is done already")
     plan.add_argument("--jobs", action="store_true", help="list every job")
     plan.add_argument("--gpus", type=int, metavar="N", help="plan for a machine with N GPUs")
+    plan.add_argument("--gpu-memory", metavar="SIZE", help="what a GPU has, such as 24GiB: what fits there")
     plan.add_argument("--probe", action="store_true", help="time a few steps of what was never run")
     plan.set_defaults(verb_run=_run_plan)
     run = children.add_parser("run", help="run or continue a campaign", description=_run_run.__doc__)
@@ -156,6 +160,7 @@ def _run_plan(options: argparse.Namespace) -> int:
 
     Nothing is started, unless --probe, and nothing stays in the storage.
     """
+    from autoreid.byte_sizes import byte_count
     from tune_runs.campaign import load_campaign
     from tune_runs.foresight import foreseen
     from tune_runs.overview import plan_plain, plan_without_running
@@ -164,6 +169,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     from tune_runs.resources import this_machine, with_gpus
     from tune_runs.sweeping import continued
 
+    memory = None if options.gpu_memory is None else byte_count(options.gpu_memory)
     campaign = load_campaign(options.file, tuple(options.set))
     plan, missing = plan_without_running(campaign)
     storage = None if options.storage is None else _storage(options.storage)
@@ -173,7 +179,8 @@ def _run_plan(options: argparse.Namespace) -> int:
     found = None
     if options.probe:
         found = functools.partial(probe, foreseen(plan), storage=storage, machine=machine)
-    plain = plan_plain(plan, storage, missing, with_jobs=options.jobs, machine=machine, probe=found)
+    given: dict[str, Any] = {"with_jobs": options.jobs, "machine": machine, "probe": found, "memory": memory}
+    plain = plan_plain(plan, storage, missing, **given)
     answer(plain, plan_text(plain), options.json)
     return DONE
 

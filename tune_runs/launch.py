@@ -22,6 +22,7 @@ from tune_runs.dispatch import Dispatch
 from tune_runs.foresight import foreseen
 from tune_runs.joining import find_cluster
 from tune_runs.manifest import save_manifest
+from tune_runs.memory import check_memory
 from tune_runs.nodes import Nodes
 from tune_runs.opening import Indexes, read_data
 from tune_runs.packages import imported_packages
@@ -127,6 +128,7 @@ def launch(
             whole = foreseen(plan)
             if max_device_hours is not None:
                 check_budget(whole, storage, allotment, max_device_hours, write)
+            check_memory(whole, storage, allotment)
             provide_weights(whole, storage.folder)
             provide_teachers(whole, storage.folder)
             decode_data(whole, indexes, write)

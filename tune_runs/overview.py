@@ -19,6 +19,7 @@ from tune_runs.descriptions import description_problems
 from tune_runs.estimates import Probe, device_of, left_of, recorded
 from tune_runs.foresight import foreseen
 from tune_runs.manifest import change_of
+from tune_runs.memory import gpu_memory, memory_plain
 from tune_runs.opening import check_all, open_data, plan_on
 from tune_runs.planning import NO_DATA, Plan, make_plan
 from tune_runs.power import comparison_plain
@@ -61,9 +62,10 @@ def plan_plain(
     with_jobs: bool = False,
     machine: Machine | None = None,
     probe: Probe | None = None,
+    memory: int | None = None,
 ) -> Plain:
     """What a plan says, as JSON values: on `machine`, by default this one; `probe` measures what jobs cost of
-    which nothing is recorded."""
+    which nothing is recorded; `memory` are the bytes of a GPU, by default of those here."""
     campaign, whole = plan.campaign, foreseen(plan)
     change, states = (None, {}) if storage is None or missing else _held_against(storage, plan)
     done = [plan.jobs[job_id].kind for job_id, state in states.items() if state.status == "done"]
@@ -97,6 +99,7 @@ def plan_plain(
         "resources": None if allotment is None else str(allotment),
         "resources_problem": impossible,
         "costs": None if missing or allotment is None else _costs(whole, storage, states, allotment, probe),
+        "memory": None if missing or allotment is None else _memory(whole, allotment, memory),
         "comparison": _comparison(plan, storage, states),
     }
     if with_jobs:
@@ -128,6 +131,12 @@ def _costs(
     if probe is not None and unknown:
         estimates |= probe(unknown)
     return costs_plain(left, estimates, allotment)
+
+
+def _memory(plan: Plan, allotment: Allotment, memory: int | None) -> Plain | None:
+    """What steps hold on a GPU; None where the memory of the GPUs is not known."""
+    has = gpu_memory(allotment) if memory is None else memory
+    return None if has is None else memory_plain(plan, allotment.execution, has)
 
 
 def _comparison(plan: Plan, storage: Storage | None, states: Mapping[str, State]) -> Plain | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from autoreid.jobs import JobKind
 from tune_runs.costs import costs_lines
+from tune_runs.memory import memory_lines
 from tune_runs.overview import KINDS, Plain
 from tune_runs.power import comparison_lines
 from tune_runs.protocol import VARIED
@@ -76,6 +77,7 @@ def plan_text(plain: Plain) -> str:
     lines += plain["change"]["lines"] if plain["change"] else []
     lines += [f"resources: {plain['resources'] or plain['resources_problem']}"]
     lines += costs_lines(plain["costs"], KINDS) if plain["costs"] else []
+    lines += memory_lines(plain["memory"]) if plain["memory"] else []
     lines += comparison_lines(plain["comparison"]) if plain["comparison"] else []
     return "\n".join([*lines, *_job_lines(plain)])
 

@@ -45,7 +45,7 @@ def measured(begin: Callable[[], Any]) -> int:
         run = begin()
         run._step(0)
         run._step(1)
-    events = found.profiler.kineto_results.events()  # type: ignore[union-attr]
+    events = found.profiler.kineto_results.events()
     changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
     return int(np.cumsum([change for _, change in changes]).max())
 
