@@ -9,13 +9,10 @@ import shlex
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autoreid.cli import DONE
 from autoreid.errors import Problems
-
-if TYPE_CHECKING:
-    from tune_runs.campaign import Campaign
 
 SCRIPTS = {
     "slurm": "slurm.sh",
@@ -60,7 +57,7 @@ def cluster_script(options: argparse.Namespace) -> str:
     from tune_runs.campaign import load_campaign
 
     campaign = load_campaign(options.file, tuple(options.set))
-    _check(options, campaign)
+    _check(options)
     path = Path(options.file)
     place = str(path.absolute()) if path.is_file() else options.file
     place = WITHIN.get(options.kind, place)
@@ -91,7 +88,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "campaign"
 
 
-def _check(options: argparse.Namespace, campaign: Campaign) -> None:
+def _check(options: argparse.Namespace) -> None:
     problems = Problems()
     for name, least in (("nodes", 1), ("gpus", 0), ("cpus", 0)):
         if getattr(options, name) < least:
@@ -111,12 +108,6 @@ def _check(options: argparse.Namespace, campaign: Campaign) -> None:
             problems.add("--image", "missing. Name a container image that has autoreid and Ray.")
         if not options.cpus:
             problems.add("--cpus", "missing. Say how many CPUs a node has.")
-        roots = [source.root for source in campaign.sets.values() if source.root is not None]
-        relative = [root for root in roots if not Path(root).is_absolute()]
-        if relative:
-            problems.add(
-                "data.root", f"{relative[0]!r} is no place in a container. Write for example /datasets."
-            )
     problems.raise_if_any()
 
 
