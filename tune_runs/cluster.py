@@ -49,7 +49,7 @@ def knock(address: str) -> None:
     `ray.init` asks again and again for 20 seconds, and then does not say why it failed.
     """
     with contextlib.suppress(ImportError, ray.exceptions.RpcError):
-        from ray._raylet import GcsClient  # what `ray status` asks by
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]  # what `ray status` asks by
 
         GcsClient(address=address)
 
