@@ -24,6 +24,7 @@ import numpy as np
 from ceilings import Ceilings, measure_ceilings
 from side_by_side import Form, Measurement, Promise, Timing, compare, main, table, wait_for
 from step_counts import PREFIX, Count, Counter
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from autoreid.commands import settings
@@ -117,7 +118,8 @@ def busy_share(take: Callable[[], object], seconds: float, device: str) -> dict[
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         take()
         wait_for(device)
-    busy = sum(event.self_device_time_total for event in profiled.key_averages()) / 1e6
+    kernels = (event for event in profiled.key_averages() if not event.is_user_annotation)
+    busy = sum(event.self_device_time_total for event in kernels) / 1e6
     return {"gpu_busy_percent": 100 * busy / seconds}
 
 
@@ -131,7 +133,7 @@ def by_operator(take: Callable[[], object], device: str) -> tuple[dict[str, Coun
     seconds = {
         event.key.removeprefix(PREFIX): (event.device_time_total if cuda else event.cpu_time_total) / 1e6
         for event in profiled.key_averages()
-        if event.key.startswith(PREFIX)
+        if event.key.startswith(PREFIX) and event.device_type == DeviceType.CPU  # where it was called
     }
     return dict(counter.counts), seconds
 
