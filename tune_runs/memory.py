@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Plain = dict[str, Any]
 Recipe = SearchRecipe | TrainRecipe | PretrainRecipe
 # So many different sizes are counted, each in a second or two.
-MOST_COUNTED = 12
+MOST_COUNTED = 8
 
 
 @dataclass(frozen=True, slots=True)
