@@ -95,6 +95,7 @@ def drawn(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
 
 def draw(case: str, rows: pd.DataFrame, path: Path) -> None:
     """One case's figure as a PNG file."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     column, rows = drawn(rows)
@@ -104,6 +105,7 @@ def draw(case: str, rows: pd.DataFrame, path: Path) -> None:
     ]
     picture = Figure(figsize=(10, 5), layout="constrained")
     axes = picture.subplots()
+    axes.set_prop_cycle(color=colormaps["tab20"](range(20)))
     places = rows.apply(place_of, axis=1)
     for (name, place), group in rows.groupby(["name", places], sort=False):
         across, values = [runs[run] for run in group["run"]], group[column]
@@ -113,6 +115,9 @@ def draw(case: str, rows: pd.DataFrame, path: Path) -> None:
         faces = ["none" if one else line.get_color() for one in busy]
         axes.scatter(across, values, facecolors=faces, edgecolors=line.get_color())
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    if rows[column].max() < 10 * rows[column].min():  # ticks at powers of ten would not do
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_ylabel("times as fast" if column == "ratio" else "seconds")
     axes.set_xticks(list(runs.values()), labels, rotation=45, ha="right", fontsize=7)
     axes.set_title(case if places.nunique() > 1 else f"{case}: {places.iloc[0]}")
