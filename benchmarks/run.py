@@ -2,10 +2,10 @@
 
 python benchmarks/run.py [CASE ...] [--long] [--history DIR] [--device D] [--threads N]
 
-The short forms take about 12 minutes on two cores. `--long` measures all: every round, MSMT17's size, and
-the peers where `--peers PYTHON --torchreid PATH` name them (benchmarks/evaluation.md). The exit code is 1
-where a promise is not kept or a case fails. Measurements are added to benchmarks/history unless told
-otherwise.
+The short forms take about 12 minutes on two cores. `--long` measures all: every round, MSMT17's size, and, where
+`--peers PYTHON --torchreid PATH` name them, the peers (benchmarks/evaluation.md, benchmarks/data_path.md). The
+exit code is 1 where a promise is not kept or a case fails. Measurements are added to benchmarks/history unless
+told otherwise.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A file of this folder, and its command lines in the short and in the long form."""
+    """A file of this folder, and its command lines in the short and in the long form.
+
+    peers: the flag that takes the interpreter of the peers, where it measures them too.
+    """
 
     name: str
     short: tuple[tuple[str, ...], ...] = (("--short",),)
     long: tuple[tuple[str, ...], ...] = ((),)
-    peers: bool = False
+    peers: str = ""
 
 
 CASES = (
@@ -42,13 +45,13 @@ CASES = (
     Case("topk_step"),
     Case("training_step"),
     Case("inference"),
-    Case("data_path"),
+    Case("data_path", peers="--peer"),
     Case("determinism"),
     Case("step_profile"),
     Case(
         "evaluation",
         long=((), ("--size", "msmt17", "--quality", "trained", "--rounds", "1")),
-        peers=True,
+        peers="--peers",
     ),
     Case("planning"),
     Case("campaigns"),
@@ -88,7 +91,7 @@ def command_lines(cases: Sequence[Case], options: argparse.Namespace) -> list[tu
         for flags in case.long if options.long else case.short:
             command = [sys.executable, str(HERE / f"{case.name}.py"), *flags, *common]
             if case.peers and options.peers:
-                command += ["--peers", options.peers]
+                command += [case.peers, options.peers]
                 command += ["--torchreid", str(options.torchreid)] if options.torchreid else []
             found.append((case.name, command))
     return found

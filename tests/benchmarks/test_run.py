@@ -63,7 +63,7 @@ def test_an_unknown_case_is_named(cases: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_short_forms_unless_long_ones_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = {"device": "cpu", "threads": None, "history": Path("h"), "peers": "p", "torchreid": None}
-    case = run.Case("evaluation", long=((), ("--size", "msmt17")), peers=True)
+    case = run.Case("evaluation", long=((), ("--size", "msmt17")), peers="--peers")
     ((_, short),) = run.command_lines([case], argparse.Namespace(long=False, **parsed))
     assert short[2:] == ["--short", "--json", "--device", "cpu", "--history", "h", "--peers", "p"]
     lines = [command[2:] for _, command in run.command_lines([case], argparse.Namespace(long=True, **parsed))]
