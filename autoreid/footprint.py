@@ -23,7 +23,7 @@ from autoreid.models.assembly import build_network, build_supernet
 from autoreid.objectives import Objective
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import Optimizer, SearchRecipe, TrainRecipe
-from autoreid.tracing import IMAGES, META, Curve, Lowered, Tracing
+from autoreid.tracing import IMAGES, META, AsOnGpu, Curve, Lowered, Tracing
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.registry import find_space
@@ -96,7 +96,7 @@ def search_footprint(
         with Tracing(made):  # nothing is initialised
             model = build_supernet(recipe.space, recipe.neck, identities, recipe.macro)
         arranged(model, execution)
-        tracer = _Tracer(recipe, recipe.alpha_objective, identities, made)
+        tracer = _Tracer(recipe, recipe.alpha_objective, identities, made, execution)
         chosen = largest_branches(recipe)
         moved: set[Tensor] = set()
 
@@ -108,7 +108,7 @@ def search_footprint(
             moved.update(_leaves(found.total))
             torch.autograd.grad(found.total, list(alphas.values()))
 
-        step, batch = tracer.step(take), tracer.batches(2, prefetched=_prefetched(execution))
+        step, batch = tracer.step(take), tracer.batches(2)
         known = _known(model, recipe.optimizer, guide, identities)
         # The weights of branches that are not computed have none.
         gradients = _bytes(moved.intersection(model.parameters()))
@@ -134,7 +134,7 @@ def training_footprint(
     with torch.device(META):
         with Tracing(made):  # nothing is initialised
             model = build_network(genotype, recipe.neck, identities, recipe.macro)
-        tracer = _Tracer(recipe, objective, identities, made)
+        tracer = _Tracer(recipe, objective, identities, made, execution)
 
         def take(images: Tensor, labels: Tensor, guided: losses.Guidance | None) -> None:
             for parameter in model.parameters():
@@ -146,8 +146,7 @@ def training_footprint(
             found.total.backward()
 
         # A pretraining gets its batches from a loader, which keeps them where they are read.
-        ahead = _prefetched(execution) and isinstance(recipe, TrainRecipe)
-        step, batch = tracer.step(take), tracer.batches(1, prefetched=ahead)
+        step, batch = tracer.step(take), tracer.batches(int(isinstance(recipe, TrainRecipe)))
         known = _known(model, recipe.optimizer, guide, identities)
         model.zero_grad(set_to_none=True)
     return Footprint(**known, gradients=0, batch=batch, step=step, images=images)
@@ -175,7 +174,7 @@ def _option_sizes(space_id: str, macro: Macro, height: int, width: int) -> tuple
     with torch.device(META):
         with Tracing(made):
             model = build_supernet(space_id, recipe.neck, 2, macro)
-        tracer = _Tracer(recipe, recipe.objective, 2, made)
+        tracer = _Tracer(recipe, recipe.objective, 2, made, Execution())
         for option in dict.fromkeys(name for options in places.values() for name in options):
             chosen = {
                 place: (options.index(option) if option in options else 0,)
@@ -216,6 +215,12 @@ class _Tracer:
     objective: Objective
     identities: int
     made: dict[Any, Any]
+    execution: Execution
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is counted for a GPU, as where it is not said."""
+        return self.execution.device != "cpu"
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         return Lowered() if self.recipe.precision == "bf16" else contextlib.nullcontext()
@@ -228,23 +233,20 @@ class _Tracer:
         if self.objective.distillation:
             guided = losses.Guidance(torch.empty(IMAGES, self.identities), 1.0, 1.0)
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.enable_grad(), Tracing(self.made) as tracing:
+        place = AsOnGpu() if self.on_gpu else contextlib.nullcontext()
+        with place, torch.enable_grad(), Tracing(self.made) as tracing:
             take(images, labels, guided)
         return tracing.curve()
 
-    def batches(self, streams: int, *, prefetched: bool) -> Curve:
+    def batches(self, streams: int) -> Curve:
         """Images that are there while a step runs, one batch at a time; where the next ones are prepared
         meanwhile, those of each of the streams, and what preparing them takes."""
+        prefetched = self.on_gpu and self.execution.prefetch
         size = self.recipe.height * self.recipe.width
         # Normalised pixels, the label; and what a teacher says of them.
         one = 12 * size + 8 + 4 * self.identities * bool(self.objective.distillation)
         preparing = PREPARING * size if prefetched else 0
         return Curve(np.array([[0, one + streams * preparing, 0]]))
-
-
-def _prefetched(execution: Execution) -> bool:
-    """Whether batches are prepared while a step runs; where it is not said on which device, as on a GPU."""
-    return execution.prefetch and execution.device != "cpu"
 
 
 def _known(model: nn.Module, optimizer: Optimizer, guide: Guide | None, identities: int) -> dict[str, int]:

@@ -19,6 +19,7 @@ IMAGES = 10007
 
 # The device of tensors that have a shape and no data.
 META = "meta"
+IS_CUDA = Tensor.is_cuda.__get__  # type: ignore[attr-defined]
 # What autocast computes in bf16, and what in float32, of what networks are made of.
 PRODUCTS = (
     "conv2d",
@@ -181,3 +182,10 @@ class Lowered(TorchFunctionMode):
         if given not in self._cast:
             self._cast[given] = given.to(torch.bfloat16)
         return self._cast[given]
+
+
+class AsOnGpu(TorchFunctionMode):
+    """Within, tensors say that they are on a GPU: modules that have another form there take it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return True if func == IS_CUDA else func(*args, **(kwargs or {}))

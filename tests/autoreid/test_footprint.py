@@ -12,6 +12,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import autoreid.footprint
+import search_spaces.cells
 from autoreid.data.source import DataSource
 from autoreid.execution import Execution
 from autoreid.feed import PreparedData, prepare
@@ -173,6 +174,23 @@ def test_lowered_products_are_in_bf16_and_each_weight_is_cast_once() -> None:
     first.float().sum().backward()
     assert layer.weight.grad is not None
     assert layer.weight.grad.dtype == torch.float32
+
+
+def test_the_form_of_a_gpu_is_counted_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells compute more at once there."""
+    recipe, seen = override(SEARCH_RECIPES["auto-reid"], CELLS), []
+    form = search_spaces.cells.Form
+
+    def noted(*given: Any, together: bool) -> Any:
+        seen.append(together)
+        return form(*given, together=together)
+
+    monkeypatch.setattr(search_spaces.cells, "Form", noted)
+    on_cpu, on_gpu = (
+        search_footprint(recipe, 8, Execution(device)).step.peak(8) for device in ("cpu", "cuda")
+    )
+    assert set(seen) == {False, True}
+    assert on_gpu > on_cpu
 
 
 @pytest.mark.gpu
