@@ -19,6 +19,7 @@ from search_spaces.fused_norms import Norms
 from search_spaces.fused_operations import dilated, pooled, preprocessed, reduced, separable, side_by_side
 from search_spaces.fused_parts import part_aware, part_vectors
 from search_spaces.fused_states import State
+from search_spaces.fused_sums import weighted_sums
 from search_spaces.operations import POOLINGS
 from search_spaces.places import BLOCKS, NONE
 
@@ -68,7 +69,12 @@ def blocks_of(
             for key in [f"b{block}_i{source}"]
         ]
         for block, found in _brought(states, edges, norms, form):
-            totals[block] = totals[block] + found if block in totals else found
+            if block not in totals:
+                totals[block] = found
+            elif form.together:  # a view
+                totals[block] = totals[block] + found
+            else:
+                totals[block].add_(found)  # nothing keeps a sum for its backward
         maps.append(totals.pop(len(maps) - 1))
     norms.store()
     return maps[2:]
@@ -93,7 +99,10 @@ def _brought(
                 found = _part_aware(group, vectors[first : first + size], weights, norms)
             else:
                 found = _operation(name, group, weights, norms)
-            yield from zip([edge.block for edge in group], found.chunk(size, 1), strict=True)
+            if size == 1:
+                yield group[0].block, found  # the backward of chunk would copy
+            else:
+                yield from zip([edge.block for edge in group], found.chunk(size, 1), strict=True)
 
 
 def _operation(name: str, group: Sequence[Edge], weights: Tensor, norms: Norms) -> Tensor:
@@ -152,18 +161,3 @@ def _mixed(
     weights = weights.unflatten(0, (-1, each)).transpose(0, 1).flatten(1)
     blocks = [edge.block for edge in edges[:each]]
     yield from zip(blocks, weighted_sums(maps, weights, form.together), strict=True)
-
-
-def weighted_sums(maps: Sequence[Tensor], weights: Tensor, together: bool) -> Sequence[Tensor]:
-    """One sum per row of the weights, (sums, maps)."""
-    if together:
-        flat = torch.stack([each.permute(0, 2, 3, 1) for each in maps])
-        sums = torch.tensordot(weights.to(flat.dtype), flat, 1)
-        return [each.permute(0, 3, 1, 2) for each in sums.unbind()]
-    found = []
-    for row in weights:
-        total = row[0] * maps[0]
-        for weight, each in zip(row[1:], maps[1:], strict=True):
-            total = torch.addcmul(total, each, weight)
-        found.append(total)
-    return found
