@@ -2,9 +2,9 @@
 
 python benchmarks/run.py [CASE ...] [--long] [--history DIR] [--device D] [--threads N]
 
-The short forms take about 12 minutes on two cores. `--long` measures all: every round, MSMT17's size, and
-where `--peers PYTHON --torchreid PATH` name them the peers (benchmarks/evaluation.md, benchmarks/data_path.md).
-The exit code is 1 where a promise is not kept or a case fails. Measurements are added to benchmarks/history
+The short forms take about 12 minutes on two cores. `--long` measures all: every round, MSMT17's size,
+and where `--peers PYTHON --torchreid PATH` name them the peers (pages evaluation.md and data_path.md). The
+exit code is 1 where a promise is not kept or a case fails. Measurements are added to benchmarks/history
 unless told otherwise.
 """
 

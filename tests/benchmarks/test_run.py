@@ -68,3 +68,14 @@ def test_short_forms_unless_long_ones_are_asked_for(monkeypatch: pytest.MonkeyPa
     assert short[2:] == ["--short", "--json", "--device", "cpu", "--history", "h", "--peers", "p"]
     lines = [command[2:] for _, command in run.command_lines([case], argparse.Namespace(long=True, **parsed))]
     assert [line[:2] for line in lines] == [["--json", "--device"], ["--size", "msmt17"]]
+
+
+def test_every_case_is_a_file_with_a_page_and_is_listed_in_the_docs() -> None:
+    folder = Path(run.__file__).parent
+    names = [case.name for case in run.CASES]
+    missing = [
+        f"{name}{end}" for name in names for end in (".py", ".md") if not (folder / f"{name}{end}").is_file()
+    ]
+    assert missing == []
+    docs = (folder.parent / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert [name for name in names if f"benchmarks/{name}.md" not in docs] == []
