@@ -160,9 +160,11 @@ def _by_slices(images: Tensor, parameters: AugmentParameters, layout: torch.memo
     mean, scale = _statistics(images.device)
     result = torch.empty(images.shape, memory_format=layout)
     count = max(1, VALUES_AT_ONCE // (3 * height * width))
-    values = torch.empty((count, 3, height, width))
+    # Planes are worked on where they are contiguous: in the result, or beside it.
+    planes = result.is_contiguous()
+    values = torch.empty((0 if planes else count, 3, height, width))
     for begin in range(0, len(images), count):
-        part = values[: len(images) - begin]
+        part = result[begin : begin + count] if planes else values[: len(images) - begin]
         some = list(zip(part, images[begin : begin + count], moves[begin : begin + count], strict=True))
         if parameters.pad:
             part.zero_()  # black
@@ -172,7 +174,8 @@ def _by_slices(images: Tensor, parameters: AugmentParameters, layout: torch.memo
         for target, _, move in some:
             if move.erased:
                 target[move.erased] = 0.0
-        result[begin : begin + count] = part
+        if not planes:
+            result[begin : begin + count] = part
     return result
 
 
