@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 AnyNorm = nn.BatchNorm2d | nn.BatchNorm1d
+RUNNING = ("running_mean", "running_var")
 
 
 class Seen(NamedTuple):
@@ -59,9 +60,6 @@ class Norms:
         for name, values in zip(RUNNING, list(zip(*self.seen, strict=True))[1:], strict=True):
             torch._foreach_lerp_([_buffer(norm, name) for norm in norms], values, momentum)
         torch._foreach_add_([_buffer(norm, "num_batches_tracked") for norm in norms], 1)
-
-
-RUNNING = ("running_mean", "running_var")
 
 
 def _of_batch(x: Tensor, like: AnyNorm, scale: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from search_spaces.cells import CellPlan, CellSupernet, SearchCell
 from search_spaces.errors import InputError
 from search_spaces.fused_cells import Form, blocks_of
-from search_spaces.fused_states import State, quarters, whole
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.places import BASE, DARTS, REID, place_of
@@ -277,23 +276,6 @@ def test_half_precision_is_as_near_to_the_truth_in_both_forms() -> None:
         difference = maps.last.detach().float() - truth["last"]
         errors.append(float(difference.norm() / truth["last"].norm()))
     assert errors[1] < 1.5 * errors[0] < 0.2
-
-
-@pytest.mark.parametrize("size", [(8, 6), (9, 7), (4, 1), (5, 2)])
-def test_quarters_and_the_whole_are_derivatives_of_each_other(size: tuple[int, int]) -> None:
-    x = torch.randn(2, 3, *size, dtype=torch.double, requires_grad=True)
-    parts = quarters(x)
-    assert torch.equal(parts[:2], x[:, :, ::2, ::2])
-    assert torch.equal(whole(parts, *size), x)
-    assert torch.autograd.gradcheck(quarters, x)
-    assert torch.autograd.gradgradcheck(quarters, x)
-    assert torch.autograd.gradcheck(lambda q: whole(q, *size), parts.detach().requires_grad_())
-
-
-def test_stripes_are_means_of_rows_as_even_as_can_be() -> None:
-    x = torch.randn(2, 3, 11, 4, dtype=torch.double)
-    means = torch.stack([stripe.mean((2, 3)) for stripe in x.tensor_split(4, dim=2)], dim=1)
-    torch.testing.assert_close(State(x, 1).stripes(4), means)
 
 
 @pytest.mark.gpu
