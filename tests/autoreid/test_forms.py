@@ -241,10 +241,11 @@ def test_a_search_by_some_branches_runs_uncompiled_and_says_so(small_data: Prepa
 
 
 @pytest.mark.slow
-def test_a_missing_compiler_is_found_by_trying(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+def test_a_missing_compiler_is_found_by_trying() -> None:
     torch.compiler.reset()
-    assert "no-such-compiler" in (compiler_problem(CPU) or "")
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}):
+        assert "no-such-compiler" in (compiler_problem(CPU) or "")
+    assert torch._inductor.config.cpp.cxx != ("no-such-compiler",)
 
 
 @pytest.mark.slow
