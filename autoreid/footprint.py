@@ -23,7 +23,7 @@ from autoreid.models.assembly import build_network, build_supernet
 from autoreid.objectives import Objective
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import Optimizer, SearchRecipe, TrainRecipe
-from autoreid.tracing import IMAGES, META, AsOnGpu, Curve, Lowered, Tracing
+from autoreid.tracing import IMAGES, META, AsOnGpu, Curve, Lowered, Tracing, backward
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.registry import find_space
@@ -106,7 +106,8 @@ def search_footprint(
                 outputs = model(images, _branches(alphas, chosen))
             found = losses.compute(recipe.alpha_objective, outputs, labels, guided)
             moved.update(_leaves(found.total))
-            torch.autograd.grad(found.total, list(alphas.values()))
+            with tracer.autocast() if execution.recompute else contextlib.nullcontext():
+                backward(found.total, list(alphas.values()))
 
         step, batch = tracer.step(take), tracer.batches(2)
         known = _known(model, recipe.optimizer, guide, identities)
