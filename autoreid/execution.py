@@ -25,8 +25,9 @@ class Execution:
     The last fields choose between forms of one computation, whose results differ by rounding at most. A
     `supernet` of cells runs its many small kernels as few, and with `recompute` keeps of a cell only what
     enters it. `compile` hands the network to torch.compile, `optimizers` takes torch's fused ones where the
-    device has them, `prefetch` prepares the next batch while a step runs, and `deterministic` takes only
-    kernels that give the same bits every time.
+    device has them, `prefetch` prepares the next batch while a step runs on a GPU, and `deterministic` takes
+    only kernels that give the same bits every time. `keep_memory`, which changes no bit: a process keeps the
+    memory of a step for the next one.
     """
 
     device: str = "auto"
@@ -45,6 +46,7 @@ class Execution:
     optimizers: Literal["fused", "plain"] = "fused"
     prefetch: bool = True
     deterministic: bool = False
+    keep_memory: bool = True
 
     def forms(self) -> str:
         """The forms of the computation that differ from the usual ones, or `default`.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
+from autoreid.allocation import kept_memory
 from autoreid.attempts import INTERRUPTED, STARTED, Attempt, Outcome, now
 from autoreid.building import JobData, builder, remark
 from autoreid.cli import say
@@ -93,7 +94,7 @@ def run_attempt(
     attempt.folder.write(STARTED, to_json({"started": started, "host": platform.node()}))
     with Keeper(attempt, 60 * execution.stall_minutes, fails) as keeper:
         try:
-            with memory_explained(recipe, execution), repeatable(execution):
+            with memory_explained(recipe, execution), repeatable(execution), kept_memory(execution):
                 run, saved = resume(build, attempt, earlier)
                 if said := remark(run):
                     attempt.log(said)

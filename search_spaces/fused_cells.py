@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from search_spaces.fused_norms import Norms
 from search_spaces.fused_operations import dilated, pooled, preprocessed, reduced, separable, side_by_side
 from search_spaces.fused_parts import part_aware, part_vectors
-from search_spaces.fused_states import State
-from search_spaces.fused_sums import weighted_sums
+from search_spaces.fused_states import State, whole
+from search_spaces.fused_sums import weighted_sums, with_dense_gradient
 from search_spaces.operations import POOLINGS
 from search_spaces.places import BLOCKS, NONE
 
@@ -58,7 +58,7 @@ def blocks_of(
     `operations` and `weights` are those of all options of every edge, by its key; `stride` is that of the
     edges which leave the inputs.
     """
-    norms, totals = Norms(), dict[int, Tensor]()
+    norms, totals = Norms(), dict[tuple[int, bool], Tensor]()
     maps = [preprocessed(module, x, norms) for module, x in inputs]
     for sources in ROUNDS:
         states = [State(maps[source], stride if source < 2 else 1) for source in sources]
@@ -69,21 +69,35 @@ def blocks_of(
             for key in [f"b{block}_i{source}"]
         ]
         for block, found in _brought(states, edges, norms, form):
-            if block not in totals:
-                totals[block] = found
-            elif form.together:  # a view
-                totals[block] = totals[block] + found
-            else:
-                totals[block].add_(found)  # nothing keeps a sum for its backward
-        maps.append(totals.pop(len(maps) - 1))
+            _add(totals, (block, len(found) > len(maps[0])), found, form)
+        maps.append(with_dense_gradient(_taken(totals, len(maps) - 1, maps[-1].shape[2:])))
     norms.store()
     return maps[2:]
+
+
+def _add(totals: dict[tuple[int, bool], Tensor], key: tuple[int, bool], found: Tensor, form: Form) -> None:
+    if key not in totals:
+        totals[key] = found
+    elif form.together:  # a view
+        totals[key] = totals[key] + found
+    else:
+        totals[key].add_(found)  # nothing keeps a sum for its backward
+
+
+def _taken(totals: dict[tuple[int, bool], Tensor], block: int, size: torch.Size) -> Tensor:
+    """The sum of a block: of its maps and, put together, of its quarters."""
+    total, quarters = totals.pop((block, False), None), totals.pop((block, True), None)
+    if quarters is None:
+        assert total is not None, "a block that no edge brings anything"
+        return total
+    joined = whole(quarters, *(size if total is None else total.shape[2:]))
+    return joined if total is None else joined.add_(total)
 
 
 def _brought(
     states: Sequence[State], edges: Sequence[Edge], norms: Norms, form: Form
 ) -> Iterator[tuple[int, Tensor]]:
-    """What all edges bring to their blocks: (block, map), several of each block."""
+    """What all edges bring to their blocks: (block, map), several of each block; some as `quarters`."""
     shared = [name for name in form.options if _is_shared(name, states[0].stride, form)]
     if shared:
         yield from _mixed(shared, states, edges, norms, form)

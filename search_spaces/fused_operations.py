@@ -33,7 +33,11 @@ def separable(modules: Modules, x: Tensor, weights: Tensor, norms: Norms) -> Ten
 
 
 def dilated(modules: Modules, thinned: Tensor, shape: torch.Size, weights: Tensor, norms: Norms) -> Tensor:
-    """`dil_conv` on `State.thinned`; `shape` is that of the map which it brings."""
+    """`dil_conv` on `State.thinned`; `shape` is that of the map which it brings.
+
+    Of four maps with even sides the quarters are brought as they are: all that follows looks at single
+    pixels, and they are put together once for a block.
+    """
     _, depthwise, pointwise, norm = zip(*modules, strict=True)
     x = F.conv2d(
         thinned,
@@ -41,8 +45,8 @@ def dilated(modules: Modules, thinned: Tensor, shape: torch.Size, weights: Tenso
         padding=depthwise[0].kernel_size[0] // 2,
         groups=thinned.shape[1],
     )
-    if len(x) != shape[0]:
-        x = whole(x, *shape[2:])
+    if len(x) != shape[0] and (shape[2] % 2 or shape[3] % 2):
+        x = whole(x, *shape[2:])  # what was padded must not be seen by the norm
     return norms.apply(_convolved(x, pointwise), norm, weights)
 
 

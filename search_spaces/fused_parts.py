@@ -85,5 +85,6 @@ def part_aware(
     found = F.conv2d(x, side_by_side(kernels), groups=len(modules))
     added = vectors.permute(1, 2, 0, 3).flatten(2)  # (batch, parts, edges * C)
     rows = found.shape[2]
-    pixels = torch.baddbmm(as_pixels(found), places.expand(len(found), -1, -1), added)
+    # In place: a convolution's backward does not need what it brought.
+    pixels = as_pixels(found).baddbmm_(places.expand(len(found), -1, -1), added)
     return norms.apply(pixels.unflatten(1, (rows, -1)).permute(0, 3, 1, 2), last, weights)  # type: ignore[arg-type]
