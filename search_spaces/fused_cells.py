@@ -91,7 +91,7 @@ def _taken(totals: dict[tuple[int, bool], Tensor], block: int, size: torch.Size)
         assert total is not None, "a block that no edge brings anything"
         return total
     joined = whole(quarters, *(size if total is None else total.shape[2:]))
-    return joined if total is None else joined.add_(total)
+    return joined if total is None else total + joined
 
 
 def _brought(

@@ -17,10 +17,11 @@ from tune_runs.processes import descendants
 ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 # As `ray.cluster_utils` starts nodes, but each in a process of its own: `ray start` adds none on loopback.
 NODE = """\
-import signal, sys
+import os, signal, sys
 from ray._private.node import Node
 from ray._private.parameter import RayParams
-common = dict(node_ip_address="127.0.0.1", num_cpus=1, num_gpus=0, object_store_memory=100_000_000)
+common = dict(node_ip_address="127.0.0.1", num_cpus=int(os.environ.get("CPUS", 1)), num_gpus=0)
+common |= dict(object_store_memory=100_000_000)
 common |= dict(min_worker_port=0, max_worker_port=0, include_log_monitor=False)
 if sys.argv[1] == "head":
     common |= dict(include_dashboard=False, temp_dir=sys.argv[2])
@@ -36,7 +37,7 @@ signal.pause()
 
 @dataclass
 class Standing:
-    """A cluster by its address, and the processes of its nodes, of which each has one CPU."""
+    """A cluster by its address, and the processes of its nodes: one CPU each, or as many as CPUS says."""
 
     address: str = ""
     nodes: list[subprocess.Popen[str]] = field(default_factory=list)
