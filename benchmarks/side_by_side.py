@@ -23,9 +23,8 @@ from typing import Any
 
 from machine import Watch, sentence, usable_cores
 
-from autoreid.allocation import kept_memory
+from autoreid.allocation import keep_memory
 from autoreid.cli import answer, say
-from autoreid.execution import Execution
 
 Seconds = tuple[float, float]  # wall and processor
 
@@ -272,8 +271,8 @@ def main(
     options = parser.parse_args()
     settle(options)
     watch = Watch()
-    with kept_memory(Execution()):  # as runs do
-        measurements = measure(options)
+    keep_memory(True)  # as runs do
+    measurements = measure(options)
     facts = watch.facts(options)
     checked = [one.check(measurements) for one in promises if one.applies(options, measurements)]
     if options.history:
