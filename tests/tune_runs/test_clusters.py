@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from clusters import standing
 from disturbed import JOBS, PATIENCE_SECONDS, check, contents, start, wait_until, workers
-from local_s3 import address
 
 from autoreid.errors import InputError
 from autoreid.storage import Storage
@@ -69,14 +68,10 @@ def test_a_campaign_over_two_nodes_that_is_stopped_and_continued_equals_one_with
     check(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("kind", ["folder", "s3"])
-def test_a_node_that_dies_and_one_that_freezes_are_done_without(kind, tmp_path, undisturbed, request):
-    place = str(tmp_path / "storage")
-    if kind == "s3":
-        place = address(request.getfixturevalue("s3_port"), tmp_path.name)
-    storage = Storage(place)
+def test_a_node_that_dies_and_one_that_freezes_are_done_without(tmp_path, undisturbed):
+    storage = Storage(tmp_path / "storage")
     with standing({}, {}, {}, CPUS="0", **IMPATIENT) as cluster:
-        run = start(tmp_path, "--address", cluster.address, storage=place)
+        run = start(tmp_path, "--address", cluster.address)
         wait_until(lambda: len(places(cluster, storage)) == 2)
         run.wait_for(epoch)
         dies, freezes = places(cluster, storage)
