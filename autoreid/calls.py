@@ -13,6 +13,7 @@ from autoreid.attempts import Attempt, Outcome
 from autoreid.building import build_run
 from autoreid.data.classes import Classes
 from autoreid.data.source import DataSource
+from autoreid.determinism import repeatable
 from autoreid.errors import HeldError, InputError, RunError
 from autoreid.execution import Execution
 from autoreid.feed import identify, prepare
@@ -63,7 +64,7 @@ def _run(job: Job, settings: Settings, build: Callable[[], Run]) -> Result:
     attempt = Attempt(folder, job.id)
     is_new(job, folder)
     if _done(attempt) is None:
-        with memory_explained(job.recipe, settings.execution):
+        with memory_explained(job.recipe, settings.execution), repeatable(settings.execution):
             run = build()
         with _alone(folder):
             if is_new(job, folder):

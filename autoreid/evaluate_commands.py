@@ -112,6 +112,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from autoreid.evaluating import evaluate, protocol_of
     from autoreid.feed import prepare
+    from autoreid.forms import place
     from autoreid.model_files import unpack_model
     from autoreid.optimisation import set_up
 
@@ -120,7 +121,7 @@ def _run(options: argparse.Namespace) -> int:
     data = prepare(source, trained.height, trained.width, cache_of(options))
     with memory_of_the_flag():
         found = evaluate(
-            model.to(device),
+            place(model, device, execution),
             data,
             device=device,
             precision=trained.precision,

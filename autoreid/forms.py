@@ -59,6 +59,9 @@ def compiled(
     if changes:
         note("compile: the network runs uncompiled, for which of its branches run changes with every step")
         return model
+    if execution.recompute and isinstance(model, SearchModel):
+        note("compile: the network runs uncompiled, for its cells are computed twice (recompute)")
+        return model
     problem = compiler_problem(next(model.parameters()).device)
     if problem is not None:
         note(f"compile: the network runs uncompiled, for nothing can be compiled here ({problem})")

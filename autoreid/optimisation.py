@@ -59,8 +59,18 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
         for group, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
     ]
     optimizer.load_state_dict({**state, "param_groups": groups})
+    _follow_layouts(optimizer)
     if isinstance(optimizer, torch.optim.SGD):
         _begin_momentum(optimizer)
+
+
+def _follow_layouts(optimizer: torch.optim.Optimizer) -> None:
+    """Lay what is kept of each parameter in memory as the parameter lies now: fused kernels of a CPU read
+    both from end to end."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _begin_momentum(optimizer: torch.optim.SGD) -> None:

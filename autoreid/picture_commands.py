@@ -114,6 +114,7 @@ def _loaded(
 ) -> tuple[ReIDModel, PreparedData, torch.device, str]:
     """The model on its device, the data at the size of its images, and the precision of its training."""
     from autoreid.feed import prepare
+    from autoreid.forms import place
     from autoreid.model_files import unpack_model
     from autoreid.optimisation import set_up
 
@@ -121,7 +122,7 @@ def _loaded(
     model, trained, _ = unpack_model(path.read_bytes(), str(path))
     device = set_up(execution, trained.precision)
     data = prepare(source, trained.height, trained.width, cache_of(options))
-    return model.to(device), data, device, trained.precision
+    return place(model, device, execution), data, device, trained.precision
 
 
 def _ranked(options: argparse.Namespace) -> int:

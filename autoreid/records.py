@@ -87,7 +87,7 @@ TRIAL_COLUMNS = (
         "forms",
         "string",
         "",
-        "forms of the computation that differ from the usual ones, such as supernet=plain, or default",
+        "forms of the computation that were asked for, such as supernet=plain; default: the usual ones",
         measured=True,
     ),
     Column("code_version", "string", "", "version of autoreid", measured=True),

@@ -58,7 +58,8 @@ def blocks_of(
     `operations` and `weights` are those of all options of every edge, by its key; `stride` is that of the
     edges which leave the inputs.
     """
-    norms, totals = Norms(), dict[tuple[int, bool], Tensor]()
+    norms = Norms()
+    totals: dict[tuple[int, bool], Tensor] = {}
     maps = [preprocessed(module, x, norms) for module, x in inputs]
     for sources in ROUNDS:
         states = [State(maps[source], stride if source < 2 else 1) for source in sources]
@@ -129,7 +130,9 @@ def _operation(name: str, group: Sequence[Edge], weights: Tensor, norms: Norms) 
     if name.startswith("dil_conv"):
         shape = group[0].state.x.shape
         return dilated(modules, _read(group, "thinned"), shape, weights, norms)
-    return separable(modules, _read(group, "positive"), weights, norms)
+    if name.startswith("sep_conv"):
+        return separable(modules, _read(group, "positive"), weights, norms)
+    raise NotImplementedError(f"no fused form of {name!r}: arrange the supernet with fused=False")
 
 
 def _part_vectors(edges: Sequence[Edge], norms: Norms) -> Tensor:

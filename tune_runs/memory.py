@@ -44,9 +44,10 @@ class Question:
     def key(self) -> str:
         """Equal where the memory is, as far as that can be told without counting."""
         of_recipe = {name: value for name, value in canonical(self.recipe).items() if name not in FREE}
-        guided = None if self.guide is None else self.guide[1].digest
+        kept = self.recipe.optimizer.name, self.recipe.optimizer.momentum != 0
+        guided = None if self.guide is None else (canonical(self.guide[0]), self.guide[1].digest)
         network = self.genotype.digest if isinstance(self.genotype, Genotype) else self.genotype
-        return digest([type(self.recipe).__name__, of_recipe, network, self.identities, guided])
+        return digest([type(self.recipe).__name__, of_recipe, network, self.identities, kept, guided])
 
     def count(self, execution: Execution) -> Footprint:
         """What a step holds with this execution."""
@@ -61,12 +62,13 @@ class Question:
 
 
 def gpu_memory(allotment: Allotment) -> int | None:
-    """Bytes of GPU memory that a trial of this machine has; None where it has none, or runs elsewhere."""
+    """Bytes of GPU memory that a trial of this machine may take: all of it, since nothing holds a trial to a
+    share. None where it has none, or runs elsewhere."""
     import torch  # deferred: heavy
 
     count = torch.cuda.device_count() if allotment.gpus and allotment.cluster is None else 0
     sizes = [torch.cuda.get_device_properties(device).total_memory for device in range(count)]
-    return int(min(sizes) * allotment.gpus) if sizes else None
+    return min(sizes, default=None)
 
 
 def memory_plain(plan: Plan, execution: Execution, memory: int) -> Plain:
@@ -117,7 +119,7 @@ def check_memory(plan: Plan, storage: Storage, allotment: Allotment) -> None:
     """InputError where a job that is not finished holds more than the GPUs of this machine have: it could
     never run here."""
     memory = gpu_memory(allotment)
-    if memory is None:
+    if memory is None or allotment.execution.compile:  # compiled networks may keep less than is counted
         return
     left = {job_id for job_id in plan.jobs if storage.job(job_id).finished() is None}
     entries = tuple(entry for entry in plan.entries if entry.job in left)

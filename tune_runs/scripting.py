@@ -9,10 +9,13 @@ import shlex
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE
 from autoreid.errors import Problems
+
+if TYPE_CHECKING:
+    from tune_runs.campaign import Campaign
 
 SCRIPTS = {
     "slurm": "slurm.sh",
@@ -57,13 +60,13 @@ def cluster_script(options: argparse.Namespace) -> str:
     from tune_runs.campaign import load_campaign
 
     campaign = load_campaign(options.file, tuple(options.set))
-    _check(options)
+    _check(options, campaign)
     path = Path(options.file)
     place = str(path.absolute()) if path.is_file() else options.file
     place = WITHIN.get(options.kind, place)
     words = ["campaign", "run", place, "--storage", options.storage, "--address", "auto"]
-    words += [word for setting in options.set for word in ("--set", setting)]
-    roots = [source.root for source in campaign.sets.values() if source.root is not None]
+    words += [word for setting in _settings(options, campaign) for word in ("--set", setting)]
+    roots = _roots(campaign).values()
     loader = PackageLoader("tune_runs", "scripts")
     environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)
     fields = {name: getattr(options, name) for name in ("nodes", "gpus", "cpus", "time", "memory", "image")}
@@ -88,8 +91,31 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "campaign"
 
 
-def _check(options: argparse.Namespace) -> None:
+def _roots(campaign: Campaign) -> dict[str, str]:
+    """The folders of the data sets, by the fields that name them."""
+    sets = {"data": campaign.source, **{f"data_sets.{n}": s for n, s in campaign.data_sets.items()}}
+    return {f"{field}.root": source.root for field, source in sets.items() if source.root is not None}
+
+
+def _settings(options: argparse.Namespace, campaign: Campaign) -> list[str]:
+    """What the launch lays over the file: where the campaign travels, its folders are written out, for those
+    that it names begin at its own."""
+    given = list(options.set)
+    if options.kind in WITHIN:
+        named = {setting.partition("=")[0] for setting in given}
+        given += [f"{field}={root}" for field, root in _roots(campaign).items() if field not in named]
+    return given
+
+
+def _check(options: argparse.Namespace, campaign: Campaign) -> None:
     problems = Problems()
+    if options.kind in WITHIN and campaign.weights:
+        name = next(iter(campaign.weights.values())).name
+        problems.add("weights", f"{name} does not travel with such a script. Use slurm or machines.")
+    if options.kind == "kuberay" and os.path.commonpath(_roots(campaign).values() or ["/x"]) == "/":
+        problems.add(
+            "data_sets", "the sets have no folder in common that could be mounted. Move them into one."
+        )
     for name, least in (("nodes", 1), ("gpus", 0), ("cpus", 0)):
         if getattr(options, name) < least:
             problems.add(f"--{name}", f"{getattr(options, name)} is too small. Use {least} or more.")

@@ -185,7 +185,8 @@ def test_costs_of_a_campaign_add_up(collected: Path) -> None:
 
 
 def test_facts_of_the_fake_storage_are_those_of_the_engine() -> None:
+    from autoreid.execution import Execution
     from autoreid.facts import facts as of_engine
 
-    known = of_engine("2026-01-01T00:00:00+00:00", 0.0, None)
+    known = of_engine("2026-01-01T00:00:00+00:00", 0.0, None, Execution())
     assert set(facts(1.0, 1)) == set(known) - {"host"}

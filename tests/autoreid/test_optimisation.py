@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from autoreid.feed import Batches, PreparedData
-from autoreid.optimisation import build_optimizer, learning_rate, set_learning_rate, stream
+from autoreid.optimisation import (
+    build_optimizer,
+    learning_rate,
+    restore_optimizer,
+    set_learning_rate,
+    stream,
+)
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
 from autoreid.recipes import Augmentation, Batch, Optimizer, Schedule
 
@@ -93,3 +99,38 @@ def test_labels_are_the_sorted_identities_places(small_data: PreparedData) -> No
     assert small_data.identities == len(known)
     _, labels = batches(small_data, 0).batch(0)
     assert sorted(torch.bincount(labels).tolist(), reverse=True)[:4] == [2, 2, 2, 2]
+
+
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
+
+def steps(
+    recipe: Optimizer, first: torch.memory_format, then: torch.memory_format, fused: bool
+) -> torch.Tensor:
+    """A kernel (8, 4, 3, 3) after three steps in one memory format and two in another."""
+    random = torch.Generator().manual_seed(0)
+    weight, gradients = (
+        torch.randn(8, 4, 3, 3, generator=random),
+        torch.randn(5, 8, 4, 3, 3, generator=random),
+    )
+    state = None
+    for layout, some in ((first, gradients[:3]), (then, gradients[3:])):
+        weight = weight.detach().contiguous(memory_format=layout).requires_grad_()
+        optimizer = build_optimizer(recipe, [weight], fused=fused)
+        if state is not None:
+            restore_optimizer(optimizer, state)
+        for gradient in some:
+            weight.grad = gradient.contiguous(memory_format=layout)
+            optimizer.step()
+        state = optimizer.state_dict()
+    return weight.detach()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("name", ["sgd", "adam", "amsgrad"])
+def test_an_optimizer_goes_on_in_another_memory_format(name: str, fused: bool) -> None:
+    recipe = Optimizer(name=name, learning_rate=0.1)  # type: ignore[arg-type]
+    same = steps(recipe, LAYOUTS[0], LAYOUTS[0], fused)
+    for first in LAYOUTS:
+        for then in LAYOUTS:
+            torch.testing.assert_close(steps(recipe, first, then, fused), same, rtol=1e-5, atol=1e-6)

@@ -57,7 +57,10 @@ def test_every_script_launches_the_campaign_that_was_asked_for(kind, campaign, o
     text = script(kind, own if campaign == "own" else campaign, *IMAGE, *extra)
     words = launch_words(kind, text)
     assert words[:2] == ["campaign", "run"]
-    assert words[3:] == ["--storage", "s3://bucket/prefix", "--address", "auto", *extra]
+    assert words[3 : 7 + len(extra)] == ["--storage", "s3://bucket/prefix", "--address", "auto", *extra]
+    rest = words[7 + len(extra) :]
+    assert rest[::2] == ["--set"] * (len(rest) // 2) and all(".root=/" in word for word in rest[1::2])
+    assert not rest or kind in ("kuberay", "ray-job")
     if kind == "kuberay":
         config, _ = yaml.safe_load_all(text)
         (name,) = config["data"]
@@ -87,6 +90,7 @@ def cluster(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "41")
     monkeypatch.setenv("SLURM_NNODES", "2")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "8")
     monkeypatch.setenv("SLURM_JOB_NODELIST", "node[1-2]")
     return tmp_path
 
@@ -167,3 +171,15 @@ def test_all_mistakes_are_told_at_once(own):
         "--image",
         "--cpus",
     ]
+
+
+def test_a_campaign_that_travels_knows_its_folders(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(CAMPAIGN.replace("/datasets", "sets/market"))
+    text = script("kuberay", str(path), *IMAGE)
+    assert f"data.root={tmp_path}/sets/market" in launch_words("kuberay", text)
+    assert f'mountPath: "{tmp_path}/sets/market"' in text
+    there = CAMPAIGN.replace("cds-v1}}", "cds-v1}, trained_on: duke}")
+    path.write_text(there + "data_sets: {duke: {set: dukemtmc, root: /other}}\n")
+    with pytest.raises(InputError, match="no folder in common"):
+        script("kuberay", str(path), *IMAGE)

@@ -35,7 +35,8 @@ port=$((20000 + SLURM_JOB_ID % 20000))
 notes=$(mktemp -d)
 
 # Ray starts on every node, the launch on the first, which is this one.
-srun ray symmetric-run --address "$first:$port" --min-nodes "$SLURM_NNODES" --include-dashboard=false
+# (A step takes one CPU of each node, unless it is told.)
+srun --cpus-per-task="${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}" ray symmetric-run --address "$first:$port" --min-nodes "$SLURM_NNODES" --include-dashboard=false
 {%- if cpus %} --num-cpus={{ cpus }}{% endif %}{% if gpus %} --num-gpus={{ gpus }}{% endif %} -- \
     bash -c 'autoreid "$@" & echo $! > "$0/process"; wait $!; echo $? > "$0/code"' "$notes" \
     {{ launch }} &
