@@ -246,7 +246,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--torchreid", type=Path, metavar="PATH", help="torchreid's sources, if need be")
 
 
-PROMISES = (Promise(OURS, least=10), Promise("search steps", "share_of_waiting", most=0.05))
+PROMISES = (
+    Promise(OURS, least=10),
+    Promise("search steps", "share_of_waiting", most=0.05, device="cpu"),
+    Promise("search steps, batches ahead", "share_of_waiting", most=0.05, device="cuda"),
+)
 
 if __name__ == "__main__":
     raise SystemExit(main(CASE, measure, configure, promises=PROMISES, summary=__doc__))
