@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -75,8 +76,12 @@ def memory_plain(plan: Plan, execution: Execution, memory: int) -> Plain:
     """The memory of the searches, trainings and pretrainings of a plan on GPUs with so many bytes each."""
     execution = replace(execution, device="cuda")
     groups = _groups(plan)
-    rows = [_row(plan, *group, execution, memory) for group in list(groups.values())[:MOST_COUNTED]]
-    return {"gpu_memory_bytes": memory, "sizes": rows, "not_counted": max(0, len(groups) - MOST_COUNTED)}
+    rows = []
+    for group in list(groups.values())[:MOST_COUNTED]:
+        # A network of a plug-in may ask for values, which tensors without data have not.
+        with contextlib.suppress(RuntimeError, NotImplementedError):
+            rows.append(_row(plan, *group, execution, memory))
+    return {"gpu_memory_bytes": memory, "sizes": rows, "not_counted": len(groups) - len(rows)}
 
 
 def memory_lines(plain: Plain) -> list[str]:

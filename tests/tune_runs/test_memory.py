@@ -14,7 +14,7 @@ from autoreid.footprint import search_footprint
 from autoreid.storage import Storage
 from tune_runs import memory
 from tune_runs.campaign import read_campaign
-from tune_runs.memory import check_memory, memory_lines, memory_plain, problems_of
+from tune_runs.memory import Question, check_memory, memory_lines, memory_plain, problems_of
 from tune_runs.opening import read_data
 from tune_runs.resources import Allotment
 
@@ -58,6 +58,17 @@ def test_more_sizes_than_are_counted_are_told(plan, monkeypatch):
     plain = memory_plain(plan, Execution(), 2**30)
     assert (len(plain["sizes"]), plain["not_counted"]) == (1, 2)
     assert memory_lines(plain)[-1] == "of 2 more sizes it was not counted"
+
+
+def test_what_cannot_be_counted_is_told(plan, monkeypatch):
+    def asks_for_a_value(*given):
+        raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+
+    monkeypatch.setattr(Question, "count", asks_for_a_value)
+    plain = memory_plain(plan, Execution(), 2**30)
+    assert plain["sizes"] == [] and plain["not_counted"] == 3
+    assert "of 3 more sizes it was not counted" in memory_lines(plain)
+    assert problems_of(plain) == []
 
 
 def test_what_will_not_fit_is_told_with_what_would(plan):
