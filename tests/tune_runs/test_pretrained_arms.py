@@ -180,6 +180,7 @@ def test_a_plan_names_the_pretrainings() -> None:
     assert "2 searches, 3 pretrainings, 6 trainings" in text
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_launch_with_a_rehearsal(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
