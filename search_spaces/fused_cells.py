@@ -132,7 +132,7 @@ def _operation(name: str, group: Sequence[Edge], weights: Tensor, norms: Norms) 
         return dilated(modules, _read(group, "thinned"), shape, weights, norms)
     if name.startswith("sep_conv"):
         return separable(modules, _read(group, "positive"), weights, norms)
-    raise NotImplementedError(f"no fused form of {name!r}: arrange the supernet with fused=False")
+    raise ValueError(f"no fused form of {name!r}: arrange the supernet with fused=False")
 
 
 def _part_vectors(edges: Sequence[Edge], norms: Norms) -> Tensor:

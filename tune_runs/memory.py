@@ -79,7 +79,7 @@ def memory_plain(plan: Plan, execution: Execution, memory: int) -> Plain:
     rows = []
     for group in list(groups.values())[:MOST_COUNTED]:
         # A network of a plug-in may ask for values, which tensors without data have not.
-        with contextlib.suppress(RuntimeError, NotImplementedError):
+        with contextlib.suppress(RuntimeError):
             rows.append(_row(plan, *group, execution, memory))
     return {"gpu_memory_bytes": memory, "sizes": rows, "not_counted": len(groups) - len(rows)}
 
