@@ -153,7 +153,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="compiled forms too; needs a C++ compiler")
 
 
-PROMISES = (Promise("cdnet-top2, 256x128, bf16", least=2.5, device="cpu", optional=True),)
+PROMISES = tuple(
+    Promise(f"{network.name}, bf16", least=2.5, device="cpu", optional=True) for network in NETWORKS[:SHORT]
+)
 
 if __name__ == "__main__":
     sys.exit(main("training_step", measure, configure, promises=PROMISES, summary=__doc__))
