@@ -14,6 +14,8 @@ from autoreid.evaluating import EvaluateRun
 from autoreid.execution import Execution
 from autoreid.feed import PreparedData, prepare
 from autoreid.jobs import Job
+from autoreid.latency_recipes import LatencyRecipe
+from autoreid.latency_runs import LatencyRun
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.random_search import build_random_search
 from autoreid.recipes import (
@@ -148,11 +150,14 @@ def builder(job: Job, storage: Storage, data: JobData, execution: Execution) -> 
         weights = left_by(storage, job.pretraining, "weights.pt", "pretraining")
     teacher = _teacher(storage, job.teacher)
     trained = left_by(storage, job.training, "model.pt", "training") if job.training else None
+    timed = [found_genotype(storage, one) if isinstance(one, str) else one for one in job.networks]
 
     def build() -> Run:
         if isinstance(job.recipe, EvaluateRecipe):
             assert trained is not None, f"job {job.id}: an evaluation without a training"
             return EvaluateRun(job.recipe, trained, data.sized, execution)
+        if isinstance(job.recipe, LatencyRecipe):
+            return LatencyRun(job.recipe, timed, execution)
         if isinstance(job.recipe, SelectRecipe):
             return build_selection(job, job.recipe, candidates, data.sized, execution, teacher)
         if isinstance(job.recipe, RandomSearchRecipe):

@@ -6,6 +6,7 @@ products are counted; normalisation, activations and pooling are not.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,8 +53,8 @@ class Complexity:
         return asdict(self)
 
 
-class _Embedding(nn.Module):
-    """The part of a model that inference runs, as a module of its own, so that it can be counted."""
+class Embedding(nn.Module):
+    """The part of a model that inference runs, as a module of its own: images to features."""
 
     def __init__(self, model: ReIDModel) -> None:
         super().__init__()
@@ -61,6 +62,13 @@ class _Embedding(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.embed(images)
+
+
+def inference_part(model: ReIDModel) -> Embedding:
+    """What inference runs of a model, in evaluation mode; what only training has is taken out of it."""
+    for name in model.neck.training_only:
+        setattr(model.neck, name, nn.Identity())
+    return Embedding(model).eval()
 
 
 def _parameters(module: nn.Module) -> int:
@@ -76,6 +84,7 @@ def _multiply_adds(module: nn.Module, height: int, width: int) -> int:
     return counter.get_total_flops() // 2
 
 
+@functools.lru_cache(maxsize=1024)
 def measure(
     genotype: Genotype,
     neck: Neck,
@@ -106,7 +115,7 @@ def measure(
         ),
         multiply_adds=MultiplyAdds(
             backbone=adds,
-            inference=_multiply_adds(_Embedding(model), height, width),
+            inference=_multiply_adds(Embedding(model), height, width),
             printed_convention=adds + linear,
         ),
         feature_dim=model.neck.feature_dim,

@@ -31,7 +31,7 @@ from search_spaces.places import (
 )
 from search_spaces.space import check_choices
 
-LAST_REDUCTION = 32  # how many times smaller the last map is than the images
+LAST_REDUCTION = 8  # how many times smaller the last map is than the one behind the stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class CellSpace:
 
     @property
     def scales(self) -> tuple[str, ...]:
-        return ("channels", "layers", "drop_path")
+        return ("channels", "layers", "drop_path", "stem")
 
     def problems(
         self, macro: Macro, height: int, genotype: Genotype | None = None
@@ -61,9 +61,10 @@ class CellSpace:
             return
         if macro.channels < 3:
             yield "channels", f"{macro.channels} is too small for part_aware. Use 3 or more."
-        rows = -(-height // LAST_REDUCTION)
+        reduction = macro.reduction * LAST_REDUCTION
+        rows = -(-height // reduction)
         if rows < PARTS:
-            least = LAST_REDUCTION * (PARTS - 1) + 1
+            least = reduction * (PARTS - 1) + 1
             message = f"{height} gives a last map of {rows} rows, and part_aware has {PARTS} parts."
             yield "height", f"{message} Use {least} or more."
 
@@ -118,7 +119,8 @@ class CellSpace:
 
     def _refuse(self, macro: Macro, genotype: Genotype | None = None) -> None:
         """InputError, with every mistake, where no network can be built like this, whatever the images."""
-        found = [f"{n}: {m}" for n, m in self.problems(macro, LAST_REDUCTION * PARTS, genotype)]
+        height = macro.reduction * LAST_REDUCTION * PARTS
+        found = [f"{n}: {m}" for n, m in self.problems(macro, height, genotype)]
         if found:
             raise InputError(*found)
 

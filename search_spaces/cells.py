@@ -155,13 +155,14 @@ class SearchCell(nn.Module):
         return torch.cat(blocks_of(inputs, operations, weights, stride, form), dim=1)
 
 
-def _stem(channels: int) -> nn.Sequential:
-    """The convolutional head: a quarter of the size, C channels."""
+def _stem(macro: Macro) -> nn.Sequential:
+    """The convolutional head, C channels: a quarter of the size, or, for CIFAR, all of it."""
+    small = macro.stem == "cifar"
     return nn.Sequential(
-        nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(channels),
+        nn.Conv2d(3, macro.channels, 3, stride=1 if small else 2, padding=1, bias=False),
+        nn.BatchNorm2d(macro.channels),
         nn.ReLU(),
-        nn.MaxPool2d(3, stride=2, padding=1),
+        *([] if small else [nn.MaxPool2d(3, stride=2, padding=1)]),
     )
 
 
@@ -191,7 +192,7 @@ class CellNetwork(Backbone):
 
     def __init__(self, choices: Mapping[str, Mapping[str, str]], macro: Macro = MACRO) -> None:
         super().__init__()
-        self.stem = _stem(macro.channels)
+        self.stem = _stem(macro)
         self.blocks = nn.ModuleList(
             nn.ModuleList(Cell(plan, choices[plan.kind], macro.drop_path) for plan in plans)
             for plans in cell_plans(macro)
@@ -210,7 +211,7 @@ class CellSupernet(Supernet):
 
     def __init__(self, options: tuple[str, ...], macro: Macro = MACRO) -> None:
         super().__init__()
-        self.stem = _stem(macro.channels)
+        self.stem = _stem(macro)
         self.blocks = nn.ModuleList(
             nn.ModuleList(SearchCell(plan, options) for plan in plans) for plans in cell_plans(macro)
         )

@@ -1,6 +1,8 @@
-"""CDNet's spaces: CS (`cs-v1`) and CDS (`cds-v1`), their supernet and derived networks.
+"""CDNet's spaces: CS (`cs-v1`), CDS (`cds-v1`) and its standard blocks (`cds-std-v1`), their supernet and
+derived networks.
 
-Source: Combined Depth Space based Architecture Search for Person Re-identification, sections 3.1 and 3.2.
+Source: Combined Depth Space based Architecture Search for Person Re-identification, sections 3.1 and 3.2, and
+Table 7 (CDNet_std).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.genotype import Genotype
-from search_spaces.macro import MACRO, Macro
+from search_spaces.macro import MACRO, Macro, Stem
 from search_spaces.places import MBLOCKS, depth_options
 from search_spaces.relaxations import Branches
 from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
@@ -72,12 +74,12 @@ class ChannelGate(nn.Module):
 
 
 class CBlock(nn.Module):
-    """Two branches of different kernels on squeezed channels, gated, summed and restored (Fig. 2c).
+    """Two branches of different kernels on squeezed channels, gated, summed and restored (Fig. 2c); or one.
 
     The scale of the last norm begins at 0, so that a block begins as its shortcut.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernels: tuple[int, int]) -> None:
+    def __init__(self, inputs: int, outputs: int, kernels: tuple[int, ...]) -> None:
         super().__init__()
         middle = outputs // 4
         self.squeeze = _pointwise(inputs, middle, relu=True)
@@ -89,25 +91,31 @@ class CBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         squeezed = self.squeeze(x)
-        first, second = (self.gate(branch(squeezed)) for branch in self.branches)
-        return (self.restore(first + second) + self.shortcut(x)).relu()
+        gated = functools.reduce(torch.add, (self.gate(branch(squeezed)) for branch in self.branches))
+        return (self.restore(gated) + self.shortcut(x)).relu()
 
 
 class CDBlock(nn.Sequential):
-    """r CBlocks of the same kernels; the first one changes the channels (Fig. 3c)."""
+    """r CBlocks of the same kernels; the first one changes the channels (Fig. 3c).
 
-    def __init__(self, inputs: int, outputs: int, option: str) -> None:
+    A standard one has a single branch: the Lite 3x3 of both kernels in series.
+    """
+
+    def __init__(self, inputs: int, outputs: int, option: str, *, standard: bool = False) -> None:
         first, second, repeats = parse_option(option)
+        kernels = (2 * (first // 2 + second // 2),) if standard else (first, second)
         channels = [inputs] + [outputs] * repeats
-        super().__init__(*(CBlock(channels[i], outputs, (first, second)) for i in range(repeats)))
+        super().__init__(*(CBlock(channels[i], outputs, kernels) for i in range(repeats)))
 
 
 class MBlock(nn.Module):
     """All options of one place. Only the branches that are asked for are computed (Eq. 5)."""
 
-    def __init__(self, inputs: int, outputs: int, options: tuple[str, ...]) -> None:
+    def __init__(self, inputs: int, outputs: int, options: tuple[str, ...], *, standard: bool) -> None:
         super().__init__()
-        self.options = nn.ModuleList(CDBlock(inputs, outputs, option) for option in options)
+        self.options = nn.ModuleList(
+            CDBlock(inputs, outputs, option, standard=standard) for option in options
+        )
 
     def forward(self, x: Tensor, branches: Branches) -> Tensor:
         outputs = (
@@ -122,13 +130,15 @@ class Trunk(nn.Module):
     `forward(images, block)` calls `block(number, x)` for the six blocks in turn.
     """
 
-    def __init__(self, stem: int, stages: tuple[int, int, int]) -> None:
+    def __init__(self, stem: int, stages: tuple[int, int, int], kind: Stem) -> None:
         super().__init__()
+        small = kind == "cifar"
+        size, stride = (3, 1) if small else (7, 2)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False),
+            nn.Conv2d(3, stem, size, stride=stride, padding=size // 2, bias=False),
             nn.BatchNorm2d(stem),
             nn.ReLU(inplace=True),
-            nn.MaxPool2d(3, stride=2, padding=1),
+            *([] if small else [nn.MaxPool2d(3, stride=2, padding=1)]),
         )
         self.downsamples = nn.ModuleList(
             nn.Sequential(_pointwise(c, c, relu=True), nn.AvgPool2d(2)) for c in stages[:2]
@@ -155,15 +165,17 @@ def _block_channels(width_multiplier: float) -> tuple[int, tuple[int, int, int],
 class CombinedDepthNetwork(Backbone):
     """The network of one genotype: CNet or CDNet without its neck.
 
-    images (batch, 3, h, w) -> maps at 1/16 of the size: `middle` after the second DownSample, `last`.
+    images (batch, 3, h, w) -> maps at 1/16 of the size: `middle` after the second DownSample, `last`; four
+    times larger with the stem of CIFAR.
     """
 
-    def __init__(self, options: tuple[str, ...], width_multiplier: float = 1.0) -> None:
+    def __init__(self, options: tuple[str, ...], macro: Macro = MACRO, *, standard: bool = False) -> None:
         super().__init__()
-        stem, stages, sizes = _block_channels(width_multiplier)
-        self.trunk = Trunk(stem, stages)
+        stem, stages, sizes = _block_channels(macro.width_multiplier)
+        self.trunk = Trunk(stem, stages, macro.stem)
         self.blocks = nn.ModuleList(
-            CDBlock(inputs, outputs, option) for (inputs, outputs), option in zip(sizes, options, strict=True)
+            CDBlock(inputs, outputs, option, standard=standard)
+            for (inputs, outputs), option in zip(sizes, options, strict=True)
         )
         self.channels = (stages[1], stages[2])
 
@@ -178,11 +190,13 @@ class CombinedDepthNetwork(Backbone):
 class CombinedDepthSupernet(Supernet):
     """All networks of a space in one, with independent choices at the six places."""
 
-    def __init__(self, options: tuple[str, ...], width_multiplier: float = 1.0) -> None:
+    def __init__(self, options: tuple[str, ...], macro: Macro = MACRO, *, standard: bool = False) -> None:
         super().__init__()
-        stem, stages, sizes = _block_channels(width_multiplier)
-        self.trunk = Trunk(stem, stages)
-        self.blocks = nn.ModuleList(MBlock(inputs, outputs, options) for inputs, outputs in sizes)
+        stem, stages, sizes = _block_channels(macro.width_multiplier)
+        self.trunk = Trunk(stem, stages, macro.stem)
+        self.blocks = nn.ModuleList(
+            MBlock(inputs, outputs, options, standard=standard) for inputs, outputs in sizes
+        )
         self.channels = (stages[1], stages[2])
         self.options = options
 
@@ -221,10 +235,15 @@ def parse_option(option: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class CombinedDepthSpace:
-    """CS (`depths` empty: six options) or CDS (`depths` 1 and 2: twelve) at each of six places."""
+    """CS (`depths` empty: six options) or CDS (`depths` 1 and 2: twelve) at each of six places.
+
+    In a `standard` one each block has one branch, as deep as the two together: what combining patterns brings
+    is told by comparing with it.
+    """
 
     id: str
     depths: tuple[int, ...] = ()
+    standard: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -252,7 +271,7 @@ class CombinedDepthSpace:
 
     @property
     def scales(self) -> tuple[str, ...]:
-        return ("width_multiplier",)
+        return ("width_multiplier", "stem")
 
     def problems(
         self, macro: Macro, height: int, genotype: Genotype | None = None
@@ -261,8 +280,9 @@ class CombinedDepthSpace:
         yield from ()
 
     def supernet(self, macro: Macro = MACRO) -> CombinedDepthSupernet:
-        return CombinedDepthSupernet(self.options, macro.width_multiplier)
+        return CombinedDepthSupernet(self.options, macro, standard=self.standard)
 
     def network(self, genotype: Genotype, macro: Macro = MACRO) -> CombinedDepthNetwork:
         self.check(genotype)
-        return CombinedDepthNetwork(tuple(genotype[place] for place in MBLOCKS), macro.width_multiplier)
+        options = tuple(genotype[place] for place in MBLOCKS)
+        return CombinedDepthNetwork(options, macro, standard=self.standard)

@@ -20,6 +20,7 @@ KEPT = 2  # edges of a block in a genotype
 KERNELS = ((3, 5), (3, 7), (3, 9), (5, 7), (5, 9), (7, 9))
 MBLOCKS = tuple(f"mblock{number}" for number in range(1, 7))
 RESNETS = ("18", "34", "50", "101", "152")
+OSNET = ("yes", "no")  # whether it has its conv5
 
 
 def edge_keys() -> Iterator[tuple[str, int, int]]:
@@ -64,8 +65,10 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
     "darts8-v1": cell_places(DARTS),
     "cs-v1": dict.fromkeys(MBLOCKS, depth_options()),
     "cds-v1": dict.fromkeys(MBLOCKS, depth_options((1, 2))),
+    "cds-std-v1": dict.fromkeys(MBLOCKS, depth_options((1, 2))),
     "resnet-v1": {"depth": RESNETS},
     "resnet-stride1-v1": {"depth": RESNETS},
+    "osnet-v1": {"conv5": OSNET},
 }
 
 

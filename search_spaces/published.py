@@ -52,6 +52,9 @@ PUBLISHED: dict[str, Genotype] = {
     "resnet50": Genotype.of("resnet-v1", {"depth": "50"}),
     # The body of BagOfTricks, with a last stride of 1; its neck is `bnneck`.
     "bag-of-tricks": Genotype.of("resnet-stride1-v1", {"depth": "50"}),
+    # The neck of its authors is `fc`; CDNet puts its own necks behind the one without conv5.
+    "osnet": Genotype.of("osnet-v1", {"conv5": "yes"}),
+    "osnet-body": Genotype.of("osnet-v1", {"conv5": "no"}),
     # Teachers beside these.
     "resnet101": Genotype.of("resnet-v1", {"depth": "101"}),
     "resnet152": Genotype.of("resnet-v1", {"depth": "152"}),
@@ -64,4 +67,7 @@ PUBLISHED: dict[str, Genotype] = {
     "cdnet-top2": _chain("cds-v1", "3,5,1 3,7,2 5,7,2 5,9,1 5,7,2 5,7,1"),
     "cdnet-top3": _chain("cds-v1", "5,7,2 5,7,2 3,5,2 5,7,1 7,9,2 3,7,1"),
     "cdnet-top4": _chain("cds-v1", "3,9,2 5,9,1 5,7,2 3,7,1 5,7,1 5,7,1"),
+    # CDNet, Table 7: the second of these with blocks of one branch, and with one pair of kernels everywhere.
+    "cdnet-std": _chain("cds-std-v1", "3,5,1 3,7,2 5,7,2 5,9,1 5,7,2 5,7,1"),
+    "cdnet-v35": _chain("cds-v1", "3,5,1 3,5,2 3,5,2 3,5,1 3,5,2 3,5,1"),
 }

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from search_spaces.cell_space import CellSpace
 from search_spaces.combined_depth import CombinedDepthSpace
 from search_spaces.errors import InputError, unknown
+from search_spaces.osnet import OSNetSpace
 from search_spaces.places import BASE, DARTS, REID
 from search_spaces.residual import ResNetSpace
 from search_spaces.space import SearchSpace
@@ -19,8 +20,10 @@ SPACES: dict[str, SearchSpace] = {
     "darts8-v1": CellSpace("darts8-v1", DARTS),
     "cs-v1": CombinedDepthSpace("cs-v1"),
     "cds-v1": CombinedDepthSpace("cds-v1", depths=(1, 2)),
+    "cds-std-v1": CombinedDepthSpace("cds-std-v1", depths=(1, 2), standard=True),
     "resnet-v1": ResNetSpace("resnet-v1"),
     "resnet-stride1-v1": ResNetSpace("resnet-stride1-v1", last_stride=1),
+    "osnet-v1": OSNetSpace("osnet-v1"),
 }
 
 

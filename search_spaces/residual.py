@@ -1,7 +1,8 @@
 """ResNet-18 to ResNet-152 as spaces of one place: baselines that are trained like any other architecture.
 
 The networks are torchvision's without pooling and classifier, name by name: its weights load strictly. With a
-last stride of 1, which changes no weight, the last map is as large as the one before.
+last stride of 1, which changes no weight, the last map is as large as the one before. With the stem of CIFAR
+the first convolution is another one, and there is no pooling.
 Sources: He et al., Deep residual learning; as in torchvision, a bottleneck's stride is in its 3x3
 convolution; Luo et al., Bag of tricks (last stride 1).
 """
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.macro import MACRO, Macro
+from search_spaces.macro import MACRO, Macro, Stem
 from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
 
 WIDTHS = (64, 128, 256, 512)
@@ -71,15 +72,16 @@ def _stage(inputs: int, width: int, count: int, stride: int, bottleneck: bool) -
 
 class ResNetBody(Backbone):
     """A ResNet without pooling and classifier: the maps of its last two stages, at 1/16 and 1/32, or both at
-    1/16 where the last stride is 1."""
+    1/16 where the last stride is 1; four times larger with the stem of CIFAR."""
 
-    def __init__(self, depth: str, last_stride: int = 2) -> None:
+    def __init__(self, depth: str, last_stride: int = 2, stem: Stem = "imagenet") -> None:
         super().__init__()
         blocks, bottleneck = DEPTHS[depth]
-        self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, 2, 3, bias=False)
+        small = stem == "cifar"
+        self.conv1 = _convolution(3, WIDTHS[0], 3) if small else _convolution(3, WIDTHS[0], 7, 2)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
         outputs = [4 * width if bottleneck else width for width in WIDTHS]
         self.layer1 = _stage(WIDTHS[0], WIDTHS[0], blocks[0], 1, bottleneck)
         self.layer2 = _stage(outputs[0], WIDTHS[1], blocks[1], 2, bottleneck)
@@ -110,7 +112,7 @@ class ResNetSpace:
 
     @property
     def scales(self) -> tuple[str, ...]:
-        return ()
+        return ("stem",)
 
     def problems(
         self, macro: Macro, height: int, genotype: Genotype | None = None
@@ -144,4 +146,4 @@ class ResNetSpace:
 
     def network(self, genotype: Genotype, macro: Macro = MACRO) -> ResNetBody:
         self.check(genotype)
-        return ResNetBody(genotype["depth"], self.last_stride)
+        return ResNetBody(genotype["depth"], self.last_stride, macro.stem)

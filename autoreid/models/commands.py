@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.errors import InputError, Problems, unknown
 
 if TYPE_CHECKING:
+    from autoreid.recipes import TrainRecipe
     from search_spaces.genotype import Genotype
+
+# Flags that are named as the fields that they set, and what other fields are called on the command line.
+SIZE_FLAGS = ("height", "width", "width_multiplier", "channels", "layers")
+FLAG_OF = {"width_multiplier": "width-multiplier", "neck.name": "neck", "neck.stripes": "stripes"}
 
 
 def find_genotype(name: str) -> Genotype:
@@ -40,50 +46,72 @@ def find_genotype(name: str) -> Genotype:
     return genotype
 
 
+def add_size_flags(parser: argparse.ArgumentParser) -> None:
+    """Sizes of images and networks, and the neck: what a name or a genotype does not say."""
+    parser.add_argument("--height", type=int, help="image height in pixels (default: 256)")
+    parser.add_argument("--width", type=int, help="image width in pixels (default: 128)")
+    parser.add_argument("--width-multiplier", type=float, help="of CDNet's body and OSNet (default: 1)")
+    parser.add_argument("--channels", type=int, help="of a cell network's nodes (default: 64)")
+    parser.add_argument("--layers", help="cells of its four blocks (default: 2,2,2,2)")
+    parser.add_argument("--neck", help="bnneck, blneck, fblneck (default), fc or embedding")
+    parser.add_argument("--stripes", type=int, help="stripes of fblneck (default: 2)")
+
+
+def sizes_given(options: argparse.Namespace) -> dict[str, Any]:
+    """What the flags of `add_size_flags` say, by the field of a training's recipe that they set."""
+    fields = {name: name for name in SIZE_FLAGS} | {"neck": "neck.name", "stripes": "neck.stripes"}
+    given = {field: getattr(options, flag) for flag, field in fields.items()}
+    return {field: value for field, value in given.items() if value is not None}
+
+
+def read_networks(
+    options: argparse.Namespace, names: Sequence[str], problems: Problems
+) -> tuple[TrainRecipe, list[Genotype]]:
+    """The sizes that the flags of `add_size_flags` give, and the genotypes whose networks have them; mistakes
+    go into `problems`."""
+    from autoreid.recipes import TrainRecipe, recipe_problems
+    from autoreid.sizes import check_network
+    from autoreid.values import override
+
+    found = Problems()
+    recipe = override(TrainRecipe(), sizes_given(options), "--", found)
+    found.extend(f"--{name}: {message}" for name, message in recipe_problems(recipe))
+    genotypes = []
+    for name in names:
+        try:
+            genotypes.append(find_genotype(name))
+            check_network(recipe, genotypes[-1], "--")
+        except InputError as error:
+            found.extend(error.problems)
+    # Networks of one space share their mistakes.
+    for problem in dict.fromkeys(found.found):
+        for field, flag in FLAG_OF.items():
+            problem = problem.replace(f"--{field}", f"--{flag}")
+        problems.extend([problem])
+    return recipe, genotypes
+
+
 def _configure_complexity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="published names or genotype files")
-    parser.add_argument("--height", type=int, default=256, help="image height in pixels (default: 256)")
-    parser.add_argument("--width", type=int, default=128, help="image width in pixels (default: 128)")
-    parser.add_argument("--width-multiplier", type=float, default=1.0, help="of CDNet's body (default: 1)")
-    parser.add_argument("--channels", type=int, default=64, help="of a cell network's nodes (default: 64)")
-    parser.add_argument("--layers", default="2,2,2,2", help="cells of its four blocks (default: 2,2,2,2)")
+    add_size_flags(parser)
     parser.add_argument(
         "--identities", type=int, default=751, help="classes of the classifiers (default: 751)"
     )
-    parser.add_argument("--neck", default="fblneck", help="bnneck, blneck, fblneck (default) or embedding")
-    parser.add_argument("--stripes", type=int, default=2, help="stripes of fblneck (default: 2)")
     add_json_flag(parser)
 
 
 def _run_complexity(options: argparse.Namespace) -> int:
     from autoreid.complexity import measure
-    from autoreid.recipes import Neck, TrainRecipe
-    from autoreid.sizes import check_network
-    from autoreid.values import override
 
     problems = Problems()
-    given = ("height", "width", "width_multiplier", "channels", "layers")
-    recipe = override(TrainRecipe(), {name: getattr(options, name) for name in given}, "--", problems)
-    neck = override(Neck(), {"name": options.neck, "stripes": options.stripes}, "--neck ", problems)
+    recipe, genotypes = read_networks(options, options.models, problems)
     if options.identities < 1:
         problems.add("--identities", f"{options.identities} is too small. Use 1 or more.")
-    genotypes = []
-    for name in options.models:
-        try:
-            genotypes.append(find_genotype(name))
-            check_network(recipe, genotypes[-1], "--")
-        except InputError as error:
-            problems.extend(error.problems)
-    # Networks of one space share their mistakes.
-    problems.found = [
-        problem.replace("--width_multiplier", "--width-multiplier")
-        for problem in dict.fromkeys(problems.found)
-    ]
     problems.raise_if_any()
     results = [
         measure(
             genotype,
-            neck,
+            recipe.neck,
             identities=options.identities,
             height=recipe.height,
             width=recipe.width,

@@ -1,7 +1,7 @@
 """Necks: what stands between a backbone's maps and the losses, and what inference keeps of it.
 
 Source: CDNet, section 3.3 (BLNeck, FBLNeck); Bag of Tricks, as CDNet compares with it (BNNeck); Auto-ReID,
-section 3.2 (EmbeddingHead).
+section 3.2 (EmbeddingHead); OSNet, Table 1 (FCNeck).
 """
 
 from __future__ import annotations
@@ -110,6 +110,33 @@ class BLNeck(nn.Module):
         return {"f_tri": feature, "f_fc": self.balance.embedding(feature)}
 
 
+class FCNeck(nn.Module):
+    """OSNet's layer: global average pool -> FC -> BN -> ReLU gives the feature of losses and of inference."""
+
+    training_only = ("classifier",)
+    ranked = "the feature of both losses"
+
+    def __init__(self, channels: int, identities: int, embedding: int = 512) -> None:
+        super().__init__()
+        self.feature_dim = embedding
+        self.fc = nn.Sequential(
+            nn.Linear(channels, embedding), nn.BatchNorm1d(embedding), nn.ReLU(inplace=True)
+        )
+        self.classifier = nn.Linear(embedding, identities)
+
+    def branches(self, maps: FeatureMaps) -> tuple[Branch, ...]:
+        feature = self.embed(maps)
+        return (Branch(feature, self.classifier(feature)),)
+
+    def embed(self, maps: FeatureMaps) -> Tensor:
+        feature: Tensor = self.fc(_pooled(maps.last))
+        return feature
+
+    def loss_features(self, maps: FeatureMaps) -> dict[str, Tensor]:
+        feature = self.embed(maps)
+        return {"f_tri": feature, "f_fc": feature}
+
+
 class FBLNeck(nn.Module):
     """The Fine-grained Balance Neck: BLNeck on the last map, and `stripes` pooled stripes of the squeezed
     middle map with a balance of their own. Inference: [global | stripes]; the balances are dropped."""
@@ -139,7 +166,7 @@ class FBLNeck(nn.Module):
         if height < self.stripes:
             raise InputError(
                 f"neck.stripes: {self.stripes} stripes of a map that is {height} rows high. "
-                f"Use at most {height}, or images of at least {16 * self.stripes} rows."
+                f"Use at most {height}, or higher images."
             )
         return torch.cat([_pooled(stripe) for stripe in squeezed.tensor_split(self.stripes, dim=2)], dim=1)
 
@@ -193,7 +220,7 @@ class EmbeddingHead(nn.Module):
         return {"f_tri": feature, "f_fc": self.embedding(feature)}
 
 
-AnyNeck = BNNeck | BLNeck | FBLNeck | EmbeddingHead
+AnyNeck = BNNeck | BLNeck | FBLNeck | EmbeddingHead | FCNeck
 
 
 def build_neck(neck: Neck, channels: tuple[int, int], identities: int) -> AnyNeck:
@@ -206,6 +233,8 @@ def build_neck(neck: Neck, channels: tuple[int, int], identities: int) -> AnyNec
             dropout=neck.dropout,
             feature=neck.feature,
         )
+    if neck.name == "fc":
+        return FCNeck(channels[1], identities, neck.embedding)
     if neck.name == "bnneck":
         return BNNeck(channels[1], identities)
     if neck.name == "blneck" or neck.stripes == 0:

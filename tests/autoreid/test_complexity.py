@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autoreid.complexity import Complexity, measure
+from autoreid.pretrain_recipes import CDNET_PRETRAIN, CIFAR100_PRETRAIN, PretrainRecipe
 from autoreid.recipes import Neck
 from search_spaces.macro import Macro
 from search_spaces.published import PUBLISHED
@@ -28,6 +31,15 @@ TABLE_10 = {
     (0.25, 0.75): ("0.1", "43.8"),
     (0.25, 0.5): ("0.1", "19.5"),
     (0.25, 0.25): ("0.1", "4.88"),
+}
+
+# The same table's columns of OSNet, every beta and every gamma once; all sixteen are in test_paper_sizes.
+# Multiply-adds are counted with its fully connected layer.
+OSNET_TABLE_10 = {
+    (1.0, 1.0): ("2.2", "978.9"),
+    (0.75, 0.5): ("1.3", "143.1"),
+    (0.5, 0.25): ("0.6", "17.2"),
+    (0.25, 0.75): ("0.2", "46.3"),
 }
 
 # Parameters at inference in thousands; Table 1 prints them in millions.
@@ -70,6 +82,56 @@ def test_table_10(beta: float, gamma: float) -> None:
     decimals = len(multiply_adds.split(".")[1])
     assert f"{found.multiply_adds.backbone / 1e6:.{decimals}f}" == multiply_adds
     assert f"{found.params.inference / 1e6:.1f}" == params
+
+
+@pytest.mark.parametrize(("beta", "gamma"), OSNET_TABLE_10)
+def test_table_10_of_osnet(beta: float, gamma: float) -> None:
+    found = measure(
+        PUBLISHED["osnet"],
+        Neck(name="fc"),
+        identities=751,
+        height=round(256 * gamma),
+        width=round(128 * gamma),
+        macro=Macro(width_multiplier=beta),
+    )
+    printed = f"{found.params.inference / 1e6:.1f}", f"{found.multiply_adds.inference / 1e6:.1f}"
+    assert printed == OSNET_TABLE_10[beta, gamma]
+
+
+def test_osnet_with_its_own_neck_and_with_cdnets() -> None:
+    own = measure(PUBLISHED["osnet"], Neck(name="fc"), identities=751)
+    assert (own.params.inference, own.multiply_adds.inference) == (2_169_508, 978_875_392)
+    assert own.feature_dim == 512
+    balanced = measure(PUBLISHED["osnet-body"], Neck(), identities=751)
+    assert f"{balanced.params.inference / 1e6:.2f}" == "1.69"
+    assert balanced.feature_dim == 768
+
+
+def test_the_partners_of_table_7() -> None:
+    counts = {name: measure(PUBLISHED[name], Neck(), identities=751) for name in ("cdnet-std", "cdnet-v35")}
+    params = {name: round(found.params.inference / 1e6, 3) for name, found in counts.items()}
+    assert params == {"cdnet-std": 1.797, "cdnet-v35": 1.608}
+
+
+def classifier(recipe: PretrainRecipe, classes: int) -> Complexity:
+    return measure(
+        PUBLISHED["cdnet-top2"],
+        recipe.neck,
+        identities=classes,
+        height=recipe.height,
+        width=recipe.width,
+        macro=recipe.macro,
+    )
+
+
+def test_the_classifiers_of_tables_4_and_11() -> None:
+    """Printed: 2.3 and 2.5 M. CIFAR's stem is a reading; with CDNet's own there are 7,680 weights more."""
+    small = classifier(CIFAR100_PRETRAIN, 100)
+    own = classifier(replace(CIFAR100_PRETRAIN, stem="imagenet"), 100)
+    assert (small.params.training, own.params.training) == (2_287_808, 2_295_488)
+    assert (small.multiply_adds.backbone, own.multiply_adds.backbone) == (437_664_768, 29_735_424)
+    large = classifier(CDNET_PRETRAIN, 1000)
+    assert (large.params.training, large.multiply_adds.backbone) == (2_524_128, 1_452_759_552)
 
 
 def test_bag_of_tricks_as_table_12_prints_it() -> None:

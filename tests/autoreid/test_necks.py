@@ -7,7 +7,7 @@ import torch
 
 from autoreid.errors import InputError
 from autoreid.models.assembly import build_network, initialise
-from autoreid.models.necks import BLNeck, BNNeck, FBLNeck, build_neck
+from autoreid.models.necks import BLNeck, BNNeck, FBLNeck, FCNeck, build_neck
 from autoreid.recipes import Neck
 from search_spaces.macro import Macro
 from search_spaces.published import PUBLISHED
@@ -58,6 +58,17 @@ def test_bnneck_embeds_what_its_norm_makes_of_it() -> None:
     torch.testing.assert_close(neck.embed(maps()), (branch.feature - 1) / (1 + 1e-5) ** 0.5)
 
 
+def test_both_losses_act_on_the_feature_of_osnets_layer() -> None:
+    neck = FCNeck(8, 5, 16)
+    (branch,) = neck.branches(maps())
+    linear, norm, _ = neck.fc
+    hidden = maps().last.mean((2, 3)) @ linear.weight.T + linear.bias
+    centred = (hidden - hidden.mean(0)) / (hidden.var(0, unbiased=False) + norm.eps).sqrt()
+    torch.testing.assert_close(branch.feature, centred.clamp_min(0))
+    torch.testing.assert_close(branch.logits, neck.classifier(branch.feature))
+    assert neck.embed(maps()).shape[1] == neck.feature_dim == 16
+
+
 @pytest.mark.parametrize(
     ("neck", "kind"),
     [
@@ -65,13 +76,14 @@ def test_bnneck_embeds_what_its_norm_makes_of_it() -> None:
         (Neck(name="blneck"), BLNeck),
         (Neck(name="fblneck", stripes=0), BLNeck),
         (Neck(name="fblneck"), FBLNeck),
+        (Neck(name="fc"), FCNeck),
     ],
 )
 def test_recipes_name_the_necks(neck: Neck, kind: type) -> None:
     assert type(build_neck(neck, (6, 8), 5)) is kind
 
 
-@pytest.mark.parametrize("name", ["bnneck", "blneck", "fblneck"])
+@pytest.mark.parametrize("name", ["bnneck", "blneck", "fblneck", "fc"])
 def test_inference_does_not_need_what_training_only_holds(name: str) -> None:
     neck = build_neck(Neck(name=name), (6, 8), 5).eval()
     before = neck.embed(maps())

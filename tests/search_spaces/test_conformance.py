@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -48,7 +50,7 @@ def space(request: pytest.FixtureRequest) -> SearchSpace:
     return SPACES[request.param]
 
 
-@pytest.fixture(params=sorted(SPACES.keys() - {"resnet-v1", "resnet-stride1-v1"}))
+@pytest.fixture(params=sorted(SPACES.keys() - {"resnet-v1", "resnet-stride1-v1", "osnet-v1"}))
 def searchable(request: pytest.FixtureRequest) -> SearchSpace:
     """A space that has a supernet; that of the baselines has none."""
     return SPACES[request.param]
@@ -109,6 +111,19 @@ def test_networks_run_forward_and_backward(space: SearchSpace) -> None:
             assert weight.grad is None or weight.grad.isfinite().all()
 
 
+def test_the_stem_of_cifar_leaves_images_as_large_as_they_are(space: SearchSpace) -> None:
+    assert "stem" in space.scales
+    images = torch.randn(2, 3, 32, 32)
+    genotype = random_genotypes(space, 1)[0]
+    ours, usual = (
+        space.network(genotype, replace(SMALL, stem=stem)).eval() for stem in ("cifar", "imagenet")
+    )
+    with torch.no_grad():
+        small, large = ours(images), usual(torch.randn(2, 3, 128, 128))
+    assert [found.shape for found in small] == [found.shape for found in large]
+    assert list(ours.state_dict()) == list(usual.state_dict())
+
+
 def test_odd_sizes_work(space: SearchSpace) -> None:
     network = space.network(random_genotypes(space, 1)[0], SMALL)
     assert network(torch.randn(2, 3, 131, 45)).last.isfinite().all()
@@ -155,7 +170,7 @@ def test_alphas_begin_undecided(space: SearchSpace) -> None:
 
 
 def test_published_genotypes_belong_to_their_spaces() -> None:
-    assert len(PUBLISHED) == 17
+    assert len(PUBLISHED) == 21
     for genotype in PUBLISHED.values():
         SPACES[genotype.space].check(genotype)
 
@@ -166,7 +181,14 @@ def test_the_depths_of_table_8() -> None:
         for name, genotype in PUBLISHED.items()
         if genotype.space == "cds-v1"
     }
+    assert depths.pop("cdnet-v35") == depths["cdnet-top2"]
     assert depths == {"cdnet-top1": 10, "cdnet-top2": 9, "cdnet-top3": 10, "cdnet-top4": 8}
+
+
+def test_the_partners_of_table_7_are_made_of_the_second_network() -> None:
+    found, standard, same = (dict(PUBLISHED[f"cdnet-{name}"].choices) for name in ("top2", "std", "v35"))
+    assert standard == found and PUBLISHED["cdnet-std"].space == "cds-std-v1"
+    assert same == {place: f"(3,5,{option[-2]})" for place, option in found.items()}
 
 
 def test_sizes_of_the_spaces() -> None:
