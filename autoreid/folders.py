@@ -30,6 +30,11 @@ class File:
 class Folder(Protocol):
     """Named bytes below one prefix: the only thing that storage needs of a file system."""
 
+    @property
+    def address(self) -> str:
+        """What `open_folder` opens as this folder, in other processes too."""
+        ...
+
     def read(self, name: str) -> bytes:
         """The bytes, or FileNotFoundError."""
         ...
@@ -67,6 +72,10 @@ class LocalFolder:
         self.root = Path(root)
 
     def __str__(self) -> str:
+        return str(self.root)
+
+    @property
+    def address(self) -> str:
         return str(self.root)
 
     def read(self, name: str) -> bytes:

@@ -24,7 +24,8 @@ LAST_WORDS_SECONDS = 30.0
 
 
 class Keeper:
-    """Keeps the lease of an attempt while it is entered, and watches over its progress.
+    """Keeps the lease of an attempt, which was written before, while it is entered, and watches over its
+    progress.
 
     `on_stall` is given the words of the end, and writes them down; then the process is ended.
     """
@@ -40,7 +41,6 @@ class Keeper:
 
     def __enter__(self) -> Keeper:
         self._watched = threading.get_ident()
-        Lease.of_this_process().write(self.attempt.folder)
         self.progress()
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self._thread.start()

@@ -12,18 +12,23 @@ from typing import Any
 from autoreid.columns import Column
 from autoreid.detail_columns import ALPHA_COLUMNS, COST_COLUMNS, EVALUATION_COLUMNS, INTERVAL_COLUMNS
 from autoreid.epoch_columns import EPOCH_COLUMNS
+from autoreid.latency_columns import LATENCY_COLUMNS
 
 # Raised where files need another reading: a table is added, or a column is removed, renamed, or changes its
 # type, unit or meaning, or may no longer be empty. A new column that may be empty does not raise it: older
 # files have it empty, and older releases pass over it.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Which job a row belongs to: in every table, filled in by the collection from the campaign's manifest.
 KEYS = (
     Column("campaign", "string", "", "name of the campaign", nullable=False),
     Column("job", "string", "", "id of the job: what was computed, by content", nullable=False),
     Column(
-        "kind", "string", "", "search, random-search, select, pretrain, train or evaluate", nullable=False
+        "kind",
+        "string",
+        "",
+        "search, random-search, select, pretrain, train, evaluate or latency",
+        nullable=False,
     ),
     Column("arm", "string", "", "arm of the campaign, grid values included", nullable=False),
     Column(
@@ -242,10 +247,11 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "alphas": (*KEYS, *ALPHA_COLUMNS),
     "evaluations": (*KEYS, *EVALUATION_COLUMNS),
     "costs": (*KEYS, *COST_COLUMNS),
+    "latencies": (*KEYS, *LATENCY_COLUMNS),
 }
 
 # The schema version that brought a table: tables that an older release collected are without it.
-SINCE = {"alphas": 2, "evaluations": 2, "costs": 2}
+SINCE = {"alphas": 2, "evaluations": 2, "costs": 2, "latencies": 3}
 
 
 def measured(table: str) -> frozenset[str]:

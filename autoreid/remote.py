@@ -6,22 +6,20 @@ do when a write breaks off is in docs/decisions/0007-remote-storage.md.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import hashlib
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, BinaryIO
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from autoreid.errors import AutoreidError, InputError, Problems, StorageError, unknown
 from autoreid.folders import File, Folder, chunks, is_part, open_folder
+from autoreid.remote_reading import PART_BYTES, READS, read_whole
 
 OPTIONS = {
     "s3": ("endpoint_override", "region", "scheme"),
@@ -34,9 +32,6 @@ CREDENTIALS = {
 }
 # An endpoint that takes a connection and never answers costs ATTEMPTS * ANSWER_SECONDS and some pauses.
 CONNECT_SECONDS, ANSWER_SECONDS, ATTEMPTS = 5, 15, 3
-# pyarrow puts fewer bytes than these in one request, and more in parts of this size.
-PART_BYTES = 10 * 2**20
-READS, PAUSE_SECONDS = 20, 0.005
 NO_BUCKET = re.compile("NO_SUCH_BUCKET|Bucket '[^']*' not found")
 DENIED = re.compile("ACCESS_DENIED|PERMISSION_DENIED")
 UNKNOWN_USER = re.compile("ACCESS_KEY|SIGNATURE|TOKEN|UNAUTHENTICATED|credential", re.I)
@@ -78,13 +73,19 @@ class RemoteFolder:
     def __str__(self) -> str:
         return f"{self.store}/{self.prefix}".rstrip("/")
 
+    @property
+    def address(self) -> str:
+        """What `open_folder` opens as this folder, elsewhere too."""
+        options = urlencode(self.store.options)
+        return f"{self.store}/{quote(self.prefix)}" + (f"?{options}" if options else "")
+
     def _path(self, name: str) -> str:
         return "/".join(part for part in (self.store.bucket, self.prefix, name.rstrip("/")) if part)
 
     def read(self, name: str) -> bytes:
         client = _connect(self.store)
         with _named(self.store, f"{self}/{name}", "read"):
-            data = _read(client.whole, self._path(name))
+            data = read_whole(client.whole, self._path(name))
         if data is not None:
             return data
         raise StorageError(f"{self}/{name}: changed {READS} times while it was read. Try again.")
@@ -169,49 +170,6 @@ def _put(system: Any, path: str, data: bytes | BinaryIO) -> None:
         _BROKEN.append(stream)
         raise
     stream.close()
-
-
-def _read(system: Any, path: str) -> bytes | None:
-    """The bytes, or None when they changed with every reading.
-
-    A reading is two requests; a file replaced between them gives a piece of the new one. Its digest tells,
-    for most files; else two readings must be alike, as those of a piece are only if replaced bytes return.
-    """
-    before: object = None
-    for number in range(READS):
-        file = system.open_input_file(path)  # never closed, for gs would ask for all bytes once more
-        tag, size = _tag(file), file.size()
-        try:
-            came = file.read_at(size, 0) if size else b""
-        except OSError as error:
-            came = error
-        if isinstance(came, bytes) and _fits(came, tag):
-            return came
-        now = (tag, came if isinstance(came, bytes) else str(came))
-        if now == before:
-            if isinstance(came, bytes):
-                return came
-            raise came
-        before = now
-        time.sleep(number * PAUSE_SECONDS)
-    return None
-
-
-def _tag(file: Any) -> str:
-    """The store's digest of an open file, in hexadecimal; of other stores and files whatever names it."""
-    metadata = file.metadata() or {}
-    if metadata.get("md5Hash"):
-        return base64.b64decode(metadata["md5Hash"]).hex()
-    return str(metadata.get("ETag", b"").decode().strip('"'))
-
-
-def _fits(data: bytes, tag: str) -> bool:
-    """Whether a tag is the digest of the bytes: their MD5, or that of the MD5s of the parts they came in."""
-    if "-" not in tag:
-        return tag == hashlib.md5(data, usedforsecurity=False).hexdigest()
-    parts = [data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)]
-    digests = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in parts)
-    return tag == f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 @functools.cache

@@ -34,6 +34,7 @@ from autoreid.leases import Lease
 from autoreid.memory import memory_explained
 from autoreid.runs import Ending, Row, Run, Stop, never
 from autoreid.saving import Saver, clear, resume
+from autoreid.snapshots import remove_checkpoints
 from autoreid.storage import JobFolder, Storage
 
 # How long the lowest of several attempts that began at once waits for the others to withdraw.
@@ -115,7 +116,12 @@ def run_attempt(
             attempt.write(name, content)
         attempt.log("done")
         attempt.finish(Outcome("done", result=result, facts=facts(started, begin, run, execution)))
-        _if_possible(lambda: clear([attempt, *earlier]))
+        _if_possible(lambda: _clear(attempt, earlier))
+
+
+def _clear(attempt: Attempt, earlier: Iterable[Attempt]) -> None:
+    remove_checkpoints(attempt)
+    clear(other for other in earlier if other.folder is not attempt.folder)
 
 
 def _leave(attempt: Attempt, known: dict[str, Any]) -> None:
@@ -147,6 +153,17 @@ def is_final(error: Exception) -> bool:
     return isinstance(error, (DivergedError, OutOfMemoryError, TooLittleMemoryError))
 
 
+def take_up(folder: JobFolder, earlier: Iterable[Attempt]) -> Attempt:
+    """A new attempt that this process holds, after earlier ones; HeldError where others begin one as well.
+
+    Each writes its lease before it looks for those of others, so that of two at least one sees the other.
+    """
+    attempt = folder.new_attempt(earlier)
+    Lease.of_this_process().write(attempt.folder)
+    _give_way(folder, attempt)
+    return attempt
+
+
 def _give_way(folder: JobFolder, attempt: Attempt) -> None:
     """HeldError, and the attempt withdrawn, where another one began at the same moment.
 
@@ -154,7 +171,7 @@ def _give_way(folder: JobFolder, attempt: Attempt) -> None:
     """
 
     def rivals() -> list[tuple[Attempt, Lease]]:
-        return [(other, lease) for other, lease in folder.held() if other.name != attempt.name]
+        return folder.held(other for other in folder.attempts() if other.name != attempt.name)
 
     found = rivals()
     if found and (attempt.number, attempt.name) < min((other.number, other.name) for other, _ in found):
@@ -187,7 +204,5 @@ def run_job(
         raise HeldError(f"job {job.id}: {holder} works on it.")
     build = builder(job, storage, JobData(job, source, cache), execution)
     folder.describe(job.plain())
-    attempt = folder.new_attempt(earlier)
-    Lease.of_this_process().write(attempt.folder)
-    _give_way(folder, attempt)
+    attempt = take_up(folder, earlier)
     yield from run_attempt(build, attempt, earlier, execution, stop, job.recipe)

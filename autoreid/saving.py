@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from autoreid.errors import StorageError
 from autoreid.execution import Execution
 from autoreid.leases import read_lease
 from autoreid.runs import Row, Run
-from autoreid.snapshots import newest_checkpoint, remove_checkpoints, write_checkpoint
+from autoreid.snapshots import Label, checkpoints, remove_checkpoints, write_checkpoint
 from autoreid.values import canonical_json
 
 # What a run raises that cannot take up a state: one of other code under the same revision.
@@ -27,23 +28,29 @@ UNFIT = (RuntimeError, KeyError, ValueError, TypeError, IndexError)
 def resume(build: Callable[[], Run], attempt: Attempt, earlier: Iterable[Attempt]) -> tuple[Run, Saved]:
     """A run that continues from the checkpoint of these attempts that is farthest on, and what goes with it.
 
-    Records after the checkpoint are dropped: the epochs they tell of are run again. Of earlier attempts, only
-    the one that is continued keeps its checkpoints.
+    Where it does not fit, the next one is tried. Records after the checkpoint are dropped: the epochs they
+    tell of are run again. Of earlier attempts, only the one that is continued keeps its checkpoints.
     """
     run, earlier = build(), list(earlier)
-    found = newest_checkpoint(earlier)
-    if found is None:
-        return run, Saved()
-    other, label, state = found
-    try:
-        run.load(state)
-    except torch.OutOfMemoryError:
-        raise  # the checkpoint is well
-    except UNFIT as error:
-        words = f"{other.folder}/{label.name}.pt does not fit this run ({error!r}): it begins anew"
-        attempt.log(words)
-        say(words)
-        return build(), Saved()
+    for other, label, state in checkpoints(earlier):
+        try:
+            run.load(state)
+        except torch.OutOfMemoryError:
+            raise  # the checkpoint is well
+        except UNFIT as error:
+            words = f"{other.folder}/{label.name} does not fit this run ({error!r}): it is passed over"
+            attempt.log(words)
+            say(words)
+            run = build()  # some of the state may have been taken up
+            continue
+        return run, _continued(run, attempt, earlier, other, label, state)
+    return run, Saved()
+
+
+def _continued(
+    run: Run, attempt: Attempt, earlier: list[Attempt], other: Attempt, label: Label, state: dict[str, Any]
+) -> Saved:
+    """Put down in an attempt what it continues: a checkpoint of `other`."""
     rows = json.loads(state["records"])
     attempt.write_records(rows)
     if other.folder is not attempt.folder:
@@ -55,7 +62,7 @@ def resume(build: Callable[[], Run], attempt: Attempt, earlier: Iterable[Attempt
         words = f"its checkpoint was computed on {label.threads} threads, this is {torch.get_num_threads()}"
         attempt.log(words)
         say(f"job {attempt.job}: {words}: the last digits may differ from those of an undisturbed run.")
-    return run, Saved(label.part, tuple(rows))
+    return Saved(label.part, tuple(rows))
 
 
 def clear(attempts: Iterable[Attempt]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -14,9 +15,10 @@ import torch
 from autoreid.attempts import Attempt
 from autoreid.cli import say
 from autoreid.errors import InputError
-from autoreid.folders import sha256, to_json
+from autoreid.folders import sha256
+from autoreid.packing import PACKED, pack, unpack
 
-KEPT = 2
+CHECKPOINTS, KEPT = "checkpoints/", 2
 
 
 def to_bytes(content: dict[str, Any]) -> bytes:
@@ -52,8 +54,8 @@ def from_bytes(data: bytes, place: str, keys: Iterable[str] = ()) -> dict[str, A
 
 @dataclass(frozen=True, slots=True, order=True)
 class Label:
-    """A checkpoint beside its bytes: how far the run was, the checkpoint's number, the threads that computed
-    it, the digest, and the id of the job that it belongs to."""
+    """The last line of a checkpoint's file, after its bytes: how far the run was, the checkpoint's number,
+    the threads that computed it, the digest of the bytes, and the id of the job that it belongs to."""
 
     epoch: int
     step: int
@@ -64,62 +66,78 @@ class Label:
 
     @property
     def name(self) -> str:
-        return f"checkpoints/{self.part:05d}"
+        """Its file: one checkpoint takes the place of the one before the last."""
+        return f"{CHECKPOINTS}{self.part % KEPT}.pt"
 
 
 def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int) -> Label:
-    """Put the checkpoint of a number; all but the newest two are removed."""
-    data, at = to_bytes(state), state["position"]
-    label = Label(at["epoch"], at["step"], part, torch.get_num_threads(), sha256(data), attempt.job)
+    """Put the checkpoint of a number; the newest two are kept.
+
+    One file, which is there as a whole or not at all; nothing is removed, which would be three requests of an
+    object store.
+    """
+    buffer, at = io.BytesIO(), state["position"]
+    torch.save(pack(state), buffer)
+    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    label = Label(at["epoch"], at["step"], part, torch.get_num_threads(), digest, attempt.job)
+    buffer.write(f"\n{json.dumps(asdict(label))}".encode())
     # Not vouched for: an outcome needs no checkpoint.
-    attempt.folder.write(f"{label.name}.pt", data)
-    attempt.folder.write(f"{label.name}.json", to_json(asdict(label)))
-    remove_checkpoints(attempt, keep=KEPT)
+    attempt.folder.write(label.name, buffer.getvalue())
     return label
 
 
-def _label_names(attempt: Attempt) -> list[str]:
-    return [name for name in attempt.folder.sizes("checkpoints/") if name.endswith(".json")]
-
-
-def remove_checkpoints(attempt: Attempt, keep: int = 0) -> None:
-    """Remove checkpoints but the newest `keep`."""
-    names = _label_names(attempt)
-    for name in names[: len(names) - keep]:
+def remove_checkpoints(attempt: Attempt) -> None:
+    """Remove all checkpoints of an attempt."""
+    for name in attempt.folder.sizes(CHECKPOINTS):
         attempt.folder.remove(name)
-        attempt.folder.remove(name.removesuffix("json") + "pt")
 
 
-def _labels(attempt: Attempt) -> Iterator[Label]:
-    for name in _label_names(attempt):
-        try:
-            label = Label(**json.loads(attempt.read(name)))
-        except FileNotFoundError:
-            continue  # removed by its own attempt, which goes on
-        except (ValueError, TypeError):
-            say(f"{attempt.folder}/{name}: damaged; this checkpoint is passed over.")
+def _checkpoint(attempt: Attempt, name: str) -> tuple[Label, bytes] | None:
+    """The label and the bytes of a file; None where it is gone, and, with a word, where it is damaged or
+    another job's."""
+    place = f"{attempt.folder}/{name}"
+    try:
+        data, _, line = attempt.read(name).rpartition(b"\n")
+        label = Label(**json.loads(line))
+    except FileNotFoundError:
+        return None  # removed by its own attempt, which goes on
+    except (ValueError, TypeError):
+        label, data = None, b""
+    if label is None or sha256(data) != label.sha256:
+        say(f"{place}: this checkpoint is damaged; it is passed over.")
+    elif label.job != attempt.job:
+        say(f"{place}: a checkpoint of job {label.job}; it is passed over.")
+    else:
+        return label, data
+    return None
+
+
+def checkpoints(attempts: Iterable[Attempt]) -> Iterator[tuple[Attempt, Label, dict[str, Any]]]:
+    """The valid checkpoints of these attempts, each with its attempt and state, the farthest on first.
+
+    Damaged ones are passed over with a word. Two are in memory at a time.
+    """
+    labels: list[tuple[Label, Attempt]] = []
+    best: tuple[Label, bytes] | None = None
+    for attempt in attempts:
+        for name in attempt.folder.sizes(CHECKPOINTS):
+            found = _checkpoint(attempt, name)
+            if found is not None:
+                labels.append((found[0], attempt))
+                best = found if best is None or found[0] > best[0] else best
+    for label, attempt in sorted(labels, key=lambda pair: pair[0], reverse=True):
+        held, best = best, None
+        found = held if held is not None else _checkpoint(attempt, label.name)
+        if found is None:
             continue
-        if label.job == attempt.job:
-            yield label
-        else:
-            say(f"{attempt.folder}/{name}: a checkpoint of job {label.job}; it is passed over.")
+        try:
+            packed = from_bytes(found[1], f"{attempt.folder}/{label.name}", PACKED)
+        except InputError as error:
+            say(f"{error} This checkpoint is passed over.")
+            continue
+        yield attempt, found[0], unpack(packed)
 
 
 def newest_checkpoint(attempts: Iterable[Attempt]) -> tuple[Attempt, Label, dict[str, Any]] | None:
-    """The valid checkpoint of these attempts that is farthest on, with its attempt and its state.
-
-    Damaged ones are passed over with a word.
-    """
-    found = [(label, attempt) for attempt in attempts for label in _labels(attempt)]
-    for label, attempt in sorted(found, key=lambda pair: pair[0], reverse=True):
-        place = f"{attempt.folder}/{label.name}.pt"
-        try:
-            data = attempt.read(f"{label.name}.pt")
-            if sha256(data) == label.sha256:
-                return attempt, label, from_bytes(data, place)
-        except FileNotFoundError:
-            pass
-        except InputError as error:
-            say(str(error))
-        say(f"{place}: this checkpoint is damaged; an older one is tried.")
-    return None
+    """The valid checkpoint of these attempts that is farthest on, with its attempt and its state."""
+    return next(checkpoints(attempts), None)

@@ -34,7 +34,7 @@ SEARCH = override(CDNET_SEARCH, SIZE | {"epochs": 2, "split.held_out": 2})
 TRAIN = override(CDNET_TRAIN, SIZE | {"epochs": 2, "optimizer.learning_rate": 0.01})
 # So little that a checkpoint is written after every step.
 EXECUTION = Execution(device="cpu", threads=1, checkpoint_minutes=1e-9)
-POINTS = ("first epoch", "between steps", "inside a checkpoint", "before its label", "before the outcome")
+POINTS = ("first epoch", "between steps", "inside a checkpoint", "after a checkpoint", "before the outcome")
 
 
 def job_of(kind: str, precision: str, fingerprint: str) -> Job:
@@ -76,18 +76,21 @@ def arm_step(kind: str, die_at: int) -> None:
 
 
 def arm_write(point: str) -> None:
-    """Die when the fifth checkpoint, its label, or the outcome is put."""
-    at_checkpoint = {"inside a checkpoint": "00005.pt", "before its label": "00005.json"}
-    end = at_checkpoint.get(point, OUTCOME)
-    intact = LocalFolder.write
+    """Die within the put of the fifth checkpoint, after it, or before that of the outcome."""
+    calls, intact = 0, LocalFolder.write
 
     def write(folder: LocalFolder, name: str, data: bytes) -> None:
-        if not name.endswith(end):
-            intact(folder, name, data)
-            return
-        if point == "inside a checkpoint":
+        nonlocal calls
+        calls += name.startswith("checkpoints/")
+        fifth = name.startswith("checkpoints/") and calls == 5
+        if fifth and point == "inside a checkpoint":
             (folder.root / name).with_name(f"{PART}broken").write_bytes(data[: len(data) // 2])
-        die()
+            die()
+        if name == OUTCOME and point == "before the outcome":
+            die()
+        intact(folder, name, data)
+        if fifth and point == "after a checkpoint":
+            die()
 
     LocalFolder.write = write  # type: ignore[method-assign]
 

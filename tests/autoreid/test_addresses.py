@@ -60,6 +60,7 @@ def test_addresses_of_files_are_folders(tmp_path: Path) -> None:
     folder = open_folder(f"file://{tmp_path}/a%20b/")
     assert isinstance(folder, LocalFolder)
     assert folder.root == tmp_path / "a b"
+    assert str(open_folder(folder.address)) == str(folder)
 
 
 def test_a_prefix_may_be_odd(s3_port: int, tmp_path: Path) -> None:
@@ -68,6 +69,7 @@ def test_a_prefix_may_be_odd(s3_port: int, tmp_path: Path) -> None:
     assert str(open_folder(odd)) == f"s3://{BUCKET}/{tmp_path.name}/a b?#c"
     assert list(open_folder(address(s3_port, tmp_path.name)).sizes()) == ["a b?#c/x/y"]
     assert pickle.loads(pickle.dumps(open_folder(odd))) == open_folder(odd)
+    assert open_folder(open_folder(odd).address) == open_folder(odd)
 
 
 def test_the_endpoint_may_come_from_the_environment(

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autoreid.attempts import Outcome
-from autoreid.folders import LocalFolder
+from autoreid import running
+from autoreid.attempts import Attempt, Outcome
+from autoreid.errors import HeldError
+from autoreid.folders import Folder, LocalFolder
 from autoreid.leases import FILE, TERM_SECONDS, Lease, birth, read_lease
-from autoreid.storage import Storage
+from autoreid.storage import JobFolder, Storage
 
 
 @pytest.fixture
@@ -55,6 +59,29 @@ def test_the_lease_of_a_dead_process_of_here_holds_no_more(here: Lease) -> None:
         process.kill()
         process.wait()
         assert not lease.holds()
+
+
+def test_of_workers_that_begin_at_once_at_most_one_goes_on(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "GIVE_WAY_SECONDS", 0.3)
+    workers, storage = 4, Storage(folder)
+    together = threading.Barrier(workers)
+
+    def begins(job: JobFolder) -> Attempt | None:
+        earlier = job.attempts()
+        together.wait(30)
+        try:
+            return running.take_up(job, earlier)
+        except HeldError:
+            return None
+
+    with ThreadPoolExecutor(workers) as threads:
+        for number in range(3):
+            job = storage.job(f"job{number}")
+            went_on = [one for one in threads.map(begins, [job] * workers) if one is not None]
+            assert len(went_on) <= 1
+            assert [one.name for one in job.attempts()] == [one.name for one in went_on]
 
 
 def test_a_job_is_held_by_its_living_attempts_alone(tmp_path: Path, here: Lease, elsewhere: Lease) -> None:

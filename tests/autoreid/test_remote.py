@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import pytest
 from local_s3 import BUCKET, Proxy, address
 
-from autoreid import remote
+from autoreid import remote, remote_reading
 from autoreid.errors import InputError, StorageError
 from autoreid.folders import Folder, open_folder
 from autoreid.remote import PART_BYTES
@@ -82,7 +82,7 @@ def test_a_write_that_breaks_off_keeps_the_old_bytes(
 WRITER = """
 import signal
 import sys
-from autoreid import remote
+from autoreid import remote, remote_reading
 from autoreid.folders import open_folder
 
 
@@ -285,6 +285,6 @@ def test_what_has_another_digest_is_read_twice(
 ) -> None:
     """Encrypted files, and those that other programs put in parts of another size."""
     there.write("a", b"1" * size)
-    monkeypatch.setattr(remote, "_fits", lambda data, tag: False)
+    monkeypatch.setattr(remote_reading, "_fits", lambda data, tag: False)
     assert disturbed.read("a") == b"1" * size
     assert [line.split()[0] for line in proxy.requests] == ["HEAD", "GET"] * 2

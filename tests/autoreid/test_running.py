@@ -108,12 +108,12 @@ def test_a_damaged_checkpoint_is_passed_over(
     next(run)
     run.close()
     (attempt,) = storage.job(job.id).attempts()
-    path = Path(str(attempt.folder)) / "checkpoints/00002.pt"
+    path = Path(str(attempt.folder)) / "checkpoints/0.pt"
     path.write_bytes(path.read_bytes()[:-100])
     found = newest_checkpoint([attempt])
     assert found is not None
     assert (found[1].part, found[1].epoch, found[1].step) == (1, 1, 0)
-    assert "00002.pt: this checkpoint is damaged" in capsys.readouterr().err
+    assert "checkpoints/0.pt: this checkpoint is damaged" in capsys.readouterr().err
     assert [row["epoch"] for row in run_job(job, storage, small_source, CPU, cache)] == [2, 3]
 
 
@@ -152,6 +152,36 @@ def test_a_checkpoint_that_does_not_fit_is_passed_over_with_a_word(
     monkeypatch.setattr(TrainRun, "load", lambda self, state: state["of another release"])
     assert [row["epoch"] for row in run_job(job, storage, small_source, CPU, cache)] == [1, 2, 3]
     assert "does not fit this run" in capsys.readouterr().err
+
+
+def test_where_a_checkpoint_does_not_fit_the_next_one_is_continued(
+    tmp_path: Path,
+    small_source: DataSource,
+    small_data: PreparedData,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else each interruption would lose what was done since, as long as what does not fit is farther on."""
+    job, storage = jobs_of(small_data)["train"], Storage(tmp_path)
+    intact, loaded = TrainRun.load, []
+
+    def load(run: TrainRun, state: dict[str, Any]) -> None:
+        loaded.append(state["position"]["epoch"])
+        intact(run, state)  # what does not fit has been taken up in part
+        if state["position"]["epoch"] == 2:
+            raise KeyError("of another release")
+
+    run = run_job(job, storage, small_source, CPU, cache)
+    next(run)
+    next(run)
+    run.close()
+    monkeypatch.setattr(TrainRun, "load", load)
+    assert [row["epoch"] for row in run_job(job, storage, small_source, CPU, cache)] == [2, 3]
+    assert loaded == [2, 1]
+    monkeypatch.undo()
+    whole = Storage(tmp_path / "whole")
+    list(run_job(job, whole, small_source, CPU, cache))
+    assert equal(final_weights(storage, job), final_weights(whole, job))
 
 
 @pytest.mark.parametrize(
