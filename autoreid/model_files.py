@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from autoreid.errors import InputError
 from autoreid.models.assembly import ReIDModel, build_network
+from autoreid.models.inference import leave_out_training_parts
 from autoreid.recipes import TrainRecipe
 from autoreid.snapshots import to_bytes
 from autoreid.values import from_plain, plain
@@ -33,13 +35,20 @@ def pack_model(
 
 
 def unpack_model(data: bytes, place: str) -> tuple[ReIDModel, TrainRecipe, Genotype]:
-    """The network of a model file, its weights loaded strictly, in eval mode on the CPU."""
-    content = read_model(data, place)
+    """The network of a model file, of a training or portable, its weights loaded strictly, in eval mode on
+    the CPU. Of a portable file without them, it lacks the parts that only training needs."""
+    return network_of(read_model(data, place), place)
+
+
+def network_of(content: Mapping[str, Any], place: str) -> tuple[ReIDModel, TrainRecipe, Genotype]:
+    """What `unpack_model` gives, of what was read already."""
     try:
         recipe = from_plain(TrainRecipe, json.loads(content["recipe"]), f"{place}.recipe")
     except json.JSONDecodeError:
         raise InputError(f"{place}: its recipe is damaged. Train the network again.") from None
     genotype = Genotype.from_json(content["genotype"], f"{place}.genotype")
     model = build_network(genotype, recipe.neck, content["identities"], recipe.macro)
+    if content.get("order", ()) is None:
+        leave_out_training_parts(model, place)
     load_weights(model, content["weights"], place)
     return model.eval(), recipe, genotype
