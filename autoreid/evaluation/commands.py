@@ -27,7 +27,12 @@ ARRAYS = (
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE.npz", help=f"holds {', '.join(ARRAYS)}")
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help=f".npz with {', '.join(ARRAYS)}, or .parquet of 'autoreid embed' of a whole data set",
+    )
     parser.add_argument("--no-normalise", action="store_true", help="rank by the features as they are")
     parser.add_argument(
         "--average-precision",
@@ -93,6 +98,11 @@ def read_arrays(path: Path, normalise: bool) -> dict[str, Any]:
 
     Raises InputError where one cannot be had, together with what is wrong with the others.
     """
+    if path.suffix == ".parquet":
+        from autoreid.gallery.feature_files import FeatureFile
+        from autoreid.gallery.sides import sides_of
+
+        return sides_of(FeatureFile.open(path))
     if not path.is_file():
         raise InputError(f"{path}: no such file. Write one with numpy.savez.")
     if not zipfile.is_zipfile(path):

@@ -55,7 +55,8 @@ def extract(
     _check(rows, batch, precision)
     device = torch.device(device)
     parts = []
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    # In inference mode autocast would cast all weights anew for every batch.
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         for start in range(0, len(rows), batch):
             taken = rows[start : start + batch]
             pixels = torch.from_numpy(np.array(images[taken])).to(device)
@@ -81,14 +82,23 @@ def of_test_images(
 
     Raises InputError for a data set without queries or gallery, and as `extract` does.
     """
+
+    def of_rows(rows: np.ndarray) -> np.ndarray:
+        return extract(embed, images, rows, device=device, batch=batch, precision=precision, flip=flip)
+
+    return of_sides(index, of_rows)
+
+
+def of_sides(index: ImageIndex, of_rows: Callable[[np.ndarray], np.ndarray]) -> Features:
+    """Features, identities and cameras of queries and gallery, where `of_rows` gives the features of rows.
+
+    Raises InputError for a data set without queries or gallery.
+    """
     rows = {split: index.rows(split) for split in ("query", "gallery")}
     empty = [split for split, taken in rows.items() if not len(taken)]
     if empty:
         raise InputError(*(f"{split}: the data set has no {split} images to rank." for split in empty))
-    features = {
-        split: extract(embed, images, taken, device=device, batch=batch, precision=precision, flip=flip)
-        for split, taken in rows.items()
-    }
+    features = {split: of_rows(taken) for split, taken in rows.items()}
     return Features(
         query_features=features["query"],
         gallery_features=features["gallery"],

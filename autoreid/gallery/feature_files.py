@@ -1,0 +1,278 @@
+"""Features of images in one parquet file, which says what made them. Free of torch.
+
+Columns: name, folder (where the name starts), identity, camera and split (null where nothing says them), and
+feature, a list of `dimension` float32 of length 1. The file's metadata, each key with the prefix
+"autoreid.": version, model, genotype, height, width, flip, precision, normalised.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from autoreid.data.disk import temporary_beside
+from autoreid.errors import InputError, StorageError
+from autoreid.gallery.images import ImageFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VERSION = 1
+PREFIX = "autoreid."
+FIXED = {"version": str(VERSION), "normalised": "true"}
+LABELS = ("name", "folder", "identity", "camera", "split")
+# Rows of a row group: what is held of a file at once.
+GROUP = 4096
+# How far the length of a feature may be from 1: float32 rounds it, a changed file is farther off.
+LENGTH_SLACK = 1e-4
+REMEDY = "Write it again with 'autoreid embed'."
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What features come from. model: the digest of the network; height and width: of the images that it
+    takes, in pixels; precision: in which it ran; flip: whether its features are means with those of mirror
+    images. Features of one origin can be compared.
+
+    >>> Origin.read({"model": "ab", "genotype": "{}", "height": "64", "width": "32", "flip": "false",
+    ...              "precision": "fp32"}).height
+    64
+    """
+
+    model: str
+    genotype: str
+    height: int
+    width: int
+    flip: bool
+    precision: str
+
+    def texts(self) -> dict[str, str]:
+        """The fields as a file's metadata holds them."""
+        return {
+            name: json.dumps(value) if name == "flip" else str(value) for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def read(cls, texts: Mapping[str, str]) -> Origin:
+        """The inverse of `texts`. KeyError or ValueError where the texts are none."""
+        numbers = {name: int(texts[name]) for name in ("height", "width")}
+        if min(numbers.values()) < 1 or texts["flip"] not in ("true", "false"):
+            raise ValueError("out of range")
+        return cls(
+            model=texts["model"],
+            genotype=texts["genotype"],
+            flip=texts["flip"] == "true",
+            precision=texts["precision"],
+            **numbers,
+        )
+
+    def preprocessing(self) -> dict[str, Any]:
+        """What is done to images, as JSON values."""
+        return {name: getattr(self, name) for name in ("height", "width", "flip", "precision")}
+
+    def differences(self, other: Origin) -> list[str]:
+        """The names of the fields in which two origins differ."""
+        return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
+
+
+def _schema(dimension: int, origin: Origin) -> Any:
+    import pyarrow as pa  # deferred: slow to load
+
+    columns = [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("folder", pa.string(), nullable=False),
+        pa.field("identity", pa.int64()),
+        pa.field("camera", pa.int64()),
+        pa.field("split", pa.string()),
+        pa.field("feature", pa.list_(pa.field("element", pa.float32(), nullable=False), dimension), False),
+    ]
+    said = {f"{PREFIX}{name}": text for name, text in (FIXED | origin.texts()).items()}
+    return pa.schema(columns, metadata=said)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that appears at `path` when all of it is on the disk, and not at all after an error.
+
+    StorageError where it cannot be written.
+    """
+    temporary = temporary_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"{path}: cannot be written: {reason}. Free space, or choose another place."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+class FeatureWriter:
+    """Writes features to an open file as they come, `GROUP` rows at a time."""
+
+    def __init__(self, file: BinaryIO, origin: Origin, dimension: int) -> None:
+        import pyarrow.parquet as parquet  # deferred: slow to load
+
+        self.schema = _schema(dimension, origin)
+        self.writer = parquet.ParquetWriter(
+            file,
+            self.schema,
+            compression="none",
+            use_dictionary=["folder", "split"],
+            write_page_checksum=True,
+        )
+        self.images: list[ImageFile] = []
+        self.features: list[np.ndarray] = []
+        self.rows = 0
+
+    def add(self, images: Sequence[ImageFile], features: np.ndarray) -> None:
+        """Images and their features, float32 (len(images), dimension), of length 1 each."""
+        self.images += images
+        self.features.append(features)
+        if len(self.images) >= GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow as pa  # deferred: slow to load
+
+        if not self.images:
+            return
+        labels = {
+            "name": [image.name for image in self.images],
+            "folder": [image.folder for image in self.images],
+            **{name: [getattr(image.said, name) for image in self.images] for name in LABELS[2:]},
+        }
+        arrays = [pa.array(labels[name], self.schema.field(name).type) for name in LABELS]
+        values = pa.array(np.concatenate(self.features).astype(np.float32, copy=False).ravel())
+        features = pa.FixedSizeListArray.from_arrays(values, type=self.schema.field("feature").type)
+        table = pa.Table.from_arrays([*arrays, features], schema=self.schema)
+        self.writer.write_table(table, row_group_size=GROUP)
+        self.rows += len(self.images)
+        self.images, self.features = [], []
+
+    def __enter__(self) -> FeatureWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what is left, and the file's end; after an error the file is of no use to anyone."""
+        try:
+            if kind is None:
+                self._write()
+                self.writer.close()
+        finally:
+            self.writer.is_open = False  # else it would be closed once more when it is collected
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFile:
+    """A file of features whose form was checked: nothing of its size is held."""
+
+    path: Path
+    origin: Origin
+    dimension: int
+    count: int
+
+    @classmethod
+    def open(cls, path: Path) -> FeatureFile:
+        """InputError where there is no such file, or it is none of features."""
+        import pyarrow.parquet as parquet  # deferred: slow to load
+
+        if not path.is_file():
+            raise InputError(f"{path}: no such file. {REMEDY}")
+        with _named(path), parquet.ParquetFile(path) as file:
+            schema, metadata = file.schema_arrow, file.metadata
+            texts, count = _texts(metadata.metadata), metadata.num_rows
+        if "feature" not in schema.names or texts.get("version") is None:
+            raise InputError(f"{path}: a parquet file, but none of features. {REMEDY}")
+        if texts["version"] != FIXED["version"]:
+            raise InputError(
+                f"{path}: version {texts['version']!r} of the format of features; this release reads "
+                f"{VERSION}. Use the release that wrote it, or a newer one."
+            )
+        dimension = getattr(schema.field("feature").type, "list_size", 0)
+        try:
+            origin = Origin.read(texts)
+        except (KeyError, ValueError):
+            raise InputError(f"{path}: its metadata do not say what made the features. {REMEDY}") from None
+        expected = _schema(max(1, dimension), origin)
+        if not schema.remove_metadata().equals(expected.remove_metadata()) or texts != _texts(
+            expected.metadata
+        ):
+            raise InputError(f"{path}: its columns or metadata are not those of features. {REMEDY}")
+        return cls(path, origin, dimension, count)
+
+    def blocks(self, rows: int = GROUP) -> Iterator[np.ndarray]:
+        """The features in order, float32 (at most `rows`, dimension), read as they are asked for.
+
+        InputError for features that are not of length 1, or are not finite.
+        """
+        import pyarrow.parquet as parquet  # deferred: slow to load
+
+        start = 0
+        # Buffered ahead, all of the column would be in memory.
+        how = {"page_checksum_verification": True, "pre_buffer": False}
+        with _named(self.path), parquet.ParquetFile(self.path, **how) as file:
+            for batch in file.iter_batches(rows, columns=["feature"]):
+                values = batch.column(0).flatten().to_numpy().reshape(-1, self.dimension)
+                self._check(values, start)
+                start += len(values)
+                yield values
+
+    def _check(self, values: np.ndarray, start: int) -> None:
+        lengths = np.vecdot(values, values)
+        broken = np.flatnonzero(~(np.abs(lengths - 1) <= LENGTH_SLACK))
+        if broken.size:
+            raise InputError(
+                f"{self.path}: the feature of row {start + broken[0]} has not length 1: it was changed after "
+                f"it was written. {REMEDY}"
+            )
+
+    def labels(self) -> pa.Table:
+        """The columns beside the features."""
+        import pyarrow.parquet as parquet  # deferred: slow to load
+
+        with _named(self.path):
+            return parquet.read_table(self.path, columns=list(LABELS), page_checksum_verification=True)
+
+
+def is_feature_file(path: Path) -> bool:
+    """Whether a file is one of features; an index file in parquet is none."""
+    import pyarrow.parquet as parquet  # deferred: slow to load
+
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return False
+    with _named(path):
+        return "version" in _texts(parquet.read_metadata(path).metadata)
+
+
+def _texts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    found = {
+        key.decode(errors="replace"): text.decode(errors="replace") for key, text in (metadata or {}).items()
+    }
+    return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What pyarrow raises over a file, as an InputError that names it."""
+    from pyarrow import ArrowException  # deferred: slow to load
+
+    try:
+        yield
+    except (ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as parquet ({reason}). {REMEDY}") from None
