@@ -11,6 +11,7 @@ _HOMES = {
     "search": "autoreid.calls",
     "train": "autoreid.calls",
     "pretrain": "autoreid.calls",
+    "load": "autoreid.portable_network",
     "run_job": "autoreid.running",
     "DataSource": "autoreid.data.source",
     "Execution": "autoreid.execution",

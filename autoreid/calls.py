@@ -19,7 +19,7 @@ from autoreid.execution import Execution
 from autoreid.feed import identify, prepare
 from autoreid.folders import Folder, LocalFolder, read_json, to_json
 from autoreid.jobs import Job, pretrain_job, search_job, train_job
-from autoreid.leases import read_lease
+from autoreid.leases import Lease, read_lease
 from autoreid.memory import memory_explained
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.pretraining import PretrainRun
@@ -65,14 +65,21 @@ def _run(job: Job, settings: Settings, build: Callable[[], Run]) -> Result:
     is_new(job, folder)
     if _done(attempt) is None:
         with memory_explained(job.recipe, settings.execution), repeatable(settings.execution):
-            run = build()
+            built = [build()]
         with _alone(folder):
             if is_new(job, folder):
                 folder.write("job.json", to_json(job.plain()))
             if _done(attempt) is None:  # else by whoever held the folder until now
                 attempt.continue_log()
+                Lease.of_this_process().write(folder)
+                # A second one is asked for where the first took up a part of what does not fit.
                 for row in run_attempt(
-                    lambda: run, attempt, [attempt], settings.execution, settings.stop, job.recipe
+                    lambda: built.pop() if built else build(),
+                    attempt,
+                    [attempt],
+                    settings.execution,
+                    settings.stop,
+                    job.recipe,
                 ):
                     if settings.on_epoch is not None:
                         settings.on_epoch(row)

@@ -47,9 +47,9 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     add_json_flag(parser)
 
 
-def add_data_flags(parser: argparse.ArgumentParser) -> None:
+def add_data_flags(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Where the data is, and on what to compute."""
-    parser.add_argument("--data", required=True, metavar="DIR", help="data set folder, or 'rendered'")
+    parser.add_argument("--data", required=required, metavar="DIR", help="data set folder, or 'rendered'")
     parser.add_argument("--data-set", metavar="NAME", help="name of the set (default: found by looking)")
     parser.add_argument(
         "--data-option",

@@ -61,8 +61,9 @@ COST_COLUMNS = (
         "string",
         "",
         "of the attempt that counts: search (epochs of a search, short trainings, a selection), health (what "
-        "measures a search), train, evaluation (features and ranking at the end), other (all the rest: data, "
-        "saving, the untrained network's evaluation); and failed and interrupted attempts",
+        "measures a search), train, evaluation (features and ranking at the end), latency (networks that are "
+        "timed), other (all the rest: data, saving, the untrained network's evaluation); and failed and "
+        "interrupted attempts",
         nullable=False,
     ),
     Column(

@@ -26,6 +26,19 @@ def processor_name() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
+def where(device: torch.device, execution: Execution) -> dict[str, Any]:
+    """The device, and in which form and by which versions something ran on it."""
+    cuda = device.type == "cuda"
+    return {
+        "device_kind": device.type,
+        "device": torch.cuda.get_device_name(device) if cuda else processor_name(),
+        "threads": torch.get_num_threads(),
+        "forms": execution.forms(),
+        "code_version": __version__,
+        "torch_version": torch.__version__,
+    }
+
+
 def facts(started: str, begin: float, run: Run | None, execution: Execution) -> dict[str, Any]:
     """Where and how long an attempt ran: recorded, never part of an identity."""
     device = run.device if run else torch.device("cpu")
@@ -38,13 +51,8 @@ def facts(started: str, begin: float, run: Run | None, execution: Execution) -> 
         "wall_seconds": time.perf_counter() - begin,
         "earlier_seconds": run.position.earlier_seconds if run else 0.0,
         "host": platform.node(),
-        "device_kind": device.type,
-        "device": torch.cuda.get_device_name(device) if cuda else processor_name(),
-        "threads": torch.get_num_threads(),
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if cuda else peak,
-        "forms": execution.forms(),
-        "code_version": __version__,
-        "torch_version": torch.__version__,
+        **where(device, execution),
         "python_version": platform.python_version(),
         "epochs": run.position.epoch if run else 0,
     }

@@ -13,8 +13,9 @@ def needs_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
     (('a', 'b'), ('a', 'b'), ())
     >>> needs_of({"job": "a", "teacher": "b"}), needs_of({"teacher": "sha256:00"})  # the latter is a file
     (('a', 'b'), ())
-    >>> needs_of({"training": "a"})
-    ('a',)
+    >>> needs_of({"training": "a"}), needs_of({"networks": ["a", {"space": "cds-v1"}]})
+    (('a',), ('a',))
     """
     given = [inputs[name] for name in ("job", "pretraining", "teacher", "training") if name in inputs]
-    return (*inputs.get("jobs", ()), *(name for name in given if ":" not in name))
+    found = [name for name in inputs.get("networks", ()) if isinstance(name, str)]
+    return (*inputs.get("jobs", ()), *found, *(name for name in given if ":" not in name))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from autoreid.distilling import Recipe, check_teacher, effective
 from autoreid.errors import InputError
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.inputs import needs_of
+from autoreid.latency_recipes import Build, LatencyRecipe
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import (
     AnyRecipe,
@@ -19,12 +20,12 @@ from autoreid.recipes import (
     SelectRecipe,
     TrainRecipe,
 )
-from autoreid.values import canonical, digest, from_plain, plain
+from autoreid.values import canonical, canonical_json, digest, from_plain, plain
 from autoreid.version import ENGINE_REVISION, STORAGE_VERSION
 from search_spaces.genotype import Genotype
 
-JobKind = Literal["search", "random-search", "select", "pretrain", "train", "evaluate"]
-JobRecipe = AnyRecipe | PretrainRecipe | EvaluateRecipe
+JobKind = Literal["search", "random-search", "select", "pretrain", "train", "evaluate", "latency"]
+JobRecipe = AnyRecipe | PretrainRecipe | EvaluateRecipe | LatencyRecipe
 RECIPES: dict[str, type[JobRecipe]] = {
     "search": SearchRecipe,
     "random-search": RandomSearchRecipe,
@@ -32,10 +33,13 @@ RECIPES: dict[str, type[JobRecipe]] = {
     "pretrain": PretrainRecipe,
     "train": TrainRecipe,
     "evaluate": EvaluateRecipe,
+    "latency": LatencyRecipe,
 }
+# What stands for the fingerprint of a data set where the images of a job are random.
+RANDOM_PIXELS = "random-pixels"
 
 # The seeds that each kind of job depends on; a selection that trains nothing has none of its own, and neither
-# has an evaluation.
+# has an evaluation or what is timed.
 SEEDS: dict[str, tuple[str, ...]] = {
     "search": ("split", "search"),
     "random-search": ("split", "search"),
@@ -43,20 +47,22 @@ SEEDS: dict[str, tuple[str, ...]] = {
     "pretrain": ("train",),
     "train": ("train",),
     "evaluate": (),
+    "latency": (),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One search, one random search, one selection, one pretraining, one training or one evaluation.
+    """One search, one random search, one selection, one pretraining, one training, one evaluation, or the
+    timing of several networks.
 
     `data` is the content fingerprint of the data set. `teacher` is what guides a recipe that distils: the id
     of a training, or "sha256:" and the digest of a model file. `genotype` is what is trained or pretrained: a
     genotype, or the id of the search, random search or selection that finds it. `pretraining` is the id of
     the pretraining whose weights a training begins with. `searches` are the ids of the searches that a
     selection chooses from, in the order in which ties are settled. `training` is the id of the training whose
-    network is evaluated. `seeds` holds exactly the seeds that the
-    job depends on (`SEEDS`).
+    network is evaluated. `networks` are those that are timed, one for each of the recipe's, as `genotype`.
+    `seeds` holds exactly the seeds that the job depends on (`SEEDS`).
     """
 
     kind: JobKind
@@ -68,6 +74,7 @@ class Job:
     pretraining: str | None = None
     teacher: str | None = None
     training: str | None = None
+    networks: tuple[Genotype | str, ...] = ()
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -80,6 +87,8 @@ class Job:
         for name in ("pretraining", "teacher", "training"):
             if getattr(self, name) is not None:
                 given[name] = getattr(self, name)
+        if self.networks:
+            given["networks"] = [_plain_network(network) for network in self.networks]
         return given
 
     @property
@@ -88,10 +97,15 @@ class Job:
         return needs_of(self.inputs)
 
     @property
+    def alone(self) -> bool:
+        """Whether nothing else of a campaign may run beside it, which would make what it times slower."""
+        return self.kind == "latency"
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """Height and width to which images are decoded beforehand; None where those of other jobs are taken,
         or where images are read as they are asked for."""
-        if isinstance(self.recipe, (PretrainRecipe, EvaluateRecipe)):
+        if isinstance(self.recipe, (PretrainRecipe, EvaluateRecipe, LatencyRecipe)):
             return None
         if isinstance(self.recipe, SelectRecipe):
             train = self.recipe.train
@@ -102,13 +116,14 @@ class Job:
     @property
     def epochs(self) -> int:
         """How many epochs the job takes; a selection takes one for each candidate or, where it trains them,
-        for each of their epochs. Fewer where searches found the same genotype. An evaluation takes one."""
+        for each of their epochs. Fewer where searches found the same genotype. Evaluations and timings take
+        one."""
         if isinstance(self.recipe, SelectRecipe):
             each = self.recipe.train.epochs if self.recipe.rule == "retrain" else 1
             return each * len(self.searches)
         if isinstance(self.recipe, RandomSearchRecipe):
             return self.recipe.samples * self.recipe.train.epochs
-        if isinstance(self.recipe, EvaluateRecipe):
+        if isinstance(self.recipe, (EvaluateRecipe, LatencyRecipe)):
             return 1
         return self.recipe.epochs
 
@@ -161,7 +176,8 @@ class Job:
             seeds = tuple(sorted(given["seeds"].items()))
             others = {name: inputs.get(name) for name in ("pretraining", "teacher", "training")}
             searches = tuple(inputs.get("jobs", ()))
-            job = cls(kind, recipe, given["data"], seeds, genotype, searches, **others)
+            networks = tuple(map(_network, inputs.get("networks", ())))
+            job = cls(kind, recipe, given["data"], seeds, genotype, searches, **others, networks=networks)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{place}: not a job of this release ({error!r}).") from None
         if given.get("id") != job.id:
@@ -170,6 +186,14 @@ class Job:
                 f"altered, or is of another engine revision than {ENGINE_REVISION}: plan the campaign again."
             )
         return job
+
+
+def _plain_network(network: Genotype | str) -> Any:
+    return network if isinstance(network, str) else network.plain()
+
+
+def _network(given: Any) -> Genotype | str:
+    return given if isinstance(given, str) else Genotype.from_plain(given)
 
 
 @functools.lru_cache(maxsize=256)
@@ -251,3 +275,21 @@ def evaluate_job(recipe: EvaluateRecipe, data: str, training: str) -> Job:
     gallery it ranks."""
     recipe = from_plain(EvaluateRecipe, plain(recipe), "recipe").effective()
     return Job("evaluate", recipe, data, (), training=training)
+
+
+def latency_job(recipe: LatencyRecipe, networks: Iterable[tuple[Genotype | str, Build]]) -> Job:
+    """`networks` are timed side by side: each a genotype, or the id of the job that finds it, and what builds
+    it. Neither their order nor how often one is given makes another job. The images are random.
+
+    InputError where there is none.
+    """
+    ordered = {
+        canonical_json([_plain_network(network), canonical(build)]): (network, build)
+        for network, build in networks
+    }
+    if not ordered:
+        raise InputError("networks: none to time. Give at least one.")
+    chosen = [ordered[key] for key in sorted(ordered)]
+    recipe = replace(recipe, networks=tuple(build for _, build in chosen))
+    recipe = from_plain(LatencyRecipe, plain(recipe), "recipe")
+    return Job("latency", recipe, RANDOM_PIXELS, (), networks=tuple(network for network, _ in chosen))

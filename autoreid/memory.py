@@ -11,6 +11,7 @@ import torch
 from autoreid.errors import OutOfMemoryError, RunError
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.execution import Execution
+from autoreid.latency_recipes import LatencyRecipe
 from autoreid.recipes import RandomSearchRecipe, SelectRecipe
 
 GIB = 2**30
@@ -68,6 +69,8 @@ def remedies(recipe: object, execution: Execution) -> str:
     lower = f"Lower execution.evaluation_batch ({execution.evaluation_batch})"
     if isinstance(recipe, EvaluateRecipe):
         return f"{lower}, or execution.evaluation_memory, which makes it no other job, and try the job again."
+    if isinstance(recipe, LatencyRecipe):
+        return f"Time smaller batches: batch is {', '.join(map(str, recipe.batch))}."
     if isinstance(recipe, SelectRecipe) and recipe.rule == "supernet":
         return f"{lower}, which makes it no other job, and try the job again."
     prefix = ""

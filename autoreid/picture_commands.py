@@ -15,6 +15,7 @@ from autoreid.evaluate_commands import (
     checkpoint_file,
     evaluation_recipe,
     memory_of_the_flag,
+    read_checkpoint,
 )
 from autoreid.folders import Folder, open_folder
 from autoreid.picture_files import ACTIVATIONS, FEATURES, RANKED
@@ -66,7 +67,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_flags(parser: argparse.ArgumentParser, counted: str) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="model.pt of a training, or its folder")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="model.pt of a training, its folder, or a portable file"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the file")
     parser.add_argument("--count", type=int, metavar="N", help=f"so many {counted} (default: {COUNT})")
     add_data_flags(parser)
@@ -119,7 +122,7 @@ def _loaded(
     from autoreid.optimisation import set_up
 
     path, source = checkpoint_file(options.checkpoint), data_source(options)
-    model, trained, _ = unpack_model(path.read_bytes(), str(path))
+    model, trained, _ = unpack_model(read_checkpoint(path), str(path))
     device = set_up(execution, trained.precision)
     data = prepare(source, trained.height, trained.width, cache_of(options))
     return place(model, device, execution), data, device, trained.precision

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from autoreid.recipes import Neck, Optimizer, Precision, Schedule
 from autoreid.values import bounded
-from search_spaces.macro import Macro
+from search_spaces.macro import Macro, Stem
 
 BLNECK, SGD = Neck(name="blneck"), Optimizer()
 
@@ -17,7 +17,8 @@ class PretrainRecipe:
 
     Every image gives a crop of a random part, `smallest_crop` of its area or more, or, where that is 1, the
     whole image, padded by `pad` pixels and cropped; it is mirrored with the probability `flip`. The networks
-    are those of a `TrainRecipe` with the same sizes, so that their weights fit there.
+    are those of a `TrainRecipe` with the same sizes, so that their weights fit there; but for those with the
+    `stem` of CIFAR, which are for classifying alone.
     """
 
     height: int = bounded(224, 16)
@@ -35,11 +36,12 @@ class PretrainRecipe:
     optimizer: Optimizer = SGD
     epochs: int = bounded(240, 1)
     precision: Precision = "fp32"
+    stem: Stem = bounded("imagenet", added=True)
 
     @property
     def macro(self) -> Macro:
         """How large the network is built."""
-        return Macro(self.width_multiplier, self.channels, self.layers, self.drop_path)
+        return Macro(self.width_multiplier, self.channels, self.layers, self.drop_path, self.stem)
 
 
 # CDNet, on ImageNet: 224x224, flip and crop, 240 epochs, SGD from 0.1, x0.97 after each epoch. Batch: [np].
@@ -52,7 +54,7 @@ CDNET_PRETRAIN = PretrainRecipe(
         schedule=Schedule(name="steps", milestones=tuple(range(1, 240)), factor=0.97),
     ),
 )
-# CIFAR-100 [np]: as the training from scratch, in the images' own size.
+# CIFAR-100 [np]: as the training from scratch, in the images' own size and with a stem for it.
 CIFAR100_PRETRAIN = replace(
     CDNET_PRETRAIN,
     height=32,
@@ -62,6 +64,7 @@ CIFAR100_PRETRAIN = replace(
     smallest_crop=1.0,
     pad=4,
     epochs=350,
+    stem="cifar",
     optimizer=Optimizer(schedule=Schedule(name="steps", milestones=(150, 225, 300), factor=0.1)),
 )
 

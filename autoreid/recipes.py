@@ -16,8 +16,9 @@ from autoreid.values import bounded
 from search_spaces.macro import Macro
 
 Precision = Literal["fp32", "tf32", "bf16"]
-# A backbone's middle map, of which stripes are taken, has at most a 16th of the images' height, rounded up.
-MIDDLE = 16
+# A backbone's middle map, of which stripes are taken, has at most a quarter of the rows behind its stem,
+# rounded up.
+MIDDLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,10 @@ class Split:
 class Neck:
     """What stands between the backbone and the losses: BNNeck, BLNeck or FBLNeck (CDNet, section 3.3), or
     Auto-ReID's embedding head with its dropouts. FBLNeck with 0 stripes is BLNeck (CDNet, Table 5). `feature`
-    is what the embedding head gives for ranking: the pooled map f, or the embedding g."""
+    is what the embedding head gives for ranking: the pooled map f, or the embedding g. `fc` is OSNet's layer,
+    on which both losses act."""
 
-    name: Literal["bnneck", "blneck", "fblneck", "embedding"] = "fblneck"
+    name: Literal["bnneck", "blneck", "fblneck", "embedding", "fc"] = "fblneck"
     embedding: int = bounded(512, 1)
     stripes: int = bounded(2, 0)
     stripe_channels: int = bounded(128, 1)
@@ -253,12 +255,14 @@ def recipe_problems(recipe: object) -> Iterator[tuple[str, str]]:
 
 def _neck_problems(recipe: object) -> Iterator[tuple[str, str]]:
     neck, height = getattr(recipe, "neck", None), getattr(recipe, "height", 0)
-    rows = -(-height // MIDDLE)
+    macro: Macro | None = getattr(recipe, "macro", None)
+    reduction = MIDDLE * macro.reduction if macro else 1
+    rows = -(-height // reduction)
     if isinstance(neck, Neck) and neck.name == "fblneck" and neck.stripes > rows:
         yield (
             "neck.stripes",
             f"{neck.stripes} stripes of a map of at most {rows} rows. Use at most {rows}, or images of "
-            f"{MIDDLE * neck.stripes} rows.",
+            f"{reduction * neck.stripes} rows.",
         )
 
 

@@ -25,11 +25,12 @@ from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.execution import Execution
 from autoreid.folders import read_json
 from autoreid.jobs import Job
+from autoreid.latency_recipes import LatencyRecipe
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import RandomSearchRecipe, SearchRecipe, SelectRecipe, TrainRecipe
-from autoreid.running import run_attempt
+from autoreid.running import run_attempt, take_up
 from autoreid.runs import Row, Run, Stop, never
-from autoreid.sampled import SampledData
+from autoreid.sampled import SampledData, extent_of_timing
 from autoreid.snapshots import to_bytes
 from autoreid.storage import Storage
 from autoreid.values import override
@@ -40,10 +41,14 @@ LEAST_IDENTITIES = 64
 
 def in_small(job: Job, few: int = 1) -> Job:
     """The job with `few` epochs, at its first temperature; a random search with two samples of one epoch, and
-    steps enough to be interrupted; an evaluation with as few neighbours as a sample may have."""
+    steps enough to be interrupted; an evaluation with as few neighbours as a sample may have; networks are
+    timed once, with a batch of each size."""
     if isinstance(job.recipe, EvaluateRecipe):
         fewest = {"k1": 1, "k2": 1} if job.recipe.rerank else {}
         return dataclasses.replace(job, recipe=override(job.recipe, fewest))
+    if isinstance(job.recipe, LatencyRecipe):
+        once = {"images": max(job.recipe.batch), "passes": 1}
+        return dataclasses.replace(job, recipe=override(job.recipe, once))
     if isinstance(job.recipe, RandomSearchRecipe):
         epochs = -(-STEPS * job.recipe.train.batch.size // job.recipe.budget.batch.size)
         small: dict[str, int] = {"samples": 2, "train.epochs": 1, "budget.epochs": epochs}
@@ -59,9 +64,10 @@ def in_small(job: Job, few: int = 1) -> Job:
 def enough(job: Job, storage: Storage) -> int:
     """How many training identities a rehearsal takes: enough for the batches of a half, and no more than its
     teacher's. A selection in supernets takes as many as their searches did, an evaluation as its training; a
-    pretraining takes images,
-    enough for its steps."""
+    pretraining takes images, enough for its steps; what is timed takes none."""
     recipe = job.recipe
+    if isinstance(recipe, LatencyRecipe):
+        return 0
     if isinstance(recipe, EvaluateRecipe):
         return enough(_planned(storage, job.needs[0]), storage)
     if isinstance(recipe, SelectRecipe):
@@ -197,7 +203,10 @@ def rehearse_job(
     before.
     """
     data = SampledData(job, source, cache, enough(job, storage), steps)
-    small = builder(in_small(job, epochs), storage, data, execution)
+    shortened = in_small(job, epochs)
+    small = builder(shortened, storage, data, execution)
+    if isinstance(job.recipe, LatencyRecipe) and isinstance(shortened.recipe, LatencyRecipe):
+        data.extents.append(extent_of_timing(job.recipe, shortened.recipe))
     position: list[Position] = []
     starts: list[float] = []
 
@@ -211,10 +220,10 @@ def rehearse_job(
         return stop() or (bool(position) and position[0].step >= STEPS_BEFORE)
 
     folder = storage.job(job.id)
-    first = folder.new_attempt()
+    first = take_up(folder, [])
     try:
         yield from run_attempt(build, first, [], execution, half_way, job.recipe)
     except InterruptionError:
         if stop():
             raise
-        yield from run_attempt(build, folder.new_attempt(), [first], execution, stop, job.recipe)
+        yield from run_attempt(build, take_up(folder, [first]), [first], execution, stop, job.recipe)

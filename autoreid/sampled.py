@@ -14,6 +14,8 @@ from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.feed import PreparedData, split_positions
 from autoreid.health import probe_batches
 from autoreid.jobs import Job
+from autoreid.latency_recipes import LatencyRecipe
+from autoreid.latency_runs import timed_batches
 from autoreid.optimisation import stream
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.random_search import weight_images
@@ -115,6 +117,11 @@ def extent(job: Job, whole: PreparedData, part: PreparedData, few: int) -> dict[
     images = round((1 - recipe.fraction) * len(whole.train_rows))
     steps = _steps(images, recipe.train) if recipe.rule == "retrain" else 0
     return _extent(job.epochs, steps, rests=ratio * len(job.searches))
+
+
+def extent_of_timing(whole: LatencyRecipe, part: LatencyRecipe) -> dict[str, Any]:
+    """How much there is to time, as `extent`: batches of all passes, beside those of the small job."""
+    return _extent(1, 0, rests=timed_batches(whole) / timed_batches(part))
 
 
 def _steps(images: int, recipe: SearchRecipe | TrainRecipe) -> int:

@@ -12,7 +12,7 @@ from search_spaces.macro import Macro
 from search_spaces.registry import find_space
 from search_spaces.space import SearchSpace
 
-SCALES = ("width_multiplier", "channels", "layers", "drop_path")
+SCALES = ("width_multiplier", "channels", "layers", "drop_path", "stem")
 
 
 def size_problems(

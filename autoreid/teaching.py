@@ -93,7 +93,7 @@ def columns_of(file: WeightFile, fingerprint: str, wanted: Sequence[int]) -> np.
     content = read_model(file.content, file.place)
     order, of = content.get("order"), content.get("data")
     if order is None or of is None:
-        raise InputError(f"{file.place}: does not say whom it knows: no file of a training. Train it again.")
+        raise InputError(f"{file.place}: does not say whom it knows. Give the model.pt of a training.")
     if of != fingerprint:
         raise InputError(
             f"{file.place}: the teacher was trained on other data ({of[:12]}, {len(order)} identities) than "

@@ -31,7 +31,7 @@ from autoreid.optimisation import (
 )
 from autoreid.recipes import TrainRecipe
 from autoreid.teaching import find_teacher, guidance, look_ahead, of_distillation
-from autoreid.weights import WeightFile, backbone_weights, load_weights
+from autoreid.weights import WeightFile, load_weights, read_backbone
 from search_spaces.genotype import Genotype
 
 
@@ -79,7 +79,9 @@ class TrainRun:
         model = build_network(genotype, recipe.neck, data.identities, recipe.macro)
         initialise(model, torch.Generator().manual_seed(stream(train_seed, "weights")))
         if weights is not None:
-            load_weights(model.backbone, backbone_weights(weights, genotype), weights.place)
+            begins = read_backbone(weights, genotype)
+            load_weights(model.backbone, begins.weights, weights.place)
+            self.remarks += [begins.remark] if begins.remark else []
         elif recipe.weights:
             raise InputError(f"weights: {recipe.weights} is asked for, but no file is given. Give its file.")
         self.model = place(model, self.device, execution)

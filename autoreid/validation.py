@@ -129,7 +129,7 @@ def divided(data: PreparedData, fraction: float, seed: int) -> PreparedData:
     index = ImageIndex(
         root=data.index.root,
         names=tuple(f"{split}/{data.index.names[row]}" for split, row in zip(prefixes, taken, strict=True)),
-        identities=labels[positions] + 1,
+        identities=data.index.identities[taken],
         cameras=_views(data, positions),
         splits=np.array(prefixes),
     )

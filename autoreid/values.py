@@ -83,9 +83,17 @@ def canonical_plain(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         inner, field = known.get(name, (None, None))
         if field is not None and field.metadata.get("added") and item == plain(_default(field)):
             continue
-        below = dataclasses.is_dataclass(inner) and isinstance(item, Mapping)
-        result[name] = canonical_plain(inner, item) if below else item
+        result[name] = _canonical_below(inner, item)
     return result
+
+
+def _canonical_below(kind: Any, item: Any) -> Any:
+    """A field's value in canonical form: groups, and lists of groups, as far as `kind` knows them."""
+    if dataclasses.is_dataclass(kind) and isinstance(item, Mapping):
+        return canonical_plain(kind, item)
+    if typing.get_origin(kind) is tuple and isinstance(item, list):
+        return [_canonical_below(typing.get_args(kind)[0], one) for one in item]
+    return item
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -162,6 +170,8 @@ def coerce(kind: Any, given: Any) -> Any:
             except ValueError:
                 continue
         raise ValueError
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return from_plain(kind, given)
     if origin is tuple:
         if isinstance(given, str):
             given = [item for item in given.strip("[]() ").split(",") if item.strip()]

@@ -3,11 +3,12 @@
 A recipe's `weights` are "" (from scratch), "imagenet" (torchvision's IMAGENET1K_V1, of ResNets), or
 "sha256:" and the digest of a file: the content of a file is part of a job's id, its path is not. People write
 the path, and `given` reads it. A file is what `autoreid train` writes, of which the backbone is taken, or a
-plain state dict of the backbone.
+state dict as other tools write it (autoreid.state_dicts).
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,9 @@ from torch import Tensor, nn
 
 from autoreid.errors import InputError, StorageError
 from autoreid.folders import Folder, sha256
+from autoreid.portable import content_of, is_portable, read
 from autoreid.snapshots import from_bytes
+from autoreid.state_dicts import BackboneWeights, check_weights, foreign, of_backbone, split
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.registry import find_space
@@ -27,10 +30,6 @@ IMAGENET = "imagenet"
 DIGEST = "sha256:"
 VARIABLE = "AUTOREID_IMAGENET_WEIGHTS"
 RESNETS = ("resnet-v1", "resnet-stride1-v1")
-# The classes of ImageNet are no identities; nothing else of a file is left out.
-IMAGENET_CLASSIFIER = ("fc.weight", "fc.bias")
-# Of each kind, how many weights that do not fit a message names.
-NAMED = 5
 MODEL_VERSION = 1
 MODEL_KEYS = ("version", "genotype", "recipe", "identities", "weights")
 
@@ -215,7 +214,10 @@ def _read_stored(folder: Folder, name: str, expected: str) -> WeightFile:
 
 
 def read_model(data: bytes, place: str) -> dict[str, Any]:
-    """The content of a model file as `autoreid train` writes it; InputError for any other."""
+    """The content of a model file as `autoreid train` or `autoreid model pack` writes it; InputError for any
+    other."""
+    if is_portable(data):
+        return content_of(*read(data, place))
     content = from_bytes(data, place, MODEL_KEYS)
     if content["version"] != MODEL_VERSION:
         raise InputError(
@@ -227,49 +229,41 @@ def read_model(data: bytes, place: str) -> dict[str, Any]:
 
 def backbone_weights(file: WeightFile, genotype: Genotype) -> dict[str, Tensor]:
     """The weights of a backbone in a file; InputError where they are those of another architecture."""
-    content = from_bytes(file.content, file.place)
+    return read_backbone(file, genotype).weights
+
+
+def read_backbone(file: WeightFile, genotype: Genotype) -> BackboneWeights:
+    """The weights of a backbone in a file, and what of the file they leave out; InputError where they are
+    those of another architecture."""
+    portable = is_portable(file.content)
+    content = (read_model if portable else foreign)(file.content, file.place)
     if not isinstance(content, Mapping):
         raise InputError(f"{file.place}: no weights, but a {type(content).__name__}. Give a state dict.")
-    if "genotype" in content:
-        content = read_model(file.content, file.place)
-        of = Genotype.from_json(content["genotype"], f"{file.place}.genotype")
-        if of != genotype:
-            raise InputError(
-                f"{file.place}: weights of another network: {of} of {of.space}, not {genotype} of "
-                f"{genotype.space}. Train that one, or give weights of this one."
-            )
-        marked = {name.partition("."): weight for name, weight in content["weights"].items()}
-        return {name: weight for (part, _, name), weight in marked.items() if part == "backbone"}
-    alien = [name for name, weight in content.items() if not isinstance(weight, Tensor)]
-    if alien:
-        raise InputError(f"{file.place}: no weights: {', '.join(alien)}. Give a state dict of the backbone.")
-    if genotype.space in RESNETS:
-        content = {name: weight for name, weight in content.items() if name not in IMAGENET_CLASSIFIER}
-    # A counter that no network here reads; old files are without it.
-    norms = (name.removesuffix("running_mean") for name in content if name.endswith("running_mean"))
-    counters = {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}
-    return content | {name: zero for name, zero in counters.items() if name not in content}
+    if "genotype" not in content:
+        return of_backbone(content, genotype, file.place)
+    content = content if portable else read_model(file.content, file.place)
+    of = Genotype.from_json(content["genotype"], f"{file.place}.genotype")
+    if of != genotype:
+        raise InputError(
+            f"{file.place}: weights of another network: {of} of {of.space}, not {genotype} of "
+            f"{genotype.space}. Train that one, or give weights of this one."
+        )
+    if _stem_of(content["recipe"]) == "cifar":  # its shapes may be those of the other stem
+        raise InputError(
+            f"{file.place}: weights of a network with the stem of CIFAR, which no training has. Pretrain it "
+            "with stem: imagenet."
+        )
+    parts = split(content["weights"], ("neck",))
+    weights = {name.removeprefix("backbone."): weight for name, weight in parts.weights.items()}
+    return parts._replace(weights=weights)
 
 
-def _check(module: nn.Module, weights: Mapping[str, Tensor], place: str) -> None:
-    """InputError that names missing, unexpected and misshapen weights, and how many more there are."""
-    known = module.state_dict()
-    kinds = {
-        "missing": [f"no weight {name}." for name in known if name not in weights],
-        "unexpected": [f"unexpected weight {name}." for name in weights if name not in known],
-        "misshapen": [
-            f"{name} has shape {tuple(weights[name].shape)}, the network's is {tuple(tensor.shape)}."
-            for name, tensor in known.items()
-            if name in weights and weights[name].shape != tensor.shape
-        ],
-    }
-    problems = []
-    for kind, found in kinds.items():
-        problems += found[:NAMED]
-        if len(found) > NAMED:
-            problems.append(f"more {kind} weights: {len(found) - NAMED}.")
-    if problems:
-        raise InputError(*(f"{place}: {problem}" for problem in problems))
+def _stem_of(recipe: str) -> object:
+    """The stem in a recipe of a model file; None where it has none, or is no JSON."""
+    try:
+        return json.loads(recipe).get("stem")
+    except (ValueError, AttributeError):
+        return None
 
 
 def _check_fit(file: WeightFile, genotype: Genotype, macro: Macro) -> None:
@@ -278,10 +272,10 @@ def _check_fit(file: WeightFile, genotype: Genotype, macro: Macro) -> None:
     weights = backbone_weights(file, genotype)
     with torch.device("meta"):
         backbone = find_space(genotype.space).network(genotype, macro)
-    _check(backbone, weights, file.place)
+    check_weights(backbone, weights, file.place)
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], place: str) -> None:
     """Load strictly; InputError that names missing, unexpected and misshapen weights."""
-    _check(module, weights, place)
+    check_weights(module, weights, place)
     module.load_state_dict(weights, strict=True)

@@ -20,15 +20,20 @@ def read_image(path: Path) -> Image.Image:
     """
     with Image.open(path) as image:
         image.load()
-        if image.mode in UNSAID_RANGE and image.format != "PNG":
-            bits = "32-bit numbers" if image.mode == "I" else "floating-point numbers"
-            raise OSError(f"{bits} whose range is not said; save it with 8 or 16 bits a colour")
-        upright = _upright(image)
-        if upright.mode.startswith("I"):
-            return _narrowed(upright)
-        if upright.has_transparency_data:
-            return _on_black(upright)
-        return upright.convert("RGB")
+        return as_rgb(image)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """A decoded image as `read_image` gives it. OSError where its numbers have no range that is known."""
+    if image.mode in UNSAID_RANGE and image.format != "PNG":
+        bits = "32-bit numbers" if image.mode == "I" else "floating-point numbers"
+        raise OSError(f"{bits} whose range is not said; save it with 8 or 16 bits a colour")
+    upright = _upright(image)
+    if upright.mode.startswith("I"):
+        return _narrowed(upright)
+    if upright.has_transparency_data:
+        return _on_black(upright)
+    return upright.convert("RGB")
 
 
 def _upright(image: Image.Image) -> Image.Image:

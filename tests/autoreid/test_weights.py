@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 
 from autoreid import weights as module
+from autoreid.building import remark
 from autoreid.calls import train
 from autoreid.cli import main
 from autoreid.data.source import DataSource
@@ -23,8 +25,9 @@ from autoreid.folders import LocalFolder, sha256
 from autoreid.jobs import Job, train_job
 from autoreid.model_files import pack_model
 from autoreid.models.assembly import build_network, initialise
+from autoreid.pretrain_recipes import CIFAR100_PRETRAIN
 from autoreid.published import CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
-from autoreid.recipes import TrainRecipe, recipe_problems
+from autoreid.recipes import Neck, TrainRecipe, recipe_problems
 from autoreid.running import run_job
 from autoreid.snapshots import to_bytes
 from autoreid.storage import Storage
@@ -47,8 +50,8 @@ def plain_file(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def backbone_of(genotype: Genotype, seed: int = 3) -> dict[str, torch.Tensor]:
-    model = build_network(genotype, TRAIN.neck, 5, Macro(width_multiplier=0.1))
+def backbone_of(genotype: Genotype, seed: int = 3, macro: Macro | None = None) -> dict[str, torch.Tensor]:
+    model = build_network(genotype, TRAIN.neck, 5, macro or Macro(width_multiplier=0.1))
     initialise(model, torch.Generator().manual_seed(seed))
     return dict(model.backbone.state_dict())
 
@@ -304,3 +307,78 @@ def test_the_recipe_from_imagenet_begins_with_imagenet() -> None:
 def test_short_trainings_begin_from_scratch() -> None:
     recipe = override(SELECT_RECIPES["retrain"], {"train.weights": "imagenet"})
     assert [name for name, _ in recipe_problems(recipe)] == ["train.weights"]
+
+
+OSNET, NARROW = PUBLISHED["osnet"], Macro(width_multiplier=0.25)
+
+
+def torchreid_weights(width: float = 0.25, classes: int = 1000) -> dict[str, torch.Tensor]:
+    """A state dict as of Torchreid's OSNet: the backbone, its fully connected layer, a classifier."""
+    torch.manual_seed(6)
+    macro = Macro(width_multiplier=width)
+    state = {name: weight for name, weight in backbone_of(OSNET, macro=macro).items() if weight.ndim}
+    inputs = len(state["conv5.conv.weight"])
+    layer = torch.nn.Sequential(torch.nn.Linear(inputs, 512), torch.nn.BatchNorm1d(512))
+    state |= {f"fc.{name}": weight for name, weight in layer.state_dict().items()}
+    classifier = torch.nn.Linear(512, classes).state_dict()
+    return state | {f"classifier.{name}": weight for name, weight in classifier.items()}
+
+
+def as_checkpoint(state: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """As Torchreid saves it while it trains on several GPUs; its rank-1 is a number of NumPy."""
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]).state_dict()
+    parallel = {f"module.{name}": weight for name, weight in state.items()}
+    return {"state_dict": parallel, "epoch": 7, "rank1": np.float32(0.8), "optimizer": optimizer}
+
+
+@pytest.mark.parametrize(("network", "form"), [("osnet", "state dict"), ("osnet-body", "checkpoint")])
+def test_a_training_begins_with_torchreids_weights(
+    network: str, form: str, tmp_path: Path, small_data: PreparedData
+) -> None:
+    state = torchreid_weights(classes=1000 if form == "state dict" else 751)
+    path = plain_file(tmp_path / "osnet.pth", state if form == "state dict" else as_checkpoint(state))
+    genotype = PUBLISHED[network]
+    recipe = override(TRAIN, {"width_multiplier": 0.25, "neck.name": "fc"})
+    name, file = given(str(path), genotype, macro=recipe.macro)
+    run = TrainRun(
+        replace(recipe, weights=name), genotype, small_data, train_seed=2, execution=CPU, weights=file
+    )
+    begun = run.model.backbone.state_dict()
+    for key, weight in begun.items():
+        assert torch.equal(weight, state[key]) if weight.ndim else weight == 0
+    parts = "fc (7 tensors), classifier (2 tensors)"
+    parts = parts if network == "osnet" else f"conv5 (5 tensors), {parts}"
+    assert remark(run) == f"left out of the weights: {parts}"
+
+
+def test_weights_of_another_width_are_said_to_be_so(tmp_path: Path) -> None:
+    path = plain_file(tmp_path / "osnet.pth", torchreid_weights(width=0.5))
+    with pytest.raises(InputError) as error:
+        given(str(path), OSNET, macro=NARROW)
+    *named, last = error.value.problems
+    assert named[0] == f"{path}: conv1.conv.weight has shape (32, 3, 7, 7), the network's is (16, 3, 7, 7)."
+    assert last.startswith(f"{path}: they are of a network 2 times as wide: 32 channels to 16 behind")
+
+
+def test_weights_that_are_missing_or_of_another_osnet_are_named(tmp_path: Path) -> None:
+    state = torchreid_weights()
+    del state["conv1.bn.running_mean"], state["conv1.bn.running_var"]  # as with instance norms
+    state["conv2.0.IN.weight"] = torch.ones(3)
+    with pytest.raises(InputError) as error:
+        given(str(plain_file(tmp_path / "ibn.pth", state)), OSNET, macro=NARROW)
+    said = "\n".join(error.value.problems)
+    assert "no weight conv1.bn.running_mean." in said and "unexpected weight conv2.0.IN.weight." in said
+
+
+@pytest.mark.parametrize("name", ["cnet-top2", "gdas-v1-net"])
+def test_weights_behind_another_stem_are_refused(name: str) -> None:
+    genotype = PUBLISHED[name]
+    recipe = override(CIFAR100_PRETRAIN, {"channels": 4} if "gdas" in name else {"width_multiplier": 0.1})
+    model = build_network(genotype, Neck(name="blneck"), 3, recipe.macro)
+    for stem in ("cifar", "imagenet"):
+        packed = pack_model(model, replace(recipe, stem=stem), genotype, [1, 2, 3], "d" * 64)  # type: ignore[arg-type]
+        if stem == "imagenet":
+            assert backbone_weights(WeightFile("w.pt", packed), genotype)
+            continue
+        with pytest.raises(InputError, match=r"w\.pt: weights of a network with the stem of CIFAR"):
+            backbone_weights(WeightFile("w.pt", packed), genotype)

@@ -9,15 +9,17 @@ from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.jobs import (
     Job,
     evaluate_job,
+    latency_job,
     pretrain_job,
     random_search_job,
     search_job,
     select_job,
     train_job,
 )
+from autoreid.latency_recipes import Build, LatencyRecipe
 from autoreid.pretrain_recipes import CDNET_PRETRAIN, PRETRAIN_RECIPES
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
-from autoreid.recipes import RandomSearchRecipe
+from autoreid.recipes import Neck, RandomSearchRecipe
 from autoreid.values import override
 from autoreid.version import ENGINE_REVISION
 from search_spaces.published import PUBLISHED
@@ -82,6 +84,7 @@ ALL_OF_PRETRAIN = {
     **{name: BOTH[name] for name in ("height", "width", "width_multiplier", "channels", "layers", "neck")},
     **{name: BOTH[name] for name in ("epochs", "precision")},
     **{"drop_path": 0.2, "batch": 64, "smallest_crop": 0.5, "pad": 3, "flip": 0.25, "label_smoothing": 0.1},
+    **{"stem": "cifar"},
     **OPTIMIZER,
 }
 ALL_OF_SEARCH = (
@@ -174,6 +177,8 @@ def golden_jobs() -> Iterator[tuple[str, Job]]:
     yield from every_field_jobs()
     for name, recipe in PRETRAIN_RECIPES.items():
         yield f"pretrain {name}", pretrain_job(recipe, DATA, PUBLISHED["cdnet-top2"], train_seed=0)
+    usual_stem = override(PRETRAIN_RECIPES["cifar100"], {"stem": "imagenet"})
+    yield "pretrain cifar100, the stem of ImageNet", pretrain_job(usual_stem, DATA, network, train_seed=0)
     every_pretrain = override(CDNET_PRETRAIN, ALL_OF_PRETRAIN)
     yield "pretrain, every field", pretrain_job(every_pretrain, DATA, network, train_seed=0)
     yield "search, other seeds", search_job(CDNET_SEARCH, DATA, split_seed=3, search_seed=2**62)
@@ -191,6 +196,11 @@ def golden_jobs() -> Iterator[tuple[str, Job]]:
     every_evaluate = override(EvaluateRecipe(), ALL_OF_EVALUATE)
     yield "evaluate", evaluate_job(EvaluateRecipe(), DATA, FOUND_BY[0])
     yield "evaluate, every field", evaluate_job(every_evaluate, DATA, FOUND_BY[0])
+    networks = [(network, Build()), (FOUND_BY[0], Build.of(TRAIN_RECIPES["auto-reid"]))]
+    yield "latency", latency_job(LatencyRecipe(), networks)
+    every_latency = LatencyRecipe(batch=(1, 32), images=64, passes=3, precision="bf16")
+    every_build = Build(128, 64, 0.5, 32, (1, 2, 2, 1), Neck("embedding", embedding=256, feature="g"))
+    yield "latency, every field", latency_job(every_latency, [*networks, (network, every_build)])
     reversed_searches = select_job(SELECT_RECIPES["supernet"], DATA, FOUND_BY[::-1])
     yield "select, other order", reversed_searches
 

@@ -13,6 +13,7 @@ from golden_jobs import ALL_OF_SEARCH, ALL_OF_TRAIN, DATA, REMEDY, golden_ids, g
 import autoreid.jobs
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.jobs import Job
+from autoreid.latency_recipes import LatencyRecipe
 from autoreid.pretrain_recipes import CDNET_PRETRAIN
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import RandomSearchRecipe
@@ -33,7 +34,7 @@ def test_they_cover_every_kind_recipe_field_and_input() -> None:
     networks = {("genotype",), ("job",)}
     pretrained = {(*network, "pretraining") for network in networks}
     taught = {("teacher",), ("jobs", "teacher"), ("genotype", "teacher")}
-    others = {(), ("jobs",), ("training",)}
+    others = {(), ("jobs",), ("training",), ("networks",)}
     assert {tuple(job.inputs) for job in jobs.values()} == {*others, *networks, *pretrained, *taught}
     assert len({job.id for job in jobs.values()}) == len(jobs) >= 12
     for name, published in (
@@ -43,6 +44,7 @@ def test_they_cover_every_kind_recipe_field_and_input() -> None:
         ("select", SELECT_RECIPES["retrain"]),
         ("random-search", RandomSearchRecipe(train=TRAIN_RECIPES["cdnet"])),
         ("evaluate", EvaluateRecipe()),
+        ("latency", LatencyRecipe()),
     ):
         several = [
             jobs[given].recipe for given in (f"{name}, every field", f"{name}, falling") if given in jobs

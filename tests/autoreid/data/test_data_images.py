@@ -12,7 +12,7 @@ from replicas import market
 
 from autoreid.data.arrays import decode
 from autoreid.data.doctor import check
-from autoreid.data.images import read_image, reason
+from autoreid.data.images import as_rgb, read_image, reason
 from autoreid.data.market1501 import read
 from autoreid.errors import InputError
 
@@ -97,6 +97,8 @@ def test_numbers_without_a_known_range_are_named(tmp_path: Path) -> None:
             image.save(tmp_path / "odd.tif")
         with pytest.raises(OSError, match=f"{words} whose range is not said; save it"):
             read_image(tmp_path / "odd.tif")
+        with pytest.raises(OSError, match=f"{words} whose range is not said; save it"):
+            as_rgb(Image.fromarray(np.zeros((4, 4), kind)))
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "bmp"])

@@ -47,7 +47,13 @@ def test_every_network_shows_the_maps_of_its_stages(space: str) -> None:
     maps = stage_maps(model, pixels, "cpu")
     assert not model.training
     assert not any(module._forward_hooks for module in model.modules())
-    halved = {"cs-v1": (2, 3, 4), "cds-v1": (2, 3, 4), "resnet-stride1-v1": (2, 3, 4, 4)}
+    halved = {
+        "cs-v1": (2, 3, 4),
+        "cds-v1": (2, 3, 4),
+        "cds-std-v1": (2, 3, 4),
+        "osnet-v1": (2, 3, 4),
+        "resnet-stride1-v1": (2, 3, 4, 4),
+    }
     shapes = [(2, 64 >> times, 32 >> times) for times in halved.get(space, (2, 3, 4, 5))]
     assert [found.shape for found in maps] == shapes
     with torch.inference_mode():
