@@ -21,7 +21,7 @@ Recipe = TypeVar("Recipe", SearchRecipe, PretrainRecipe, TrainRecipe)
 # Where the images of all pretrainings are named, among the fields of their recipe.
 CLASS_DATA = ("pretrain", "data")
 # Fields of a pretraining that its network shares with the training: their values are the training's.
-SIZES = ("width_multiplier", "channels", "layers")
+SIZES = ("width_multiplier", "channels", "layers", "stem")
 
 
 class Recipes(NamedTuple):
@@ -74,7 +74,7 @@ def _of_the_size(train: TrainRecipe | None) -> dict[str, PretrainRecipe]:
     """The recipes of pretraining, for networks of the size of a training's."""
     if train is None:
         return PRETRAIN_RECIPES
-    sizes = {name: getattr(train, name) for name in SIZES}
+    sizes = {name: getattr(train.macro, name) for name in SIZES}
     return {name: replace(recipe, **sizes) for name, recipe in PRETRAIN_RECIPES.items()}
 
 
@@ -84,7 +84,7 @@ def _check_pretraining(recipes: Recipes, leaves: Mapping[str, Leaf], place: str,
     if train is None or pretrain is None:
         return
     for name in SIZES:
-        ours, theirs = getattr(pretrain, name), getattr(train, name)
+        ours, theirs = getattr(pretrain, name), getattr(train.macro, name)
         if ours != theirs:
             ours, theirs = (list(size) if isinstance(size, tuple) else size for size in (ours, theirs))
             message = f"{ours}, but the network is trained with {theirs}. Leave it out: it is the training's."

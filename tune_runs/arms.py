@@ -16,7 +16,7 @@ from search_spaces.genotype import Genotype
 from tune_runs.arm_recipes import Recipes, batch_place, read_recipe, read_recipes
 from tune_runs.genotypes import read_genotype
 from tune_runs.grid import KINDS, Axis, read_axes
-from tune_runs.protocol import read_select
+from tune_runs.protocol import read_select, trains
 from tune_runs.random_arms import RandomArm, read_random
 from tune_runs.yaml_places import Document
 
@@ -198,5 +198,5 @@ def kinds_of(document: Document, name: str, problems: Problems) -> list[str]:
     pretrain = "pretrain" in given
     if train is False and not searches and not pretrain:
         problems.add(document.place(path), "has nothing to do: no search, and train is false.")
-    wanted = {"search": search, "train": train is not False, "pretrain": pretrain}
+    wanted = {"search": search, "train": trains(document, name), "pretrain": pretrain}
     return [kind for kind in wanted if wanted[kind]]

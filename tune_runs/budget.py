@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from autoreid.errors import InputError
 from autoreid.storage import Storage
 from tune_runs.costs import Plain, costs_plain, device_hours, unit
-from tune_runs.estimates import device_of, left_of, recorded
+from tune_runs.estimates import devices_of, left_of, recorded
 from tune_runs.planning import Plan
 from tune_runs.resources import Allotment, this_machine
 from tune_runs.states import states_of
@@ -31,7 +31,7 @@ def check_budget(
     """
     states = states_of(storage, {job_id: job.needs for job_id, job in plan.jobs.items()})
     left = left_of(plan, states, storage.cancelled(plan.campaign.name))
-    estimates = recorded(plan, left, storage, states, device_of(allotment, this_machine()))
+    estimates = recorded(plan, left, storage, states, *devices_of(allotment, this_machine()))
     known = {job_id: estimate for job_id, estimate in estimates.items() if estimate.here}
     costs = costs_plain(left, known, allotment)
     hours = costs["total"]["hours"]

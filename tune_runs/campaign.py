@@ -17,12 +17,14 @@ from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems, unknown
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.execution import Execution
+from autoreid.latency_recipes import LatencyRecipe
 from autoreid.values import fields_of, override
 from tune_runs.arms import Arm, read_arms
 from tune_runs.data_sets import place_arms, read_sets
-from tune_runs.protocol import Protocol, read_protocol, selects
+from tune_runs.latencies import read_latency
+from tune_runs.protocol import Protocol, classifies, read_protocol, selects
 from tune_runs.resources import DEVICES
-from tune_runs.schema import Placement, read_form
+from tune_runs.schema import CampaignFile, Placement, read_form
 from tune_runs.sources import read_classes
 from tune_runs.sweep_files import read_sweep
 from tune_runs.sweeps import Sweep
@@ -43,16 +45,17 @@ class Campaign:
     """What is compared, on which data, and how often.
 
     `text` is the file as it was read, `settings` what `--set` laid over it. `classes` is what networks are
-    pretrained on. `evaluation` says how every trained network is evaluated once more, if it is. `weights` are
-    files of weights and of teachers, by what jobs call them. `source` is the default data set, `data_sets`
-    are the others on which arms are searched or trained, by name.
+    pretrained on. `evaluation` says how every trained network is evaluated once more, if it is, and
+    `latency` how all networks are timed side by side, if they are. `weights` are
+    files of weights and of teachers, by what jobs call them. `source` is the default data set, None where
+    networks are pretrained alone; `data_sets` are the others on which arms are searched or trained, by name.
     """
 
     name: str
     claim: str
     text: str
     settings: tuple[str, ...]
-    source: DataSource
+    source: DataSource | None
     arms: tuple[Arm, ...]
     protocol: Protocol = PROTOCOL
     baseline: str | None = None
@@ -63,11 +66,13 @@ class Campaign:
     sweep: Sweep | None = None
     evaluation: EvaluateRecipe | None = None
     data_sets: Mapping[str, DataSource] = field(default_factory=dict)
+    latency: LatencyRecipe | None = None
 
     @property
     def sets(self) -> dict[str, DataSource]:
         """All data sets by name; the default one is called by its kind."""
-        return {self.source.set: self.source, **self.data_sets}
+        default = {} if self.source is None else {self.source.set: self.source}
+        return {**default, **self.data_sets}
 
     @property
     def teachers(self) -> list[Arm]:
@@ -125,6 +130,8 @@ def read_campaign(
     problems = Problems()
     form = read_form(document, problems)
     sets = read_sets(document, folder, problems)
+    if document.at(("data",)) is None and not classifies(document):
+        problems.add(document.place(("data",)), f"missing. {CampaignFile.model_fields['data'].description}")
     execution, placement = _execution(document, problems)
     evaluation = _evaluation(document, problems)
     protocol = read_protocol(document, form, problems)
@@ -133,6 +140,7 @@ def read_campaign(
     arms = place_arms(arms, document, problems)
     sweep = read_sweep(document, arms, protocol, problems)
     classes = read_classes(document, folder, problems)
+    latency = read_latency(document, arms, problems)
     if arms and selects(document) and not any(arm.select for arm in arms):
         problems.add(document.place(("select",)), "no arm has a search. Remove it.")
     if arms and evaluation and not any(arm.train for arm in arms):
@@ -143,14 +151,13 @@ def read_campaign(
         problems.add(document.place(("baseline",)), unknown("arm", baseline, names))
     if problems.found or form is None:
         raise InputError(*sorted(dict.fromkeys(problems.found), key=lambda text: _line_of(text, file)))
-    source, *_ = sets.values()
     used = {name for arm in arms for name in (arm.searched_on, arm.trained_on)}
     return Campaign(
         name=form.name,
         claim=claim_of(text),
         text=text,
         settings=settings,
-        source=source,
+        source=next(iter(sets.values()), None),
         arms=arms,
         protocol=protocol,
         baseline=form.baseline,
@@ -161,6 +168,7 @@ def read_campaign(
         sweep=sweep,
         evaluation=evaluation,
         data_sets={name: sets[name] for name in list(sets)[1:] if name in used},
+        latency=latency,
     )
 
 

@@ -56,16 +56,24 @@ def network_problems(
                     yield name, message
 
 
-def check_data(
-    campaign: Campaign, index: ImageIndex, classes: Classes | None = None, data_set: str | None = None
-) -> None:
+def class_problems(campaign: Campaign, classes: Classes) -> list[str]:
+    """Which batches of pretrainings have more images than there are."""
+    problems, images = Problems(), len(classes.train.labels)
+    for arm in campaign.arms:
+        if arm.pretrain is not None and arm.pretrain.batch > images:
+            message = f"{arm.pretrain.batch}, but there are {images} images. Use at most {images}."
+            problems.add(arm.batch_places.get("pretrain", "pretrain.batch"), message)
+    return problems.found
+
+
+def check_data(campaign: Campaign, index: ImageIndex, data_set: str | None = None) -> None:
     """InputError where a batch has more identities or images than it is drawn from, where a selection can
     take no mAP, where a random search's budget is too small, or where images are re-ranked among fewer.
 
     `index` is that of a data set by its name, of the default one for None: what is searched or trained on
     another is not looked at.
     """
-    name = data_set or campaign.source.set
+    name = data_set or next(iter(campaign.sets))
     rows = index.rows("train")
     known = len(np.unique(index.identities[rows]))
     problems = Problems()
@@ -77,11 +85,6 @@ def check_data(
                 whose = f" of {name}" if campaign.data_sets else ""
                 message = f"{recipe.batch.identities}, but the training set{whose} has {known}. "
                 problems.add(place, f"{message}Use at most {known}.")
-        if arm.pretrain is not None and classes is not None:
-            images = len(classes.train.labels)
-            if arm.pretrain.batch > images:
-                message = f"{arm.pretrain.batch}, but there are {images} images. Use at most {images}."
-                problems.add(arm.batch_places.get("pretrain", "pretrain.batch"), message)
         if arm.select is not None and arm.select.rule == "retrain":
             _check_short(arm, "select", arm.select, known, problems)
         if arm.random is not None and arm.random.search is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -131,12 +132,19 @@ def join(address: str) -> None:
         raise InputError(f"--address {address}: {in_words(error)}") from error
 
 
-def request(cpus: int, gpus: float, config: Mapping[str, Any]) -> PlacementGroupFactory:
-    """What a trial asks of the cluster: its share, by the name of the trial, away from nodes left out."""
-    without = ",".join(config["without"])
+def request(
+    cpus: int, gpus: float, config: Mapping[str, Any], *, node_cpus: int = 0
+) -> PlacementGroupFactory:
+    """What a trial asks of Ray: its share, by the name of the trial, away from nodes left out.
+
+    One that runs alone asks for all `node_cpus` of a node, and for a whole GPU where it gets any of one.
+    """
+    without = ",".join(config.get("without", ()))
     where = [{"ray.io/node-id": f"!in({without})"}] if without else None
-    bundle = {"CPU": cpus, "GPU": gpus}
-    return PlacementGroupFactory([bundle], name=config["name"], bundle_label_selector=where)
+    bundle: dict[str, float] = {"CPU": cpus, "GPU": gpus}
+    if config.get("alone"):
+        bundle = {"CPU": max(cpus, node_cpus), "GPU": math.ceil(gpus)}
+    return PlacementGroupFactory([bundle], name=config.get("name", ""), bundle_label_selector=where)
 
 
 def node_of(name: str) -> str | None:

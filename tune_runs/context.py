@@ -28,7 +28,8 @@ Engine = Callable[
 class Context:
     """What all trials of a launch share; nothing of it changes a result.
 
-    `sources` are where the data comes from, by its fingerprint. `cache` is the absolute folder of decoded
+    `sources` are where the data comes from, by its fingerprint. `alone` is the execution of jobs that run
+    alone, where it is another one. `cache` is the absolute folder of decoded
     arrays: trials run in another working directory. `packages` is the code that the launch imports.
     """
 
@@ -38,3 +39,4 @@ class Context:
     engine: Engine
     cache: Path
     packages: Packages
+    alone: Execution | None = None

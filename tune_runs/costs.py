@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,11 +37,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A job that is left: its kind, the jobs that it needs, and the share of it that is still to be done."""
+    """A job that is left: its kind, the jobs that it needs, and the share of it that is still to be done;
+    whether it runs alone, with all of a machine."""
 
     kind: JobKind
     needs: tuple[str, ...]
     share: float = 1.0
+    alone: bool = False
 
 
 def device_hours(allotment: Allotment, seconds: float) -> float:
@@ -99,7 +102,9 @@ def costs_plain(jobs: Mapping[str, Left], estimates: Mapping[str, Estimate], all
 
     def wall(bound: str) -> float:
         seconds = {job_id: jobs[job_id].share * getattr(found, bound) for job_id, found in known.items()}
-        return wall_seconds(jobs, seconds, allotment.slots)
+        others = {job_id: job for job_id, job in jobs.items() if not job.alone}
+        after = sum(seconds.get(job_id, 0.0) for job_id, job in jobs.items() if job.alone)
+        return wall_seconds(others, seconds, allotment.slots) + after
 
     return {
         "unit": unit(allotment),
@@ -115,7 +120,11 @@ def _total(
     jobs: Mapping[str, Left], estimates: Mapping[str, Estimate], allotment: Allotment, kind: str | None = None
 ) -> Plain:
     chosen = [job_id for job_id, job in jobs.items() if kind in (None, job.kind)]
-    found = [(jobs[job_id].share, estimates[job_id]) for job_id in chosen if job_id in estimates]
+    found = [
+        (jobs[job_id].share * (_whole(allotment) if jobs[job_id].alone else 1), estimates[job_id])
+        for job_id in chosen
+        if job_id in estimates
+    ]
     hours = {
         bound: sum(device_hours(allotment, share * getattr(estimate, bound)) for share, estimate in found)
         for bound in BOUNDS
@@ -131,6 +140,13 @@ def _total(
         "kept_bytes": sum(kept) if kept else None,
         "checkpoint_bytes": None if checkpoint is None else checkpoint * at_once,
     }
+
+
+def _whole(allotment: Allotment) -> float:
+    """How much more of its device a job has that runs alone."""
+    if allotment.gpus:
+        return math.ceil(allotment.gpus) / allotment.gpus
+    return max(allotment.node_cpus / allotment.cpus, 1.0)
 
 
 def _most(values: Iterable[int | None]) -> int | None:

@@ -37,8 +37,8 @@ class Dispatch:
 
     A job that ended is settled by its files, not by what Tune saw. One that can be tried again waits a while
     first. `supply` gives more jobs when none is left, of which `reused` were done before; `refused` says why
-    it cannot go on, if it cannot. `stopping` says whether the launch is to end, as it does where none of
-    `nodes` is left; `clock` gives seconds.
+    it cannot go on, if it cannot. Those of `alone` run while no other does. `stopping` says whether the
+    launch is to end, as it does where none of `nodes` is left; `clock` gives seconds.
     """
 
     def __init__(
@@ -53,12 +53,14 @@ class Dispatch:
         nodes: Nodes | None = None,
         stopping: Callable[[], bool] = never,
         clock: Callable[[], float] = time.monotonic,
+        alone: Iterable[str] = (),
     ) -> None:
         self.releases, self.site, self.progress = releases, site, progress
         self.slots, self.retries = slots, Retries(retries)
         self.supply: Supply = NoMore() if supply is None else supply
         self.nodes = Nodes() if nodes is None else nodes
         self.stopping, self.clock = stopping, clock
+        self.alone = frozenset(alone)
         self.elsewhere: set[str] = set()
         self.reused = 0
         self.refused: str | None = None
@@ -86,12 +88,14 @@ class Dispatch:
         """The next job to run; None where there is none at this moment."""
         self._look_around()
         while not self.ending and len(self.releases.running) < self.slots:
-            if self.clock() < self._closed_until:
+            if self.clock() < self._closed_until or self.alone & self.releases.running:
                 return None
             job = self.releases.release(self.clock())
             if job is None and not self.grow():
                 return None
-            if job is not None and self._begins(job):
+            if job in self.alone and len(self.releases.running) > 1:
+                self.releases.put_back(job, self.clock() + LOOK_SECONDS)
+            elif job is not None and self._begins(job):
                 return job
         return None
 

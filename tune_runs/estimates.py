@@ -22,27 +22,36 @@ def left_of(plan: Plan, states: Mapping[str, State], cancelled: Container[str] =
     for job_id, job in plan.jobs.items():
         state = states.get(job_id, waiting)
         if state.status != "done" and job_id not in cancelled:
-            found[job_id] = Left(job.kind, job.needs, max(1 - state.epochs / job.epochs, 0.0))
+            found[job_id] = Left(job.kind, job.needs, max(1 - state.epochs / job.epochs, 0.0), job.alone)
     return found
 
 
 def recorded(
-    plan: Plan, left: Collection[str], storage: Storage, states: Mapping[str, State], device: Device | None
+    plan: Plan,
+    left: Collection[str],
+    storage: Storage,
+    states: Mapping[str, State],
+    device: Device | None,
+    alone: Device | None = None,
 ) -> dict[str, Estimate]:
-    """What jobs take by the records of a storage, as far as these tell."""
+    """What jobs take by the records of a storage, as far as these tell; on `device`, those that run alone on
+    `alone`."""
     begun = [job_id for job_id, state in states.items() if state.attempts]
     records = Records(storage, plan.jobs, begun)
-    found = ((job_id, records.estimate(job_id, device)) for job_id in left)
+    found = (
+        (job_id, records.estimate(job_id, alone if plan.jobs[job_id].alone else device)) for job_id in left
+    )
     return {job_id: estimate for job_id, estimate in found if estimate is not None}
 
 
-def device_of(allotment: Allotment, machine: Machine) -> Device | None:
-    """What computes a trial of this machine, as its records name it; None where it has no such device."""
+def devices_of(allotment: Allotment, machine: Machine) -> tuple[Device | None, Device | None]:
+    """What computes a trial of this machine, as its records name it, and one that runs alone; None where it
+    has no such device."""
     import torch  # deferred: heavy
 
     from autoreid.facts import processor_name
 
-    threads = allotment.execution.threads
-    if not allotment.gpus:
-        return processor_name(), threads
-    return (torch.cuda.get_device_name(0), threads) if machine.gpus else None
+    if allotment.gpus and not machine.gpus:
+        return None, None
+    name = torch.cuda.get_device_name(0) if allotment.gpus else processor_name()
+    return (name, allotment.execution.threads), (name, allotment.alone.threads)

@@ -125,16 +125,19 @@ class Questions:
         return self._full[job_id]
 
     def _asked(self, job: Job) -> list[Any]:
-        given = job.genotype
-        network = given.digest if isinstance(given, Genotype) else given and self.full(given)
+        network = job.genotype and self._network(job.genotype)
         searches = sorted(self.full(search) for search in job.searches)
         asked = [job.kind, _recipe(job.recipe), job.data, network, searches, bool(job.pretraining)]
+        asked += [[self._network(one) for one in job.networks]] if job.networks else []
         return asked if job.training is None else [*asked, self.full(job.training)]
+
+    def _network(self, given: Genotype | str) -> str:
+        return given.digest if isinstance(given, Genotype) else self.full(given)
 
     def sized(self, job_id: str) -> str:
         """Equal for jobs whose steps are alike: the same kind, data and sizes, and networks of one space."""
         job = self.jobs[job_id]
-        if job.kind == "random-search":
+        if job.kind in ("random-search", "latency"):
             return self.full(job_id)
         if isinstance(job.recipe, SelectRecipe):
             return self._judged(job, job.recipe)

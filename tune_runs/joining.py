@@ -67,8 +67,8 @@ def find_cluster(
     _check_port(address, place)
     write(f"looking at the nodes of {place}")
     with _marker(storage) as marker:
-        request = {"address": place, "storage": str(storage.folder), "marker": marker, "folders": [*folders]}
-        found = _survey(address, place, json.dumps(request))
+        request = {"address": place, "storage": storage.folder.address, "marker": marker}
+        found = _survey(address, place, json.dumps(request | {"folders": [*folders]}))
     cluster = _cluster(place, found, storage)
     for key, reason in cluster.refused.items():
         write(f"{cluster.nodes[key].name} is left out: {reason}")

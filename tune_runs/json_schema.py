@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from autoreid.data.source import CLASS_SETS, RENDERED, ClassSource, DataSource, known_sets
 from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.execution import Execution
+from autoreid.latency_recipes import LatencyRecipe
 from autoreid.pretrain_recipes import PRETRAIN_RECIPES
 from autoreid.published import SEARCH_RECIPES, SELECT_RECIPES, TRAIN_RECIPES
 from autoreid.recipes import RandomSearchRecipe
@@ -23,8 +24,9 @@ from autoreid.values import fields_of
 from tune_runs.arms import LONGEST_NAME
 from tune_runs.data_sets import NAME as SET_NAME
 from tune_runs.domains import Range
-from tune_runs.forms import Examples, Schema, group, leaf
+from tune_runs.forms import Examples, Schema, about, group, leaf
 from tune_runs.grid import KINDS, NAMED
+from tune_runs.latencies import FIELDS as LATENCY_FIELDS
 from tune_runs.protocol import Protocol, Seeds
 from tune_runs.resources import DEVICES
 from tune_runs.schema import ArmFile, CampaignFile, Placement
@@ -54,6 +56,7 @@ KEYS = {
     "pretrain": "Defaults of every pretraining: a recipe, any of its fields, and the data of all of them.",
     "train": "Defaults of every training: a recipe, and any of its fields; false: nothing is trained.",
     "evaluation": "How every trained network is evaluated once more, such as with re-ranking.",
+    "latency": "How the networks of all arms are timed, side by side in one job; true: as CDNet's Table 12.",
     "execution": "How the jobs are run. Nothing here changes a result.",
     "baseline": "The arm that differences are taken to in reports.",
     "teacher": "What guides the jobs that distil: an arm that trains a genotype, or a file model.pt.",
@@ -108,6 +111,7 @@ def campaign_schema() -> Schema:
         "train": {"anyOf": [{"const": False}, _ref("train")]},
         "select": {"anyOf": [{"enum": [*SELECT_RECIPES, False]}, _ref("select")]},
         "evaluation": group(EvaluateRecipe, {}, "#/properties/evaluation"),
+        "latency": {"anyOf": [{"type": "boolean"}, _latency()]},
         "execution": _execution(),
         "baseline": {"type": "string"},
         "teacher": {"type": "string"},
@@ -116,6 +120,8 @@ def campaign_schema() -> Schema:
         "sweep": _sweep(definitions),
     }
     top = _keys(CampaignFile, forms, KEYS)
+    # Where networks are pretrained alone, there is no data of people.
+    top["anyOf"] = [{"required": ["data"]}, {"required": ["pretrain"]}]
     return {"$schema": DRAFT, "title": "A campaign of autoreid", **top, "definitions": definitions}
 
 
@@ -211,6 +217,14 @@ def _execution() -> Schema:
     form = parts[0] | {"properties": parts[0]["properties"] | parts[1]["properties"]}
     form["properties"]["device"]["enum"] = list(DEVICES)
     return form
+
+
+def _latency() -> Schema:
+    """How networks are timed; which ones is for the arms to say."""
+    own = {name: _leaf_of(LatencyRecipe, name) for name in LATENCY_FIELDS}
+    own["batch"] |= {"type": ["array", "integer"], "minimum": 1}
+    words = about(LatencyRecipe)
+    return {"type": "object", "description": words, "properties": own, "additionalProperties": False}
 
 
 def _axes(definitions: Mapping[str, Schema]) -> dict[str, Schema]:

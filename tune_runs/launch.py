@@ -152,8 +152,9 @@ def check_launch(
         problems.extend(error.problems)
     try:
         if allotment is not None:
-            sets = "sets" if campaign.data_sets else "set"
-            write(f"{campaign.name}: reading the data {sets} {', '.join(campaign.sets)}")
+            names = [*campaign.sets, *([campaign.classes.set] if campaign.classes else [])]
+            sets = "sets" if len(names) > 1 else "set"
+            write(f"{campaign.name}: reading the data {sets} {', '.join(names)}")
         found = read_data(campaign)
     except InputError as error:
         problems.extend(error.problems)
@@ -209,7 +210,8 @@ def run_plan(
 
         write(f"{campaign.name}: {left} of {len(dispatch.releases.needs)} jobs to run; {allotment}")
         cache = default_cache().absolute()
-        context = Context(storage, plan.sources, allotment.execution, engine, cache, imported_packages())
+        packages, execution = imported_packages(), allotment.execution
+        context = Context(storage, plan.sources, execution, engine, cache, packages, allotment.alone)
         running = dispatch.releases.running
         with spending_limit(max_device_hours, allotment, lambda: len(running), write):
             tune_jobs(dispatch, context, allotment, stop, reuse_processes=campaign.placement.reuse_processes)
@@ -244,6 +246,7 @@ def _dispatch(
         supply=Sweeping(plan, storage, grown, write) if plan.campaign.sweep else None,
         nodes=Nodes.of(allotment),
         stopping=lambda: stop.asked > 0,
+        alone=(job_id for job_id, job in plan.jobs.items() if job.alone),
     )
     dispatch.take(states, storage.cancelled(plan.campaign.name))
     return dispatch

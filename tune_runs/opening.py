@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.errors import InputError, Problems
 from tune_runs.campaign import Campaign
-from tune_runs.checks import check_data
+from tune_runs.checks import check_data, class_problems
 from tune_runs.planning import NO_DATA, Plan, make_plan
 from tune_runs.teachers import check_teachers
 
@@ -75,7 +75,7 @@ def plan_on(campaign: Campaign, opened: Opened) -> Plan:
             message = f"the same images as {first[digest]!r}, named twice. Name one of the two in its place."
             problems.add(f"data_sets.{name}", message)
     problems.raise_if_any()
-    default = digests.pop(campaign.source.set)
+    default = NO_DATA if campaign.source is None else digests.pop(campaign.source.set)
     classes = opened.classes.fingerprint if opened.classes else NO_DATA
     plan = make_plan(campaign, default, classes, others=digests)
     check_teachers(plan, opened.indexes)
@@ -85,9 +85,11 @@ def plan_on(campaign: Campaign, opened: Opened) -> Plan:
 def check_all(campaign: Campaign, opened: Opened) -> None:
     """InputError with what does not fit, of all data sets that are here."""
     problems = Problems()
+    if opened.classes is not None:
+        problems.extend(class_problems(campaign, opened.classes))
     for name, index in opened.indexes.items():
         try:
-            check_data(campaign, index, opened.classes, name)
+            check_data(campaign, index, name)
         except InputError as error:
             problems.extend(error.problems)
     if problems.found:

@@ -16,7 +16,7 @@ from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
 from tune_runs.costs import costs_plain
 from tune_runs.descriptions import description_problems
-from tune_runs.estimates import Probe, device_of, left_of, recorded
+from tune_runs.estimates import Probe, devices_of, left_of, recorded
 from tune_runs.foresight import foreseen
 from tune_runs.manifest import change_of
 from tune_runs.memory import gpu_memory, memory_plain
@@ -38,6 +38,7 @@ KINDS: dict[JobKind, tuple[str, str]] = {
     "pretrain": ("pretraining", "pretrainings"),
     "train": ("training", "trainings"),
     "evaluate": ("evaluation", "evaluations"),
+    "latency": ("timing", "timings"),
 }
 
 
@@ -77,7 +78,7 @@ def plan_plain(
     plain: Plain = {
         "campaign": campaign.name,
         "claim": campaign.claim,
-        "data": campaign.source.plain(),
+        "data": campaign.source.plain() if campaign.source else None,
         "data_fingerprint": plan.fingerprint or None,
         "classes": campaign.classes.plain() if campaign.classes else None,
         "classes_fingerprint": plan.classes or None,
@@ -89,6 +90,7 @@ def plan_plain(
         "repeats": campaign.repeats,
         "protocol": plain_value(campaign.protocol),
         "evaluation": None if campaign.evaluation is None else plain_value(campaign.evaluation),
+        "latency": None if campaign.latency is None else plain_value(campaign.latency),
         "baseline": campaign.baseline,
         "sweep": sweep_lines(campaign.sweep, plan.points) if campaign.sweep else [],
         "arms": [_arm(arm, campaign) for arm in campaign.arms],
@@ -126,7 +128,7 @@ def _costs(
     left = left_of(plan, states, cancelled)
     estimates = {}
     if storage is not None:
-        estimates = recorded(plan, left, storage, states, device_of(allotment, this_machine()))
+        estimates = recorded(plan, left, storage, states, *devices_of(allotment, this_machine()))
     unknown = [job_id for job_id in left if job_id not in estimates or not estimates[job_id].here]
     if probe is not None and unknown:
         estimates |= probe(unknown)

@@ -19,8 +19,8 @@ def _work(counts: Mapping[JobKind, int]) -> str:
     >>> _work({"search": 1, "pretrain": 0, "random-search": 0, "select": 0, "train": 2, "evaluate": 0})
     '1 search, 2 trainings'
     """
-    shown = [kind for kind in KINDS if counts[kind] or kind in ("search", "train")]
-    return ", ".join(counted(counts[kind], *KINDS[kind]) for kind in shown)
+    shown = [kind for kind in KINDS if counts.get(kind) or kind in ("search", "train")]
+    return ", ".join(counted(counts.get(kind, 0), *KINDS[kind]) for kind in shown)
 
 
 def _evaluation_words(given: Plain) -> str:
@@ -53,7 +53,20 @@ def _protocol_lines(plain: Plain) -> list[str]:
         lines += [f"repeats vary the seeds of: {', '.join(protocol['vary']) or 'nothing'}"]
     if plain["evaluation"]:
         lines += [f"every trained network is evaluated once more: {_evaluation_words(plain['evaluation'])}"]
+    if plain["latency"]:
+        lines += [f"all networks are timed side by side: {_latency_words(plain['latency'])}"]
     return lines
+
+
+def _latency_words(given: Plain) -> str:
+    """How networks are timed.
+
+    >>> _latency_words({"batch": [1, 128], "images": 19281, "passes": 5, "precision": "fp32"})
+    'batches of 1 and 128, 5 passes of 19,281 images, fp32'
+    """
+    sizes = " and ".join(map(str, given["batch"]))
+    passes = counted(given["passes"], "pass", "passes")
+    return f"batches of {sizes}, {passes} of {given['images']:,} images, {given['precision']}"
 
 
 def plan_text(plain: Plain) -> str:
@@ -88,15 +101,19 @@ def _pairs(given: Mapping[str, Any]) -> str:
 
 def _data_lines(plain: Plain) -> Iterator[str]:
     """The data sets, the default one first, and what is pretrained on."""
-    yield f"data: {_pairs(plain['data'])}"
+    if plain["data"]:
+        yield f"data: {_pairs(plain['data'])}"
     for given in plain["data_sets"][1:]:
         source = {key: value for key, value in given.items() if key not in ("name", "fingerprint")}
         yield f"  {given['name']}: {_pairs(source)}"
     if plain["classes"]:
         yield f"pretraining on: {_pairs(plain['classes'])}"
     if plain["data_problem"]:
-        several = " or data_sets.NAME.root=DIR" * (len(plain["data_sets"]) > 1)
-        yield f"  not readable here, so that it cannot run yet (elsewhere: --set data.root=DIR{several}):"
+        fields = ["data.root=DIR"] * bool(plain["data"])
+        fields += ["data_sets.NAME.root=DIR"] * (len(plain["data_sets"]) > 1)
+        fields += ["pretrain.data.root=DIR"] * bool(plain["classes"])
+        elsewhere = f"elsewhere: --set {' or '.join(fields)}"
+        yield f"  not readable here, so that it cannot run yet ({elsewhere}):"
         yield from (f"    {line}" for line in plain["data_problem"].splitlines())
         yield "  what it costs is told, and measured by --probe, where the data is"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.distilling import distils
 from autoreid.jobs import (
+    RANDOM_PIXELS,
     Job,
     JobKind,
     evaluate_job,
@@ -22,6 +23,8 @@ from autoreid.recipes import SearchRecipe, SelectRecipe
 from search_spaces.genotype import Genotype
 from tune_runs.arms import Arm
 from tune_runs.campaign import Campaign
+from tune_runs.entries import Entry
+from tune_runs.latencies import timing_of
 from tune_runs.point_arms import arm_of, trained_arms
 from tune_runs.points import Point
 
@@ -32,40 +35,12 @@ NO_DATA = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One cell of the campaign: which job answers for this repeat of this arm.
-
-    An arm has one selection, which is of repeat 0; where the best genotype alone is trained, the repeats of
-    the trainings count these. `sampled` is the seed from which the architecture was drawn, if it was.
-    """
-
-    job: str
-    arm: str
-    repeat: int
-    kind: JobKind
-    network: str | None = None
-    sampled: int | None = None
-
-    def plain(self) -> dict[str, str | int]:
-        """The entry as JSON values; `network` is there where the arm names the network it trains, and
-        `sampled` where the architecture was drawn."""
-        plain: dict[str, str | int] = {
-            "job": self.job,
-            "arm": self.arm,
-            "repeat": self.repeat,
-            "kind": self.kind,
-        }
-        plain |= {} if self.network is None else {"network": self.network}
-        return plain if self.sampled is None else plain | {"sampled": self.sampled}
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """A campaign's entries in launch order, and its jobs by id in the same order.
 
-    Two arms that ask the same question share one job. `fingerprint` is that of the default data set, `others`
-    are those of the campaign's other sets by name, `classes` is that of what is pretrained on; `NO_DATA`
-    stands for a fingerprint. `points` are those that a sweep has asked for.
+    Two arms that ask the same question share one job. `fingerprint` is that of the default data set, if
+    there is one, `others` are those of the campaign's other sets by name, `classes` is that of what is
+    pretrained on; `NO_DATA` stands for a fingerprint. `points` are those that a sweep has asked for.
     """
 
     campaign: Campaign
@@ -79,7 +54,7 @@ class Plan:
     @property
     def fingerprints(self) -> dict[str, str]:
         """The fingerprints of all data sets by name."""
-        return {self.campaign.source.set: self.fingerprint, **self.others}
+        return {**_default(self.campaign, self.fingerprint), **self.others}
 
     @property
     def sources(self) -> dict[str, DataSource | ClassSource]:
@@ -88,12 +63,15 @@ class Plan:
         found: dict[str, DataSource | ClassSource] = {
             digest: sets[name] for name, digest in self.fingerprints.items()
         }
+        # What reads no images is given the default set, and leaves it alone.
+        if self.campaign.source is not None:
+            found[RANDOM_PIXELS] = self.campaign.source
         return found if self.campaign.classes is None else found | {self.classes: self.campaign.classes}
 
     def data_set(self, job: str) -> str | None:
-        """The name of the data set of a job; None for a pretraining."""
+        """The name of the data set of a job; None for a pretraining, and for what is timed."""
         names = {digest: name for name, digest in self.fingerprints.items()}
-        return None if self.jobs[job].kind == "pretrain" else names[self.jobs[job].data]
+        return None if self.jobs[job].kind in ("pretrain", "latency") else names[self.jobs[job].data]
 
     def again(self, points: Sequence[Point] = (), campaign: Campaign | None = None) -> Plan:
         """The plan on the same data with other points, or of a changed campaign."""
@@ -131,9 +109,12 @@ def make_plan(
 
     # Where the data is not at hand, jobs on several sets are told apart all the same.
     others = {name: (others or {}).get(name, f"{NO_DATA}{name}") for name in campaign.data_sets}
-    planned = _Jobs(campaign, {campaign.source.set: fingerprint, **others}, classes, points)
-    for row in planned:
+    planned = _Jobs(campaign, {**_default(campaign, fingerprint), **others}, classes, points)
+    rows = list(planned)
+    for row in rows:
         enter(*row)
+    for entry in _timed(campaign, rows, jobs):
+        entries[entry.arm, entry.job] = entry
     asked = []
     for point in points:
         if point.is_planned:
@@ -270,6 +251,22 @@ class _Jobs:
             return None
         given = arm.teacher in self.campaign.weights
         return arm.teacher if given else self.guides[arm.teacher, data]
+
+
+def _timed(campaign: Campaign, rows: Iterable[Row], jobs: dict[str, Job]) -> Iterator[Entry]:
+    """The job that times what all trainings train, for each of their arms, if the campaign asks for it."""
+    trained = ((arm, repeat, job) for arm, repeat, _, job in rows)
+    timing = None if campaign.latency is None else timing_of(campaign.latency, trained)
+    if timing is not None:
+        job_id = timing.job.id
+        jobs[job_id] = timing.job
+        for arm, timed in timing.arms:
+            yield Entry(job_id, arm.name, 0, "latency", arm.network, timed=timed)
+
+
+def _default(campaign: Campaign, fingerprint: str) -> dict[str, str]:
+    """The fingerprint of the default data set by its name, where there is one."""
+    return {} if campaign.source is None else {campaign.source.set: fingerprint}
 
 
 def _sampled(space: str, seed: int) -> Genotype:

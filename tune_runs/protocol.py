@@ -17,6 +17,8 @@ Stage = Literal["split", "search", "pretrain", "train"]
 STAGES: tuple[Stage, ...] = ("split", "search", "pretrain", "train")
 # A network is pretrained once, and serves all its repeats, unless a campaign says otherwise.
 VARIED: tuple[Stage, ...] = ("split", "search", "train")
+# Where networks are classifiers and nothing else; the search's seed draws those of random arms.
+CLASSIFYING: tuple[Stage, ...] = ("search", "pretrain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def read_protocol(document: Document, form: CampaignFile | None, problems: Probl
     """The repeats, seeds and trainings of a campaign file; mistakes go into `problems`."""
     repeats, seed = (4, 0) if form is None else (form.repeats, form.seed)
     protocol = Protocol(repeats=repeats, trainings=repeats, seeds=Seeds(seed, seed, seed, seed))
+    if classifies(document):
+        protocol = replace(protocol, vary=CLASSIFYING)
     for name in ("vary", "trained", "trainings"):
         if name in document.values:
             protocol = override(protocol, {name: document.at((name,))}, document.prefix((name,)), problems)
@@ -83,6 +87,26 @@ def pretrains(document: Document) -> bool:
     arms = document.at(("arms",))
     groups = arms.values() if isinstance(arms, Mapping) else ()
     return any(isinstance(arm, Mapping) and "pretrain" in arm for arm in groups)
+
+
+def trains(document: Document, name: str) -> bool:
+    """Whether an arm's networks are trained: not where `train` is false, at the arm or for all of them, nor
+    where they are pretrained and the file says nothing of a training."""
+    arm = document.at(("arms", name))
+    own = arm.get("train")
+    given = own if own is not None else document.at(("train",))
+    return given is not False and (given is not None or "pretrain" not in arm)
+
+
+def classifies(document: Document) -> bool:
+    """Whether networks are pretrained and nothing else is done: such a campaign has no data of people."""
+    if not pretrains(document):
+        return False
+    arms = {name: arm for name, arm in document.at(("arms",)).items() if isinstance(arm, Mapping)}
+    return not any(
+        "search" in arm or document.at(("arms", name, "random", "budget")) or trains(document, name)
+        for name, arm in arms.items()
+    )
 
 
 def _contradictions(document: Document, protocol: Protocol) -> Iterator[tuple[str, str]]:

@@ -64,7 +64,9 @@ class Cluster:
 class Allotment:
     """CPUs and GPUs of one trial, how many trials run at once, and the execution that follows from it.
 
-    `most` is how many may run at once however many fit; `cluster` is where they run, else this machine.
+    `most` is how many may run at once however many fit; `cluster` is where they run, else this machine. A job
+    that runs alone gets the `node_cpus`, all that any machine of these has, and as many threads unless the
+    campaign says how many.
     """
 
     cpus: int
@@ -73,6 +75,15 @@ class Allotment:
     execution: Execution
     most: float = math.inf
     cluster: Cluster | None = None
+    node_cpus: int = 0
+    threads_given: bool = False
+
+    @property
+    def alone(self) -> Execution:
+        """The execution of a job that runs alone."""
+        if self.threads_given or not self.node_cpus:
+            return self.execution
+        return dataclasses.replace(self.execution, threads=self.node_cpus)
 
     def __str__(self) -> str:
         """
@@ -125,11 +136,12 @@ def allot(execution: Execution, placement: Placement, place: Machine | Cluster) 
     # A trial without a GPU of its own would still see every GPU of the machine.
     # One that was given a GPU must not go on without it.
     device = "cuda" if gpus else "cpu"
-    threads = execution.threads or cpus
-    execution = dataclasses.replace(execution, device=device, threads=threads)
+    given = execution.threads > 0
+    execution = dataclasses.replace(execution, device=device, threads=execution.threads or cpus)
+    whole = min(machine.cpus for machine in machines if machine.slots(cpus, gpus))
     most = math.inf if placement.max_parallel == "auto" else placement.max_parallel
     cluster = place if isinstance(place, Cluster) else None
-    empty = Allotment(cpus, gpus, 0, execution, most, cluster)
+    empty = Allotment(cpus, gpus, 0, execution, most, cluster, whole, given)
     return dataclasses.replace(empty, slots=empty.slots_of(machines))
 
 

@@ -25,6 +25,10 @@ def _group_or_false(value: Any) -> Any:
     return value
 
 
+def _group_or_switch(value: Any) -> Any:
+    return value if isinstance(value, bool) else _group(value)
+
+
 def _text(value: Any) -> Any:
     if value is not None and not isinstance(value, (str, int, float)):
         raise ValueError(f"{value!r} is not a text.")
@@ -37,6 +41,7 @@ def _rule(value: Any) -> Any:
 
 Group = Annotated[Any, AfterValidator(_group)]
 GroupOrFalse = Annotated[Any, AfterValidator(_group_or_false)]
+GroupOrSwitch = Annotated[Any, AfterValidator(_group_or_switch)]
 Text = Annotated[Any, AfterValidator(_text)]
 Rule = Annotated[Any, AfterValidator(_rule)]
 
@@ -61,8 +66,9 @@ class ArmFile(BaseModel):
 
 
 class CampaignFile(BaseModel):
-    """A campaign file. `search`, `pretrain` and `train` hold the defaults of every arm; protocol.py reads
-    `seeds` to `trainings`, sweep_files.py `sweep`, data_sets.py `data` to `trained_on`."""
+    """A campaign file. `search`, `pretrain` and `train` hold the defaults of every arm; `data` may be missing
+    where networks are pretrained alone. protocol.py reads `seeds` to `trainings`, sweep_files.py `sweep`,
+    data_sets.py `data` to `trained_on`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,7 +76,7 @@ class CampaignFile(BaseModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$",
         description="Give a name of letters, digits, '.', '_' and '-': it names a folder of the storage.",
     )
-    data: Any = Field(description="Write 'data: rendered', or 'data: {set: market1501, root: DIR}'.")
+    data: Any = Field(None, description="Write 'data: rendered', or 'data: {set: market1501, root: DIR}'.")
     data_sets: Group = None
     searched_on: Text = None
     trained_on: Any = None
@@ -85,6 +91,7 @@ class CampaignFile(BaseModel):
     pretrain: Group = None
     train: GroupOrFalse = None
     evaluation: Group = None
+    latency: GroupOrSwitch = None
     execution: Group = None
     baseline: Text = None
     teacher: Text = None

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE
-from autoreid.errors import Problems
+from autoreid.errors import InputError, Problems
+from autoreid.folders import open_folder
 
 if TYPE_CHECKING:
     from tune_runs.campaign import Campaign
@@ -93,8 +94,13 @@ def slug(name: str) -> str:
 
 def _roots(campaign: Campaign) -> dict[str, str]:
     """The folders of the data sets, by the fields that name them."""
-    sets = {"data": campaign.source, **{f"data_sets.{n}": s for n, s in campaign.data_sets.items()}}
-    return {f"{field}.root": source.root for field, source in sets.items() if source.root is not None}
+    sets = {
+        "data": campaign.source,
+        **{f"data_sets.{name}": source for name, source in campaign.data_sets.items()},
+        "pretrain.data": campaign.classes,
+    }
+    roots = {f"{field}.root": source.root for field, source in sets.items() if source is not None}
+    return {field: root for field, root in roots.items() if root is not None}
 
 
 def _settings(options: argparse.Namespace, campaign: Campaign) -> list[str]:
@@ -123,6 +129,11 @@ def _check(options: argparse.Namespace, campaign: Campaign) -> None:
         problems.add(
             "--time", f"{options.time!r} is no time of Slurm. Write for example 24:00:00 or 2-00:00:00."
         )
+    if "://" in options.storage:
+        try:
+            open_folder(options.storage)
+        except InputError as error:  # credentials in it, among others: they would stand in the script
+            problems.extend(error.problems)
     if options.kind == "kuberay" and "://" not in options.storage:
         remedy = "Give the address of an object store, such as s3://bucket/prefix."
         problems.add("--storage", f"{options.storage!r} is a folder, and pods have none in common. {remedy}")

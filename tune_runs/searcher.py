@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from tune_runs.cluster import node_of
@@ -32,11 +33,19 @@ class ClusterPlacement:
         return f"autoreid-{trial_id}" if self.named else ""
 
 
+class InOrder(FIFOScheduler):
+    """Trials start as they were suggested. Tune's own looks through all trials of the run for the first that
+    waits, at every event; of those that wait Tune keeps a list besides, by which it starts them."""
+
+    def choose_trial_to_run(self, tune_controller: object) -> None:
+        return None
+
+
 class JobSearcher(Searcher):
     """Suggests job ids to Tune; a trial's configuration is its job's id alone.
 
     Tune asks for the next job several times a second. `begin` is called at the first time. In a cluster the
-    configuration also says where the trial may be placed.
+    configuration also says where the trial may be placed, and of a job that runs alone that it does.
     """
 
     def __init__(
@@ -58,7 +67,8 @@ class JobSearcher(Searcher):
         if job is None:
             return Searcher.FINISHED if self.dispatch.over else None
         self.trials[trial_id] = job
-        return {"job": job} | ({} if self.placement is None else self.placement.config(trial_id, job))
+        alone = {"alone": True} if job in self.dispatch.alone else {}
+        return {"job": job} | alone | ({} if self.placement is None else self.placement.config(trial_id, job))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if "node" in result:

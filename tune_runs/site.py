@@ -11,6 +11,7 @@ from typing import Protocol
 
 from autoreid.errors import AutoreidError
 from autoreid.leases import Lease
+from autoreid.many import each
 from autoreid.storage import Storage
 from tune_runs.planning import Plan
 from tune_runs.processes import descendants
@@ -72,5 +73,5 @@ class StorageSite:
 
     def interrupt(self, jobs: Iterable[str]) -> None:
         """Ask the processes that hold the leases of jobs to stop."""
-        leases = [self.storage.job(job).holder() for job in jobs]
+        leases = each(self.storage.folder, lambda job: self.storage.job(job).holder(), jobs)
         self.ask([lease for lease in leases if lease is not None])

@@ -10,6 +10,7 @@ from typing import Any
 from autoreid.attempts import Attempt
 from autoreid.folders import sha256
 from autoreid.inputs import needs_of
+from autoreid.many import each
 from autoreid.storage import JobFolder, Storage
 from tune_runs.states import State, done, state_of
 
@@ -154,7 +155,7 @@ def _epochs(job: Mapping[str, Any]) -> int:
     recipe = job["recipe"]
     if job["kind"] == "random-search":
         return int(recipe["samples"]) * int(recipe["train"]["epochs"])
-    if job["kind"] == "evaluate":
+    if job["kind"] in ("evaluate", "latency"):
         return 1
     if job["kind"] != "select":
         return int(recipe["epochs"])
@@ -185,8 +186,10 @@ class Memory:
 
     def standings(self, jobs: Iterable[str]) -> dict[str, Standing]:
         """How jobs stand now, each by its own files alone."""
-        begun = set(self.storage.jobs())
-        return {job_id: self._standing(job_id) if job_id in begun else WAITING for job_id in jobs}
+        wanted, names = list(jobs), set(self.storage.jobs())
+        begun = [job_id for job_id in wanted if job_id in names]
+        found = each(self.storage.folder, self._standing, begun)
+        return dict.fromkeys(wanted, WAITING) | dict(zip(begun, found, strict=True))
 
     def at_once(self, name: str, running: int) -> int:
         """How many jobs of a campaign run at once, where so many run now: the most of the last looks."""

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoreid.attempts import Attempt, Outcome
+from autoreid.many import each
 from autoreid.storage import JobFolder, Storage
 
 STATES = ("done", "running", "started", "waiting", "failed", "skipped")
@@ -65,8 +66,10 @@ def states_of(
     storage: Storage, needs: Mapping[str, Iterable[str]], cancelled: Container[str] = ()
 ) -> dict[str, State]:
     """The states of jobs, given which jobs each one needs, in any order."""
-    begun = set(storage.jobs())
-    own = {job_id: state_of(storage.job(job_id)) if job_id in begun else State("waiting") for job_id in needs}
+    names = set(storage.jobs())
+    begun = [job_id for job_id in needs if job_id in names]
+    found = each(storage.folder, lambda job_id: state_of(storage.job(job_id)), begun)
+    own = dict.fromkeys(needs, State("waiting")) | dict(zip(begun, found, strict=True))
     return related(own, needs, cancelled)
 
 

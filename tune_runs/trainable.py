@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import signal
 from collections.abc import Callable, Generator
@@ -42,6 +43,9 @@ class JobTrial(Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The next job in the same process, where processes are reused."""
         self.rows.close()
+        # What is alive between two jobs is modules: to look through them for garbage again after each job
+        # takes a fifth of a second.
+        gc.freeze()
         self._begin(new_config)
         return True
 
@@ -101,4 +105,5 @@ def _rows(job_id: str, context: Context, stop: Callable[[], bool]) -> Generator[
     folder = context.storage.job(job_id).folder
     job = Job.from_plain(read_json(folder, "job.json"), f"{folder}/job.json")
     source = context.sources[job.data]
-    yield from context.engine(job, context.storage, source, context.execution, context.cache, stop)
+    execution = context.alone if job.alone and context.alone else context.execution
+    yield from context.engine(job, context.storage, source, execution, context.cache, stop)

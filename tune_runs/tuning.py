@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_runs.context import Context
 from tune_runs.dispatch import Dispatch
-from tune_runs.joining import environment
+from tune_runs.joining import LOOPBACK, environment
 from tune_runs.processes import ended_when_terminated, no_descendants_left
 from tune_runs.resources import Allotment, Cluster, this_machine
 from tune_runs.signals import Stop, interruptible
@@ -40,6 +40,8 @@ def tune_jobs(
         environment(None if cluster is None else cluster.address),
         # Without this Tune lets one trial wait for its resources at a time.
         TUNE_MAX_PENDING_TRIALS_PG=str(allotment.slots),
+        # Of its own state, which nobody reads, Tune writes that of all trials again and again.
+        TUNE_GLOBAL_CHECKPOINT_S="1e9",
         # Workers have the priority of the command: Ray would add so much that any other program comes first.
         RAY_worker_niceness="0",
     )
@@ -66,17 +68,20 @@ def _tuner(
     from ray import tune
 
     from tune_runs.cluster import Lookout, request
+    from tune_runs.searcher import InOrder
     from tune_runs.trainable import JobTrial
 
     resources: Any = {"cpu": allotment.cpus, "gpu": allotment.gpus}
     stopper = None
+    if allotment.cluster is not None or dispatch.alone:
+        resources = functools.partial(request, allotment.cpus, allotment.gpus, node_cpus=allotment.node_cpus)
     if allotment.cluster is not None:
-        resources = functools.partial(request, allotment.cpus, allotment.gpus)
         stopper = Lookout(dispatch, allotment)
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(JobTrial, context=context), resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=InOrder(),
             num_samples=-1,
             reuse_actors=reuse_processes,
             trial_name_creator=_trial_name,
@@ -130,11 +135,15 @@ def _ray(stop: Stop, cluster: Cluster | None) -> Iterator[None]:
     with stop.held():
         # Deferred: they read the environment. All before Ray starts, so that its start is soon over.
         import ray.tune
+        from ray._private import ray_constants
 
         import tune_runs.cluster
         import tune_runs.searcher
         import tune_runs.trainable
 
+        # Ray reads this when it is imported, which a program that launches may have done before.
+        if LOOPBACK.keys() <= environment(None if cluster is None else cluster.address).keys():
+            ray_constants.ENABLE_RAY_CLUSTER = False
         machine = this_machine()
         logging.getLogger("ray").setLevel(logging.CRITICAL)
     with no_descendants_left():

@@ -59,6 +59,10 @@ class Standing:
         """The numbers of a node's processes."""
         return descendants(self.nodes[place].pid)
 
+    def processes(self) -> list[int]:
+        """The numbers of all processes of all nodes."""
+        return [number for place, node in enumerate(self.nodes) for number in [node.pid, *self.below(place)]]
+
     def freeze(self, place: int) -> None:
         """Stop a node and all of its processes where they are: nothing says that it is gone."""
         for number in [self.nodes[place].pid, *self.below(place)]:

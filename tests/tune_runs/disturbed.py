@@ -72,8 +72,8 @@ class Run:
         self.process.communicate(timeout=PATIENCE_SECONDS)
 
 
-def start(folder: Path, *flags: str, storage: Path | None = None, **environment: str) -> Run:
-    """Start the campaign on `folder/storage`, or on another storage."""
+def start(folder: Path, *flags: str, storage: Path | str | None = None, **environment: str) -> Run:
+    """Start the campaign on `folder/storage`, or on another storage, which may be an address."""
     file = folder / "disturbed.yaml"
     file.write_text(CAMPAIGN)
     command = [AUTOREID, "campaign", "run", str(file), "--storage", str(storage or folder / "storage")]
@@ -112,11 +112,12 @@ def living_in_session(session: int) -> list[str]:
     return found
 
 
-def wait_until(condition: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object], every: float = 0.02) -> None:
+    """Ask again and again, `every` so many seconds."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def attempts(storage: Storage) -> dict[str, list[str]]:

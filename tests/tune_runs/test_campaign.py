@@ -55,7 +55,7 @@ def test_three_mistakes_are_reported_together_with_their_lines():
         "c.yaml:12: arms.cds.search.space: no space 'cds-v2'",
         "c.yaml:13: arms.cds.search.epohcs: no field 'epohcs'",
     ]
-    assert "Did you mean 'cds-v1'? Known: base-v1, cds-v1, cs-v1" in problems_of(text)[1]
+    assert "Did you mean 'cds-v1'? Known: base-v1, cds-std-v1, cds-v1, cs-v1" in problems_of(text)[1]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_shipped_campaigns_are_found_by_name_and_are_valid(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()
     auto_reid = [f"auto_reid_{name}" for name in ("lambda", "rendered", "sota", "table1", "table2")]
-    cdnet = ["cdnet_table1", "cdnet_table3"]
+    cdnet = [f"cdnet_table{number}" for number in (1, 10, 11, 12, 3, 4, 5, 6, 7, 9)]
     kdas = [f"kdas_{name}" for name in ("rendered", "sota", "t0", "table1")]
     sweeps = [f"sweep_{name}" for name in ("channels_layers", "joint", "lambda", "t0", "topk")]
     assert shipped_campaigns() == [*auto_reid, *cdnet, "demo", *kdas, *sweeps]
@@ -260,7 +260,11 @@ def test_the_protocol_in_the_documentation_is_valid():
 
 def test_the_campaign_in_the_documentation_is_valid():
     page = Path(__file__).parents[2] / "docs" / "campaigns.md"
-    example, pretrained, evaluation, several = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    examples = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    example, pretrained, classifiers, evaluation, latency, several = examples
+    assert read_campaign(classifiers).source is None
+    timed = read_campaign(HEAD + latency + "arms: {a: {genotype: cdnet-top2}}\n").latency
+    assert timed == read_campaign(HEAD + "latency: true\narms: {a: {genotype: cdnet-top2}}\n").latency
     assert read_campaign(HEAD + evaluation + "arms: {a: {genotype: cdnet-top2}}\n").evaluation is not None
     on = {arm.name: (arm.searched_on, arm.trained_on) for arm in read_campaign("name: c\n" + several).arms}
     assert list(on)[:3] == ["given, market1501", "given, dukemtmc", "found, market1501"]

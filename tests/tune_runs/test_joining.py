@@ -3,6 +3,7 @@ import platform
 import socket
 
 import pytest
+from local_s3 import address
 
 from autoreid.errors import InputError
 from autoreid.storage import Storage
@@ -104,3 +105,15 @@ def test_what_ray_says_is_passed_on(survey, monkeypatch, tmp_path, port):
     monkeypatch.setattr(joining, "SURVEY", "raise SystemExit('ImportError: no ray')")
     with pytest.raises(InputError, match="ImportError: no ray"):
         find_cluster(f"127.0.0.1:{port}", Storage(tmp_path), [], lambda line: None)
+
+
+def test_nodes_are_told_the_whole_address_of_a_storage(s3_port, tmp_path, port, monkeypatch):
+    echo = "import json, sys; print(json.dumps({'error': json.load(sys.stdin)['storage']}))"
+    monkeypatch.setattr(joining, "SURVEY", echo)
+    given = address(s3_port, tmp_path.name)
+    with pytest.raises(InputError) as caught:
+        find_cluster(f"127.0.0.1:{port}", Storage(given), [], lambda line: None)
+    (problem,) = caught.value.problems
+    told = Storage(problem.partition(f"{port}: ")[2])
+    assert told.folder == Storage(given).folder
+    assert told.folder.sizes() == {}  # the file that nodes look for is removed

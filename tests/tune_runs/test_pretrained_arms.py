@@ -18,8 +18,7 @@ from autoreid.data.source import ClassSource
 from autoreid.errors import InputError, Problems
 from autoreid.pretrain_recipes import CDNET_PRETRAIN
 from tune_runs.campaign import Campaign, read_campaign
-from tune_runs.checks import check_data
-from tune_runs.opening import open_data
+from tune_runs.opening import Opened, check_all, open_data
 from tune_runs.overview import plan_plain, plan_without_running
 from tune_runs.plan_words import plan_text
 from tune_runs.planning import Plan, make_plan
@@ -148,8 +147,9 @@ def test_a_pretraining_takes_the_place_of_a_recipes_own_weights() -> None:
 def test_a_batch_fits_the_images() -> None:
     few = Labelled(np.zeros(7, np.int64), lambda number: Image.new("RGB", (8, 8)))
     rendered = ImageIndex(Path(), ("a.jpg",), np.array([1]), np.array([1]), np.array(["train"]))
+    opened = Opened({"rendered": rendered}, Classes(few, few, ("a",), CLASSES))
     with pytest.raises(InputError, match=r"small\.yaml:7: pretrain\.batch: 8, but there are 7 images"):
-        check_data(read(), rendered, Classes(few, few, ("a",), CLASSES))
+        check_all(read(), opened)
     problems = Problems()
     assert open_data(read(), problems).indexes
     assert "/files/colours/train" in problems.found[0] and problems.found[0].startswith("pretrain.data: ")

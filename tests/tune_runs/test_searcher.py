@@ -1,14 +1,14 @@
 from ray.tune.search import Searcher
 
 from tune_runs.nodes import Nodes
-from tune_runs.searcher import ClusterPlacement, JobSearcher
+from tune_runs.searcher import ClusterPlacement, InOrder, JobSearcher
 
 
 class Script:
     """A dispatch that hands out what it is told to, and notes what it is told."""
 
-    def __init__(self, *jobs):
-        self.jobs, self.told, self.over = list(jobs), [], False
+    def __init__(self, *jobs, alone=()):
+        self.jobs, self.told, self.over, self.alone = list(jobs), [], False, frozenset(alone)
 
     def next(self):
         return self.jobs.pop(0)
@@ -62,3 +62,13 @@ def test_in_a_cluster_a_trial_is_placed_by_its_configuration_and_its_node_is_tol
     assert dispatch.told == [("a", None, None, "n1"), ("b", None, None, "n2")]
     shared = JobSearcher(dispatch, lambda: None, ClusterPlacement(nodes, named=False))
     assert shared.suggest("3") == {"job": "c", "name": "", "without": ["n1"]}
+
+
+def test_of_a_job_that_runs_alone_its_configuration_says_so():
+    dispatch = Script("a", "b", alone=["b"])
+    searcher = JobSearcher(dispatch, lambda: None)
+    assert [searcher.suggest(trial) for trial in "12"] == [{"job": "a"}, {"job": "b", "alone": True}]
+
+
+def test_no_event_of_tune_looks_through_all_trials_of_the_run():
+    assert InOrder().choose_trial_to_run(object()) is None

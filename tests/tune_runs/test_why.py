@@ -8,12 +8,14 @@ from autoreid.evaluate_recipes import EvaluateRecipe
 from autoreid.jobs import (
     RECIPES,
     evaluate_job,
+    latency_job,
     pretrain_job,
     random_search_job,
     search_job,
     select_job,
     train_job,
 )
+from autoreid.latency_recipes import Build, LatencyRecipe
 from autoreid.pretrain_recipes import PRETRAIN_RECIPES
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN, SELECT_RECIPES
 from autoreid.recipes import RandomSearchRecipe
@@ -32,6 +34,7 @@ SELECT = select_job(SELECT_RECIPES["retrain"], FINGERPRINT, ["a" * 32, "b" * 32]
 
 PRETRAIN = pretrain_job(PRETRAIN_RECIPES["cifar100"], FINGERPRINT, PUBLISHED["cdnet-top2"], train_seed=0)
 EVALUATE = evaluate_job(EvaluateRecipe(rerank=True), FINGERPRINT, TRAIN.id)
+LATENCY = latency_job(LatencyRecipe(), [(TRAIN.genotype, Build()), (PUBLISHED["resnet18"], Build(128))])
 RANDOM = random_search_job(RandomSearchRecipe(samples=3), FINGERPRINT, split_seed=0, search_seed=0)
 
 
@@ -142,14 +145,14 @@ def test_a_job_is_planned_by_several_campaigns(storage):
 
 def test_jobs_of_every_kind_are_explained(tmp_path, capsys):
     storage = Storage(tmp_path)
-    jobs = [SEARCH, RANDOM, SELECT, PRETRAIN, TRAIN, EVALUATE]
+    jobs = [SEARCH, RANDOM, SELECT, PRETRAIN, TRAIN, EVALUATE, LATENCY]
     assert {job.kind for job in jobs} == set(RECIPES)
     for job in jobs:
         storage.job(job.id).describe(job.plain())
     for job in jobs:
         plain, text = why(storage, job.id, capsys)
         assert plain["problems"] == [] and plain["fields"]["kind"] == job.kind
-        assert (plain["published"] is None) is (job.kind in ("random-search", "evaluate"))
+        assert (plain["published"] is None) is (job.kind in ("random-search", "evaluate", "latency"))
         assert plain["published"] is None or plain["published"]["differences"] == []
         assert text.startswith(f"{job.kind} {job.id}")
 
