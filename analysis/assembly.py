@@ -13,6 +13,7 @@ from analysis import words
 from analysis.behind import Behind, behind
 from analysis.cautions import cautions
 from analysis.checklist import checklist
+from analysis.classifications import classifications, lowest
 from analysis.comparing import comparison_section, verdicts
 from analysis.costing import cost, total_seconds
 from analysis.data_sets import several
@@ -23,7 +24,8 @@ from analysis.figures import Look, arm_colours, learning_curves
 from analysis.genotypes import genotypes
 from analysis.health import health
 from analysis.jobs import part
-from analysis.pages import Code, Grid, Page, Picture, Records, Section
+from analysis.latencies import latencies
+from analysis.pages import OTHER_IMAGES, Code, Grid, Page, Picture, Records, Section
 from analysis.paper_report import paper
 from analysis.paper_tables import PaperTable
 from analysis.results import (
@@ -144,6 +146,11 @@ def _file(records: Records) -> str:
     return shlex.quote(f"{records.name}.yaml")
 
 
+def _seen(records: Records) -> pd.Series:
+    """The fingerprints of the data of all jobs that read any."""
+    return records.trials["data_fingerprint"][records.trials["kind"] != "latency"]
+
+
 def _settings(records: Records) -> str:
     """What the command line laid over the file, as it was typed."""
     given = records.facts.get("settings")
@@ -156,7 +163,7 @@ def reproduce(records: Records) -> Section:
     recipes = records.trials.groupby(["arm", "kind"], sort=False)["recipe"]
     recipe_rows = tuple((*map(str, key), ", ".join(dict.fromkeys(found))) for key, found in recipes)
     versions = tuple((label, _held(records.done[column])) for column, label in VERSIONS.items())
-    fingerprints = (("data fingerprint", _held(records.trials["data_fingerprint"])),)
+    fingerprints = (("data fingerprint", _held(_seen(records))),)
     text = records.facts.get("file")
     run = f"autoreid campaign run {_file(records)} --storage DIR{_settings(records)}"
     codes = [Code("Commands", f"{run}\nautoreid report DIR")]
@@ -187,6 +194,8 @@ def _facts(records: Records) -> tuple[tuple[str, str], ...]:
             )
         spread = f"{words.spread(found[best])} % ({times})"
         facts.append((label, f"{best}: {spread}"))
+    classified = lowest(records)
+    facts += [classified] if classified else []
     facts += _data_facts(records)
     facts.append(("Job time, summed", words.duration(total_seconds(records))))
     return tuple(facts)
@@ -195,7 +204,7 @@ def _facts(records: Records) -> tuple[tuple[str, str], ...]:
 def _data_facts(records: Records) -> list[tuple[str, str]]:
     """The data sets with the beginnings of their fingerprints, each with its name where there are several."""
     named = part(records.facts, "data_sets") or {"": records.facts.get("data")}
-    trials = records.trials[records.trials["kind"] != "pretrain"]
+    trials = records.trials[~records.trials["kind"].isin(OTHER_IMAGES)]
     given = [
         (
             f"Data: {name}" if len(named) > 1 else "Data",
@@ -240,6 +249,7 @@ def page(
     sections = (
         verdicts(records),
         scores(records, prefix),
+        classifications(records),
         evaluations(records),
         comparison_section(records),
         selections(records),
@@ -255,6 +265,7 @@ def page(
         pretrainings(records),
         curves(records, prefix),
         *(behind(background, prefix) if background else ()),
+        latencies(records),
         tradeoffs(records, prefix),
         cost(records),
         checklist(records),

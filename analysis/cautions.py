@@ -10,7 +10,7 @@ import pandas as pd
 from analysis import words
 from analysis.collapse import collapses
 from analysis.data_sets import source
-from analysis.pages import Records, Section, values
+from analysis.pages import OTHER_IMAGES, Records, Section, values
 from analysis.random_arms import sampling_arms, unmatched
 from analysis.selections import best_alone
 from analysis.sweeps import swept
@@ -83,8 +83,8 @@ def _of_each_set(frame: pd.DataFrame, columns: dict[str, str]) -> list[str]:
 def mixtures(records: Records) -> list[str]:
     """A sentence for everything that differs between finished jobs and should not."""
     done = records.done
-    found = _of_each_set(done[done["kind"] != "pretrain"], {"data_fingerprint": "data fingerprints"})
-    found += _mixed(done, SHARED)
+    found = _of_each_set(done[~done["kind"].isin(OTHER_IMAGES)], {"data_fingerprint": "data fingerprints"})
+    found += _mixed(done[done["kind"] != "latency"], SHARED)
     scores = {"protocol": "evaluation protocols", "queries": "numbers of queries"}
     found += _of_each_set(records.retrains, scores)
     counts: dict[Any, int] = records.trials.groupby(["arm", "kind"], sort=False)["recipe"].nunique().to_dict()
@@ -211,7 +211,7 @@ def cautions(records: Records) -> Section:
         points.append(PAIRED)
     points += taught(records) + tuned(records)
     points += unmatched(records)
-    trials = records.trials[records.trials["kind"] != "pretrain"]
+    trials = records.trials[~records.trials["kind"].isin(OTHER_IMAGES)]
     if {source(records, name).get("set") for name in trials["data_set"].dropna()} == {"rendered"}:
         points.append("The pedestrians are rendered: these scores say nothing about photographs.")
     return Section("Read with care", points=tuple(points))

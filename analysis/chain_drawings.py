@@ -1,7 +1,8 @@
 """CDNet's chain as a drawing: three stages of two places, down-samplings between them.
 
 A place is a CDBlock: one or two CBlocks of the same two kernels, whose branches run side by side and are
-summed. Source: Combined Depth Space based Architecture Search for Person Re-identification, Fig. 2 to 4.
+summed; in `cds-std-v1` there is one branch, as deep as the two together. Source: Combined Depth Space based
+Architecture Search for Person Re-identification, Fig. 2 to 4.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from analysis import svg
 from search_spaces.genotype import Genotype
 from search_spaces.places import MBLOCKS
 
+STANDARD = "cds-std-v1"
 OPTION = re.compile(r"\((\d+),(\d+)(?:,(\d+))?\)")
 MOST_REPEATS = 4
 
@@ -44,11 +46,28 @@ def parsed(option: str) -> tuple[str, str, int]:
     return match[1], match[2], int(match[3] or 1)
 
 
-def _cblock(x: float, middle: float, kernels: tuple[str, str]) -> list[str]:
-    """One CBlock with its left edge at x: two branches between a fork and a sum."""
+def branches(space: str, option: str) -> tuple[str, ...]:
+    """The kernels of the branches of a block: Lite k is floor(k / 2) Lite 3x3 in series.
+
+    >>> branches("cds-v1", "(3,7,2)"), branches("cds-std-v1", "(3,7,2)")
+    (('3', '7'), ('9',))
+    """
+    first, second, _ = parsed(option)
+    if space != STANDARD:
+        return first, second
+    return (str(2 * (int(first) // 2 + int(second) // 2) + 1),)
+
+
+def _cblock(x: float, middle: float, kernels: tuple[str, ...]) -> list[str]:
+    """One CBlock with its left edge at x: two branches between a fork and a sum, or one."""
     fork, total = x + 9, x + BLOCK - 16
     left = x + 20
     shapes = [svg.box(x, middle - BLOCK_HIGH / 2, BLOCK, BLOCK_HIGH, shade=0.06, line=0.8)]
+    if len(kernels) == 1:
+        shapes.append(svg.line([(x, middle), (left, middle)]))
+        shapes.append(svg.box(left, middle - LITE_HIGH / 2, LITE, LITE_HIGH, shade=0.1))
+        shapes.append(svg.text(left + LITE / 2, middle, f"Lite {kernels[0]}", size=SMALL))
+        return [*shapes, svg.line([(left + LITE, middle), (x + BLOCK, middle)])]
     shapes.append(svg.line([(x, middle), (fork, middle)]))
     for kernel, y in zip(kernels, (middle - 15, middle + 15), strict=True):
         shapes.append(svg.line([(fork, middle), (fork, y), (left, y)]))
@@ -75,9 +94,12 @@ def _room(genotype: Genotype, notes: Mapping[str, str]) -> float:
     return max(2 * PAD + slots * BLOCK + (slots - 1) * JOINT, max(labels) + 3 * PAD)
 
 
-def _place(x: float, y: float, room: float, place: str, label: str, option: str, marked: str) -> list[str]:
+def _place(
+    x: float, y: float, room: float, label: str, genotype: Genotype, place: str, marked: str
+) -> list[str]:
     """The frame of a place with its CBlocks; a line runs on where there are fewer than fit into it."""
-    first, second, repeats = parsed(option)
+    option = genotype[place]
+    _, _, repeats = parsed(option)
     middle = y + HEAD + BLOCK_HIGH / 2
     ink, line, shade = (marked, 2.2, 0.08) if marked else (svg.INK, 0.8, 0.03)
     shapes = [svg.box(x, y, room, GROUP_HIGH, radius=6, stroke=ink, fill=ink, line=line, shade=shade)]
@@ -86,7 +108,7 @@ def _place(x: float, y: float, room: float, place: str, label: str, option: str,
     at = x + PAD
     shapes.append(svg.line([(x, middle), (at, middle)]))
     for number in range(repeats):
-        shapes += _cblock(at, middle, (first, second))
+        shapes += _cblock(at, middle, branches(genotype.space, option))
         at += BLOCK
         if number + 1 < repeats:
             shapes.append(svg.line([(at, middle), (at + JOINT, middle)], arrow=True))
@@ -123,7 +145,7 @@ def drawn(
             place = MBLOCKS[2 * stage + number]
             x = start + number * (room + STEP)
             label, mark = _label(genotype, place, notes), marks.get(place, "")
-            shapes += _place(x, y, room, place, label, genotype[place], mark)
+            shapes += _place(x, y, room, label, genotype, place, mark)
             shapes.append(svg.line([(x + room, middle), (x + room + STEP, middle)], arrow=True))
         if stage < 2:
             shapes += _end(ending, middle, ("DownSample", "to half"))

@@ -16,6 +16,7 @@ import pyarrow as pa
 from analysis.details import cost_rows, evaluation_rows
 from analysis.files import Earlier, TableFile
 from analysis.histories import histories, stamp_of
+from analysis.latencies import latency_rows
 from analysis.planned import Planned
 from analysis.rows import (
     Entry,
@@ -41,6 +42,7 @@ ROWS: dict[str, Callable[[Entry], list[Row]]] = {
     "retrains": retrain_rows,
     "pretrains": pretrain_rows,
     "evaluations": evaluation_rows,
+    "latencies": latency_rows,
 }
 
 # Tables that hold many rows of each job, and take over those that an earlier collection has read.

@@ -130,6 +130,8 @@ def arm_costs(records: Records) -> dict[str, ArmCost]:
     """The cost of every arm that trains; a job that it shares counts in full."""
     inputs, spent, tried = _inputs(records), _spent(records), _tried(records)
     trials = records.trials[["arm", "job", "kind", "status"]]
+    # All arms are timed in one job, which is no part of what one of them costs.
+    trials = trials[trials["kind"] != "latency"]
     jobs = {str(arm): rows for arm, rows in trials.groupby("arm", sort=False)}
     return {
         arm: _arm_cost(jobs[arm], inputs, spent, tried.get(arm, set())) for arm in records.arms_with("train")

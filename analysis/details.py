@@ -103,7 +103,7 @@ def phases(entry: Entry, epochs: pa.Table) -> dict[str, float]:
     """
     result, facts, kind = entry.seen.result, entry.seen.facts, entry.keys["kind"]
     left = wall = _number(facts, "wall_seconds")
-    name = "search" if kind in (*SEARCHES, "select") else "train"
+    name = "search" if kind in (*SEARCHES, "select") else "latency" if kind == "latency" else "train"
     main = _number(result, {"select": "select_seconds"}.get(kind, f"{name}_seconds"))
     evaluation, health = _number(result, "evaluation_seconds"), _seconds(epochs, "health_seconds")
     # An older record does not tell what earlier attempts took: it is what does not fit.

@@ -60,12 +60,12 @@ def differences(records: Records) -> Section | None:
     """The fields in which the recipes of the arms differ; nothing for a campaign of one arm."""
     if len(records.arms) < 2 or records.trials["recipe_json"].isna().all():
         return None
-    rows = [row for kind in ("search", "train") for row in differing(records, kind)]
+    rows = [row for kind in ("search", "pretrain", "train") for row in differing(records, kind)]
     if not rows:
         return Section(
             "Arms",
             "The recipes of all arms are equal: they differ in data, in what they start from, or not at all.",
         )
-    intro = "Every field of the recipes that is not listed here is the same in all arms that search or train."
+    intro = "Every field of the recipes that is not listed here is the same in all arms with such work."
     grid = Grid("Fields that differ between arms", ("field", "value", "arms"), "llw", tuple(rows))
     return Section("Arms", intro, grids=(grid,))

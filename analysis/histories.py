@@ -19,7 +19,7 @@ from search_spaces.places import PLACES
 # So many epochs of a search are in the table `alphas`: enough for a picture of how they moved.
 ALPHA_EPOCHS = 60
 # Kinds whose records tell of no epochs of their own: those of short trainings are left there.
-WITHOUT_EPOCHS = ("select", "random-search", "evaluate")
+WITHOUT_EPOCHS = ("select", "random-search", "evaluate", "latency")
 
 Places = dict[str, list[str]]
 

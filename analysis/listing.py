@@ -29,6 +29,7 @@ SUMMARISED = {
     "alphas": ("weight",),
     "evaluations": ("mAP", "rank_1"),
     "costs": ("seconds", "device_seconds"),
+    "latencies": ("batch_milliseconds", "images_per_second", "pass_seconds"),
 }
 OF_GROUPS = ("rows", "column", "values", "mean", "sd", "min", "max")
 DESCENDING = ":desc"

@@ -15,6 +15,9 @@ import pandas as pd
 from analysis import tables
 from autoreid.records import TABLES
 
+# Kinds of jobs whose images are not those of the data sets for re-ID.
+OTHER_IMAGES = ("pretrain", "latency")
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -109,6 +112,7 @@ class Records:
     alphas: pd.DataFrame
     evaluations: pd.DataFrame
     costs: pd.DataFrame
+    latencies: pd.DataFrame
     unread: tuple[str, ...] = ()
 
     @classmethod

@@ -35,6 +35,7 @@ REASONS = {
     "another machine": "times are of different machines and are not compared",
     "nothing recorded": "the arm has no figure yet, or none that counts as the table does",
 }
+PRINTED_ON = "Printed are seconds of one RTX 2080 (the one table that has any)"
 Lines = list[tuple[Pairing, Beside]]
 SELECTED = "selected"
 DATA = "data"
@@ -102,7 +103,7 @@ def _line(pairing: Pairing, name: str, found: Beside) -> dict[str, str]:
     return cells
 
 
-def _metric_grid(table: PaperTable, name: str, present: Lines) -> Grid:
+def _metric_grid(records: Records, table: PaperTable, name: str, present: Lines) -> Grid:
     """One metric of all pairings for which the paper has a figure."""
     metric = METRICS[name]
     lines = [_line(pairing, name, one) for pairing, one in present]
@@ -111,6 +112,7 @@ def _metric_grid(table: PaperTable, name: str, present: Lines) -> Grid:
     shown = [heading for heading in lines[0] if heading not in hidden]
     why = dict.fromkeys(one.why for _, one in present if one.why)
     notes = [f"{reason[0].upper()}{reason[1:]}: {REASONS[reason]}." for reason in why]
+    notes += [_machines(records)] if metric.table == "latencies" else []
     rows = tuple(tuple(line[heading] for heading in shown) for line in lines)
     title = f"{metric.label} beside {table.title}, {metric.unit}"
     wide = any(len(line["arm"]) > WIDE for line in lines)
@@ -118,6 +120,12 @@ def _metric_grid(table: PaperTable, name: str, present: Lines) -> Grid:
     texts += "" if DATA in hidden else "l"
     align = f"l{texts}{'r' * (len(shown) - 1 - len(texts))}"
     return Grid(title, tuple(shown), align, rows, " ".join(notes), latex=True)
+
+
+def _machines(records: Records) -> str:
+    """On what the times of inference were taken, there and here."""
+    ours = ", ".join(sorted(set(records.latencies["device"]))) or "not timed"
+    return f"{PRINTED_ON}; ours: {ours}."
 
 
 def _lines(records: Records, table: PaperTable, matches: Matches, name: str) -> Lines:
@@ -224,7 +232,7 @@ def paper(records: Records, table: PaperTable) -> Section:
     matches = match(records, table)
     lines = {name: _lines(records, table, matches, name) for name in table.metrics}
     grids: list[Grid | None] = [
-        _metric_grid(table, name, present) for name, present in lines.items() if present
+        _metric_grid(records, table, name, present) for name, present in lines.items() if present
     ]
     grids += [_sides_grid(matches)] if matches.pairings else []
     grids += [_compared_grid(matches), _rows_grid(matches.rows_alone, table)]

@@ -56,7 +56,7 @@ METRICS = {
     "search_milliseconds": Metric(
         "search time per image", "ms", "genotypes", "milliseconds_per_image", timed=True
     ),
-    "inference_seconds": Metric("time of inference", "s", "", timed=True),
+    "inference_seconds": Metric("time of inference", "s", "latencies", "pass_seconds", timed=True),
 }
 
 
@@ -112,8 +112,8 @@ class PrintedRow:
     the row's name without its citation. `arms` are arms of shipped campaigns that repeat it, `network` a
     published network that it is of. `pretraining` is "none", "imagenet" or "", where nothing is said;
     `reranking` "none", "k-reciprocal" or "". Height and width are in pixels. `settings` are fields of
-    recipes, such as `train.channels`, with the printed values as text. `best_of` is the number of searches
-    that the figure is the best of, `repeat` the printed repeat.
+    recipes, such as `train.channels`, with the printed values as text. `parameters` and `multiply_adds` say
+    how the row counts where it does not as its table. It is the best of `best_of` searches, or one `repeat`.
     """
 
     row: int | None
@@ -128,6 +128,8 @@ class PrintedRow:
     height: int | None
     width: int | None
     settings: Mapping[str, str]
+    parameters: str
+    multiply_adds: str
     best_of: int | None
     repeat: int | None
     figures: Mapping[str, Printed]
@@ -156,6 +158,13 @@ class PaperTable:
     @property
     def title(self) -> str:
         return f"{self.paper}, {self.printed}"
+
+    def counted(self, row: PrintedRow) -> dict[str, str]:
+        """The conventions by which a row counts its parameters and multiply-adds."""
+        return {
+            "parameters": row.parameters or self.parameters,
+            "multiply_adds": row.multiply_adds or self.multiply_adds,
+        }
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -195,6 +204,8 @@ def _row(given: Mapping[str, str], shared: Mapping[str, str]) -> PrintedRow:
         height=_whole(text["height"]),
         width=_whole(text["width"]),
         settings={**(shared if own else {}), **_settings(text["settings"])},
+        parameters=text["parameters"],
+        multiply_adds=text["multiply_adds"],
         best_of=_whole(text["best_of"]),
         repeat=_whole(text["repeat"]),
         figures={name: Printed(given[name]) for name in METRICS if name in given},

@@ -10,6 +10,8 @@ from typing import Any
 from analysis.jobs import Seen, look, part
 from analysis.rows import Choice, Entry, compact
 from analysis.words import SHORT
+from autoreid.folders import LocalFolder
+from autoreid.many import each
 from autoreid.storage import Storage
 
 # What of a manifest the report needs; times of its writing stay out, so that equal records give equal bytes.
@@ -28,6 +30,8 @@ CAMPAIGN_FACTS = (
 # What those of a campaign over several data sets say too.
 SEVERAL_SETS = ("data_sets", "data_fingerprints", "baselines")
 
+AHEAD = 240  # entries
+
 
 class Planned:
     """The planned jobs of one manifest, joined with what the storage holds of them."""
@@ -36,6 +40,7 @@ class Planned:
         self.storage, self.name, self.warnings = storage, name, warnings
         # Of thousands of jobs only this much is kept: each is read when its rows are made.
         self.known: dict[str, Seen] = {}
+        self._ahead: dict[str, tuple[Seen, list[str]]] = {}
         self.manifest = storage.read_manifest(name)
         self.jobs = part(self.manifest, "jobs")
         entries = self.manifest.get("entries")
@@ -66,7 +71,8 @@ class Planned:
 
     def look(self, job_id: str) -> Seen:
         """What became of the job; one whose input failed or was skipped, and that never began, is skipped."""
-        seen, found = look(self.storage.job(job_id), f"job {job_id}")
+        known = self._ahead.pop(job_id, None)
+        seen, found = known or self._looked(job_id)
         self.warnings += found
         if job_id in self.given_up and not seen.done:
             seen = dataclasses.replace(seen, status="skipped", error="its point of the sweep was pruned")
@@ -77,16 +83,27 @@ class Planned:
         self.known[job_id] = seen.brief
         return seen
 
+    def _looked(self, job_id: str) -> tuple[Seen, list[str]]:
+        return look(self.storage.job(job_id), f"job {job_id}")
+
+    def _look_ahead(self, entries: Iterable[Any]) -> None:
+        """Of an object store the jobs of the next entries are read at the same time."""
+        if not isinstance(self.storage.folder, LocalFolder):
+            given = (str(entry.get("job")) for entry in entries if isinstance(entry, Mapping))
+            jobs = list(dict.fromkeys(given))
+            self._ahead = dict(zip(jobs, each(self.storage.folder, self._looked, jobs), strict=True))
+
     def needs(self, job_id: str) -> list[str]:
         """The jobs that a job starts from."""
         inputs = part(self.describe(job_id), "inputs")
-        several = inputs.get("jobs")
+        several, timed = inputs.get("jobs"), inputs.get("networks")
         found = [
             *(several if isinstance(several, list) else ()),
             inputs.get("job"),
             inputs.get("pretraining"),
             inputs.get("teacher"),
             inputs.get("training"),
+            *(timed if isinstance(timed, list) else ()),  # a genotype that is given is no text
         ]
         # A teacher may be a file, which no job made.
         return [source for source in found if isinstance(source, str) and ":" not in source]
@@ -117,6 +134,8 @@ class Planned:
         """The name of the data set of a job: of several the one whose fingerprint it has."""
         if kind == "pretrain":
             return part(self.manifest, "classes").get("set")
+        if kind == "latency":
+            return None
         several = part(self.manifest, "data_fingerprints")
         default = part(self.manifest, "data").get("set")
         return next((name for name, digest in several.items() if digest == job.get("data")), default)
@@ -137,6 +156,8 @@ class Planned:
         choices, evaluations = self.choices(), self.evaluations()
         ahead: dict[str, Seen] = {}  # an evaluation's, whose entry follows that of its training
         for number, given in enumerate(self.planned):
+            if number % AHEAD == 0:
+                self._look_ahead(self.planned[number : number + AHEAD])
             try:
                 keys = {name: given[name] for name in ("job", "kind", "arm", "repeat")}
                 keys = {"campaign": self.name, **keys}
@@ -153,8 +174,11 @@ class Planned:
                     ahead = {again: self.look(again)}
                 evaluated = part(ahead[again].result, "evaluation") if again else {}
                 sampled = given.get("sampled")
-                yield Entry(keys, job, seen, search, source, choice, sampled, teacher, evaluated, found_on)
-            except (KeyError, TypeError) as error:
+                timed = tuple((repeat, number) for repeat, number in given.get("timed") or ())
+                yield Entry(
+                    keys, job, seen, search, source, choice, sampled, teacher, evaluated, found_on, timed
+                )
+            except (KeyError, TypeError, ValueError) as error:
                 self.warnings.append(f"{self.name}: manifest.json: entry {number} is damaged ({error!r}).")
 
     def facts(self) -> str:

@@ -12,7 +12,7 @@ from analysis import words
 from analysis.costing import total_seconds
 from analysis.data_sets import several
 from analysis.differences import differing
-from analysis.pages import Records, values
+from analysis.pages import OTHER_IMAGES, Records, values
 from analysis.random_arms import NO_SAMPLING, NO_SEARCH, OTHER_BUDGET, lacking
 from analysis.results import status_words
 from analysis.selections import RULES
@@ -104,7 +104,7 @@ def code_version(records: Records) -> Finding:
 
 
 def same_data(records: Records) -> Finding:
-    trials = records.trials[records.trials["kind"] != "pretrain"]
+    trials = records.trials[~records.trials["kind"].isin(OTHER_IMAGES)]
     names = list(dict.fromkeys(trials["data_set"].dropna())) if several(records) else []
     if len(names) < 2:
         return _one_value(trials["data_fingerprint"], "data fingerprint", "data fingerprints")

@@ -27,6 +27,7 @@ KINDS = {
     "pretrain": ("pretraining", "pretrainings"),
     "train": ("training", "trainings"),
     "evaluate": ("evaluation", "evaluations"),
+    "latency": ("timing", "timings"),
 }
 ERROR_LIMIT = 400
 CUT_NOTE = (
@@ -128,7 +129,8 @@ def _score_picture(records: Records, column: str, label: str, prefix: str) -> Pi
 def scores(records: Records, prefix: str) -> Section:
     """The scores of the trained networks on query and gallery, by arm."""
     if not records.arms_with("train"):
-        return Section("Results", "This campaign trains no network.")
+        purpose = " for re-identification" if records.arms_with("pretrain") else ""
+        return Section("Results", f"This campaign trains no network{purpose}.")
     if records.retrains.empty:
         return Section("Results", "No training is finished yet, so there are no scores.")
     grids = [_score_grid(records, column, label) for column, label in MEASURES.items()]
@@ -207,7 +209,7 @@ def pretrainings(records: Records) -> Section | None:
     )
     headings = ("arm", "repeat", "network", "top-1", "top-5", "images", "classes", "parameters, backbone")
     intro = (
-        "Networks that learned to classify before they were trained for re-ID, on validation images. One "
-        "pretraining serves all repeats of its network, unless the campaign varies its seed."
+        "Networks that learned to classify, most of them before they were trained for re-ID, on validation "
+        "images. One pretraining serves all repeats of its network, unless the campaign varies its seed."
     )
     return Section("Pretraining", intro, grids=(Grid("Accuracy, %", headings, "lrlrrrrr", rows),))

@@ -55,7 +55,8 @@ class Entry:
     `search` describes the search whose genotype a training takes, and `search_job` is its id; `choice` is the
     selection of the arm, if it has one; `sampled` is the seed from which the architecture of a training was
     drawn, if it was; `teacher` is what guides the job, in words; `evaluated` is what the evaluation of a
-    training gave, if it has one of its own; `search_data_set` is the name of the data of `search`.
+    training gave, if it has one of its own; `search_data_set` is the name of the data of `search`;
+    `timed` are the arm's networks in a job that times them: their repeats, and their numbers there.
     """
 
     keys: Row
@@ -68,6 +69,7 @@ class Entry:
     teacher: str | None = None
     evaluated: Mapping[str, Any] = field(default_factory=dict)
     search_data_set: str | None = None
+    timed: tuple[tuple[int, int], ...] = ()
 
     @property
     def found_by(self) -> str | None:

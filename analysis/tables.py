@@ -34,7 +34,7 @@ CAMPAIGN_KEY = "autoreid_campaign"
 CAMPAIGN_FACTS_KEY = "autoreid_campaign_facts"
 
 # Tables that a report can be without: what rests on them is missing, and nothing else is untrue for it.
-DETAILS = ("epochs", "alphas", "evaluations", "costs")
+DETAILS = ("epochs", "alphas", "evaluations", "costs", "latencies")
 
 PURPOSES = {
     "trials": "Every job of the campaign, whatever became of it: status, seeds, inputs, cost, machine.",
@@ -50,6 +50,8 @@ PURPOSES = {
     "evaluations": "One row for each evaluation that a finished job made: of the trained network, of the "
     "same network before its training, of every candidate of a selection or a random search.",
     "costs": "What each job took, by phase and device, failed and interrupted attempts included.",
+    "latencies": "One row for each network and size of its batches that a finished job timed: all of a "
+    "campaign in one run, side by side. A network that several repeats train stands under the first.",
 }
 
 

@@ -59,8 +59,21 @@ def prices(records: Records) -> list[Price]:
             "multiply-adds", "multiply-adds at inference, M", _means(records, "multiply_adds_inference", 1e6)
         ),
         Price("hours", f"{unit(records)} for one result", hours),
+        *_times(records),
     )
     return [price for price in found if len(price.of) > 1 and len(set(price.of.values())) > 1]
+
+
+def _times(records: Records) -> list[Price]:
+    """Milliseconds of an image at inference in the largest batches, where all networks were timed on one
+    machine; means over an arm's networks."""
+    rows = records.latencies
+    if rows.empty or len(rows[["device", "threads", "forms", "precision"]].drop_duplicates()) > 1:
+        return []
+    largest = rows["batch"].max()
+    means = rows[rows["batch"] == largest].groupby("arm", sort=False)["image_milliseconds"].mean()
+    label = f"ms an image at inference, batches of {largest}, {rows['device'].iloc[0]}"
+    return [Price("time", label, {str(arm): float(value) for arm, value in means.items()})]
 
 
 def tradeoffs(records: Records, prefix: str) -> Section | None:

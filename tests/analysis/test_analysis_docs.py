@@ -42,7 +42,7 @@ def test_the_examples_of_the_statistics_give_what_the_page_says(capsys: pytest.C
 @pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize(
     ("block", "expected"),
-    list(zip(BLOCKS, ["0.375", "done", "0.375", "0.03333", "(7,9,2)", "b's' b'2'"], strict=True)),
+    list(zip(BLOCKS, ["0.375", "done", "0.375", "0.03333", "(7,9,2)", "b's' b'3'"], strict=True)),
     ids=["pandas", "reader", "duckdb", "duckdb-costs", "polars", "metadata"],
 )
 def test_the_examples_run(block: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,11 @@ def test_random_genotypes_of_every_space_are_drawn_without_a_line_through_a_text
             ElementTree.fromstring(svg)
 
 
+def test_a_standard_block_has_one_branch_as_deep_as_two() -> None:
+    found = [text for text in texts(draw(PUBLISHED["cdnet-std"], "a")) if text.startswith("Lite")]
+    assert found == [f"Lite {kernel}" for kernel in (7, 9, 9, 11, 11, 13, 11, 11, 11)]
+
+
 def test_the_oracle_sees_a_line_through_a_text() -> None:
     svg = draw(PUBLISHED["darts-v2-net"], "a")
     label = re.search(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>sep_conv_3x3<', svg)
