@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from large_plans import peak_bytes, plan_of
 from side_by_side import Measurement, Promise
 from side_by_side import main as side_by_side
 
@@ -32,33 +32,14 @@ from autoreid.cli import answer, say
 from autoreid.execution import Execution
 from autoreid.jobs import Job
 from autoreid.storage import Storage
-from tune_runs.campaign import read_campaign
 from tune_runs.dispatch import Dispatch
 from tune_runs.launch import run_plan
-from tune_runs.planning import Plan, make_plan
 from tune_runs.progress import Progress, silent
 from tune_runs.releases import Releases
 from tune_runs.resources import Allotment
 from tune_runs.states import State
 
-CAMPAIGN = """\
-name: instant
-data: {{set: rendered}}
-repeats: {repeats}
-search: {{recipe: cdnet}}
-train: {{recipe: cdnet}}
-execution: {{reuse_processes: {reuse}}}
-arms: {{{arms}}}
-"""
-ARMS = ", ".join(f"arm{k}: {{search: {{alpha_scale: 0.{k + 1}}}}}" for k in range(5))
 MOST_SECONDS, MOST_BYTES, MOST_FRESH_SECONDS = 60.0, 1e9, 5.0
-
-
-def plan_of(jobs: int, reuse: bool) -> Plan:
-    """A plan of about so many jobs, searches and trainings in equal parts."""
-    repeats = max(1, jobs // 10)
-    text = CAMPAIGN.format(repeats=repeats, reuse=str(reuse).lower(), arms=ARMS)
-    return make_plan(read_campaign(text), "0" * 64)
 
 
 def instant(with_torch: bool) -> Callable[..., Generator[dict[str, Any], None, None]]:
@@ -79,12 +60,6 @@ def instant(with_torch: bool) -> Callable[..., Generator[dict[str, Any], None, N
         attempt.finish(Outcome("done", facts=facts))
 
     return run
-
-
-def peak_bytes() -> int:
-    """The peak of this process's memory."""
-    scale = 1 if sys.platform == "darwin" else 1024  # in bytes there, in KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 def measure_launch(jobs: int, reuse: bool, slots: int, with_torch: bool) -> dict[str, Any]:

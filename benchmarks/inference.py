@@ -14,60 +14,40 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import torch
 from side_by_side import Form, Measurement, compare, main, measurements_of
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoreid.cli import say
-from autoreid.complexity import measure as complexity_of
 from autoreid.data.views import Picked
 from autoreid.evaluation.features import extract
 from autoreid.execution import Execution
 from autoreid.forms import LAYOUTS, compiler_problem, place
-from autoreid.models.assembly import ReIDModel, build_network, initialise
+from autoreid.latency import Subject
+from autoreid.latency_recipes import TEST_BATCH, TEST_IMAGES, Build
 from autoreid.published import AUTO_REID_TRAIN
 from autoreid.recipes import Neck
 from autoreid.values import override
-from search_spaces.macro import MACRO, Macro
 from search_spaces.published import PUBLISHED
 
-TEST_IMAGES, BATCH, HEIGHT, WIDTH, IDENTITIES = 19_281, 128, 256, 128, 751
+HEIGHT, WIDTH = 256, 128
 DISTINCT = 512  # synthetic images, repeated
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A published network and the neck that it is trained with."""
-
-    genotype: str
-    neck: Neck
-    macro: Macro = MACRO
-
-    def build(self) -> ReIDModel:
-        model = build_network(PUBLISHED[self.genotype], self.neck, IDENTITIES, self.macro)
-        initialise(model, torch.Generator().manual_seed(0))
-        return model.eval()
-
-    def multiply_adds(self) -> int:
-        found = complexity_of(
-            PUBLISHED[self.genotype],
-            self.neck,
-            identities=IDENTITIES,
-            height=HEIGHT,
-            width=WIDTH,
-            macro=self.macro,
-        )
-        return found.multiply_adds.inference
+def subject(name: str, build: Build) -> Subject:
+    """A published network, for images of the size that all are timed with."""
+    return Subject(name, PUBLISHED[name], replace(build, height=HEIGHT, width=WIDTH))
 
 
+# Each with the neck that it is trained with.
 NETWORKS = (
-    Network("cdnet-top2", Neck(name="fblneck")),
-    Network("bag-of-tricks", Neck(name="bnneck")),
-    Network("gdas-v1-net", AUTO_REID_TRAIN.neck, AUTO_REID_TRAIN.macro),
+    subject("cdnet-top2", Build(neck=Neck(name="fblneck"))),
+    subject("bag-of-tricks", Build(neck=Neck(name="bnneck"))),
+    subject("gdas-v1-net", Build.of(AUTO_REID_TRAIN)),
 )
 
 
@@ -76,18 +56,18 @@ def pass_over(
 ) -> Callable[[], np.ndarray]:
     """One pass: bytes to features."""
     rows = np.arange(images.shape[0])
-    return lambda: extract(embed, images, rows, device=device, batch=BATCH, precision=precision)
+    return lambda: extract(embed, images, rows, device=device, batch=TEST_BATCH, precision=precision)
 
 
-def forms_of(network: Network, images: Picked, options: argparse.Namespace) -> list[Form]:
-    models = {
+def forms_of(network: Subject, images: Picked, options: argparse.Namespace) -> list[Form]:
+    models: dict[str, nn.Module] = {
         layout: place(
-            network.build(), torch.device(options.device), override(Execution(), {"memory_format": layout})
+            network.model(), torch.device(options.device), override(Execution(), {"memory_format": layout})
         )
         for layout in LAYOUTS
     }
     forms = [
-        Form(f"{precision}, {layout}", pass_over(models[layout].embed, images, options.device, precision))
+        Form(f"{precision}, {layout}", pass_over(models[layout], images, options.device, precision))
         for precision, layout in product(("fp32", "bf16"), ("contiguous", "channels_last"))
     ]
     problem = compiler_problem(torch.device(options.device)) if options.compile else None
@@ -98,20 +78,18 @@ def forms_of(network: Network, images: Picked, options: argparse.Namespace) -> l
         forms += [
             Form(
                 f"{precision}, channels_last, compiled",
-                pass_over(torch.compile(model.embed), images, options.device, precision),
+                pass_over(torch.compile(model), images, options.device, precision),
             )
             for precision in ("fp32", "bf16")
         ]
     return forms
 
 
-def measure_network(network: Network, images: Picked, options: argparse.Namespace) -> list[Measurement]:
+def measure_network(network: Subject, images: Picked, options: argparse.Namespace) -> list[Measurement]:
     """The forms of one network, against its plain contiguous one in float32."""
-    forms = [
-        Form(f"{network.genotype}, {form.name}", form.run) for form in forms_of(network, images, options)
-    ]
+    forms = [Form(f"{network.name}, {form.name}", form.run) for form in forms_of(network, images, options)]
     timings = compare(forms, rounds=options.rounds, device=options.device)
-    count, adds = images.shape[0], network.multiply_adds()
+    count, adds = images.shape[0], network.complexity().multiply_adds.inference
     extra = {
         timing.name: {
             "images": count,
@@ -131,12 +109,12 @@ def measure(options: argparse.Namespace) -> list[Measurement]:
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (min(count, DISTINCT), 3, HEIGHT, WIDTH), dtype=np.uint8)
     images = Picked(pixels, np.arange(count) % len(pixels))
-    chosen = [network for network in NETWORKS if not options.model or network.genotype in options.model]
+    chosen = [network for network in NETWORKS if not options.model or network.name in options.model]
     return [row for network in chosen for row in measure_network(network, images, options)]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    names = [network.genotype for network in NETWORKS]
+    names = [network.name for network in NETWORKS]
     parser.add_argument("--images", type=int, help=f"default: {TEST_IMAGES}; 128 on a CPU, 32 with --short")
     parser.add_argument("--model", choices=names, action="append", help="default: all")
     parser.add_argument("--compile", action="store_true", help="compiled forms too; needs a C++ compiler")

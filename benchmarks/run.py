@@ -41,7 +41,7 @@ class Case:
 
 
 CASES = (
-    Case("supernet_step"),
+    Case("supernet_step", short=(("--short", "--rounds", "5"),)),  # pairs of its steps differ by a third
     Case("topk_step"),
     Case("training_step"),
     Case("inference"),
@@ -53,9 +53,12 @@ CASES = (
         long=((), ("--size", "msmt17", "--quality", "trained", "--rounds", "1")),
         peers="--peers",
     ),
+    Case("gallery"),
     Case("planning"),
     Case("campaigns"),
     Case("collection"),
+    Case("scale"),
+    Case("storage_requests"),
 )
 
 

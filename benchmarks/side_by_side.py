@@ -12,6 +12,7 @@ all forms alike, and ratios, taken within a round, hold on a busy machine too.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import statistics
 import sys
@@ -25,6 +26,7 @@ from machine import Watch, sentence, usable_cores
 
 from autoreid.allocation import keep_memory
 from autoreid.cli import answer, say
+from autoreid.latency_rounds import interleaved, median_ratio
 
 Seconds = tuple[float, float]  # wall and processor
 
@@ -133,12 +135,11 @@ def timed(run: Callable[[], object], device: str = "cpu") -> Seconds:
 
 
 def compare(forms: Sequence[Form], *, rounds: int, warmup: int = 1, device: str = "cpu") -> list[Timing]:
-    """Time forms in rounds, one call of each a round, after `warmup` calls of each that are not counted."""
+    """Time forms in rounds, one call of each in turn, after `warmup` calls of each that are not counted."""
     for form in forms:
         for _ in range(warmup):
             form.run()
-    seen = [[timed(form.run, device) for form in forms] for _ in range(rounds)]
-    own = list(zip(*seen, strict=True))
+    own = interleaved([functools.partial(timed, form.run, device) for form in forms], rounds)
     return [timing_of(form.name, own[0], turns) for form, turns in zip(forms, own, strict=True)]
 
 
@@ -155,11 +156,6 @@ def timing_of(name: str, first: Sequence[Seconds], own: Sequence[Seconds]) -> Ti
         processor_ratio=median_ratio([busy for _, busy in first], [busy for _, busy in own]),
         mean=statistics.fmean(walls),
     )
-
-
-def median_ratio(first: Sequence[float], own: Sequence[float]) -> float:
-    """The median of ratios taken round by round; a clock may not have moved within a very short call."""
-    return statistics.median(one / max(other, 1e-9) for one, other in zip(first, own, strict=True))
 
 
 def measurements_of(

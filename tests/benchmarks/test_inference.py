@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import inference
 import pytest
+
+from autoreid.latency import Subject
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +16,8 @@ def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "HEIGHT", 32)
     monkeypatch.setattr(inference, "WIDTH", 16)
     monkeypatch.setattr(inference, "DISTINCT", 2)
+    small = [replace(one, build=replace(one.build, height=32, width=16)) for one in inference.NETWORKS]
+    monkeypatch.setattr(inference, "NETWORKS", small)
 
 
 def test_every_form_of_a_model_is_timed_against_the_plain_one() -> None:
@@ -31,7 +36,7 @@ def test_every_form_of_a_model_is_timed_against_the_plain_one() -> None:
     assert plain.extra["seconds_for_all"] == pytest.approx(plain.seconds * 19_281 / 3)
 
 
-@pytest.mark.parametrize("network", inference.NETWORKS, ids=lambda network: network.genotype)
-def test_multiply_adds_are_those_of_the_network_with_its_neck(network: inference.Network) -> None:
-    assert network.multiply_adds() > 1e6
-    assert not network.build().training
+@pytest.mark.parametrize("network", inference.NETWORKS, ids=lambda network: network.name)
+def test_networks_are_those_of_the_latency_command_with_their_necks(network: Subject) -> None:
+    assert network.complexity().multiply_adds.inference > 1e6
+    assert not network.model().training

@@ -47,7 +47,7 @@ def test_ratios_are_medians_of_ratios_within_a_round(monkeypatch: pytest.MonkeyP
 def test_rounds_alternate_between_the_forms_after_the_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, calls = Clock(monkeypatch), list[str]()
     compare([clock.form(name, 1, calls=calls) for name in "ab"], rounds=2, warmup=2)
-    assert "".join(calls) == "aabb" + "abab"
+    assert "".join(calls) == "aabb" + "abba"
 
 
 def test_what_a_device_still_has_to_do_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
