@@ -16,7 +16,8 @@ test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m gpu
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -n 1 -q -m "slow and not gpu"
+	$(BIN)/python -m pytest -n 2 -q -m "slow and not gpu and not ray"
+	$(BIN)/python -m pytest -n 1 -q -m "slow and not gpu and ray"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
