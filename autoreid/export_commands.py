@@ -11,8 +11,8 @@ from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError
 from autoreid.evaluate_commands import checkpoint_file, read_checkpoint
-from autoreid.folders import amount
-from autoreid.model_commands import new_file
+from autoreid.folders import LocalFolder, amount
+from autoreid.outputs import new_file
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from autoreid.feed import PreparedData
     from autoreid.models.assembly import ReIDModel
 
+ENDING = ".onnx"
 SHOWN = ("mAP", "rank_1")
 
 
@@ -27,33 +28,40 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", metavar="CHECKPOINT", help="model.pt of a training, its folder, or a portable file"
     )
-    parser.add_argument("--onnx", metavar="FILE", help="file to write in 32 bits, such as net.onnx")
+    parser.add_argument("--onnx", metavar="FILE", help="file to write in 32 bits: NAME.onnx")
     parser.add_argument(
-        "--int8", metavar="FILE", help="file to write in 8 bits, calibrated on the training set of --data"
+        "--int8",
+        metavar="FILE",
+        help="file to write in 8 bits: NAME.onnx, calibrated on the training set of --data",
     )
     add_data_flags(parser, required=False)
     add_json_flag(parser)
 
 
-def _check(options: argparse.Namespace) -> None:
-    problems = []
+def _places(options: argparse.Namespace) -> dict[str, Path]:
+    """Where the files are to be written, by the flag that names each; InputError, all problems together."""
+    problems, places = [], {}
     if options.onnx is None and options.int8 is None:
         problems.append("--onnx: missing. Name the file to write, or one for --int8.")
     if options.int8 is not None and options.data is None:
         problems.append("--int8: needs images to calibrate with. Add --data DIR.")
     if options.device not in (None, "auto", "cpu"):
         problems.append(f"--device: {options.device}, but files are checked on the processor. Leave it out.")
-    places = [Path(options.__dict__[name]).expanduser().resolve() for name in _asked(options)]
-    if len(set(places)) < len(places):
+    for name in ("onnx", "int8"):
+        if options.__dict__[name] is not None:
+            try:
+                places[name] = new_file(options.__dict__[name], f"--{name}", ENDING)
+            except InputError as error:
+                problems += error.problems
+    if len({place.resolve() for place in places.values()}) < len(places):
         problems.append(f"--int8: {options.int8} is the file of --onnx. Name another.")
     if problems:
         raise InputError(*problems)
+    return places
 
 
 def _run(options: argparse.Namespace) -> int:
-    _check(options)
-    path = checkpoint_file(options.checkpoint)
-    folders = {name: new_file(options.__dict__[name], f"--{name}") for name in _asked(options)}
+    places, path = _places(options), checkpoint_file(options.checkpoint)
     execution = replace(execution_of(options), device="cpu")
     source = None if options.data is None else data_source(options)
 
@@ -78,15 +86,11 @@ def _run(options: argparse.Namespace) -> int:
             written["int8"] = quantise(written["onnx"], data.images, data.train_rows, options.int8)
             sessions["int8"] = session_of(written["int8"], execution.threads)
         result["data"] = _compared(model, sessions, data)
-    for name, folder in folders.items():
-        folder.write(Path(options.__dict__[name]).name, written[name])
+    for name, place in places.items():
+        LocalFolder(place.parent).write(place.name, written[name])
         result[name] = {"file": options.__dict__[name], "bytes": len(written[name])}
     answer(result, _text(result), options.json)
     return DONE
-
-
-def _asked(options: argparse.Namespace) -> list[str]:
-    return [name for name in ("onnx", "int8") if options.__dict__[name] is not None]
 
 
 def _compared(

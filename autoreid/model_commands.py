@@ -10,9 +10,12 @@ from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.errors import InputError
 from autoreid.evaluate_commands import checkpoint_file, read_checkpoint
 from autoreid.folders import LocalFolder, amount
+from autoreid.outputs import new_file
 
 if TYPE_CHECKING:
     from autoreid.portable import Facts
+
+ENDING = ".safetensors"
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +46,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_file_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", required=True, metavar="FILE", help="file to write, such as net.safetensors")
+    parser.add_argument("--out", required=True, metavar="FILE", help="file to write: NAME.safetensors")
     parser.add_argument("--licence", metavar="SPDX", help="licence of the weights, such as CC-BY-NC-4.0")
     parser.add_argument("--card", metavar="FILE", help="Markdown that is added to the model card")
     parser.add_argument(
@@ -57,16 +60,8 @@ def _run(options: argparse.Namespace) -> int:
     return code
 
 
-def new_file(given: str, flag: str) -> LocalFolder:
-    """The folder of a file that is to be written; InputError where the file is there already."""
-    path = Path(given).expanduser()
-    if path.exists():
-        raise InputError(f"{flag}: {path} is there already. Remove it, or name another file.")
-    return LocalFolder(path.absolute().parent)
-
-
 def _pack(options: argparse.Namespace) -> int:
-    path, folder = checkpoint_file(options.checkpoint), new_file(options.out, "--out")
+    path, out = checkpoint_file(options.checkpoint), new_file(options.out, "--out", ENDING)
     words = _words(options.card) if options.card else ""
 
     from autoreid.portable_packing import pack
@@ -78,11 +73,11 @@ def _pack(options: argparse.Namespace) -> int:
         data_set=options.data_set,
         classifier=options.with_classifier,
     )
-    return _written(folder, data, options)
+    return _written(out, data, options)
 
 
 def _convert(options: argparse.Namespace) -> int:
-    path, folder = Path(options.checkpoint).expanduser(), new_file(options.out, "--out")
+    path, out = Path(options.checkpoint).expanduser(), new_file(options.out, "--out", ENDING)
     if not path.is_file():
         raise InputError(f"{path}: no such file. Give a checkpoint of Torchreid's OSNet.")
     words = _words(options.card) if options.card else ""
@@ -97,11 +92,11 @@ def _convert(options: argparse.Namespace) -> int:
         words=words,
         data_set=options.data_set,
     )
-    return _written(folder, data, options)
+    return _written(out, data, options)
 
 
-def _written(folder: LocalFolder, data: bytes, options: argparse.Namespace) -> int:
-    folder.write(Path(options.out).name, data)
+def _written(out: Path, data: bytes, options: argparse.Namespace) -> int:
+    LocalFolder(out.parent).write(out.name, data)
     answer({"file": options.out, "bytes": len(data)}, f"{options.out}: {amount(len(data))}", options.json)
     return DONE
 

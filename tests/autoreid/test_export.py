@@ -172,6 +172,17 @@ def test_mistakes_are_told_together(run: Run, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     _, _, err = run("--onnx", "./a.onnx", "--int8", "a.onnx", data=True)
     assert "--int8: a.onnx is the file of --onnx. Name another." in err
+    (tmp_path / "file").write_text("")
+    code, _, err = run("--onnx", "file/a.onnx", "--int8", "new/a.onnx", "--device", "cuda", data=True)
+    assert code == 2
+    for words in (
+        f"--onnx: file/a.onnx: {tmp_path}/file is a file, not a folder. Name a file in a folder.",
+        f"--int8: new/a.onnx: there is no folder {tmp_path}/new. Make it: mkdir -p {tmp_path}/new",
+        "--device: cuda",
+    ):
+        assert words in err
+    assert "--onnx: a.pt does not end with .onnx. Name it so." in run("--onnx", "a.pt")[2]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     code, _, err = run("--onnx", tmp_path / "a.onnx")
     assert (code, "Install it with pip install 'autoreid[onnx]'" in err) == (2, True)

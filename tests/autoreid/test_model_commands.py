@@ -113,11 +113,27 @@ def test_mistakes_are_explained(trained: Path, tmp_path: Path, capsys: pytest.Ca
     )
     code, _, err = run(capsys, "pack", trained, "--out", out)
     assert (code, "is there already" in err) == (2, True)
-    code, _, err = run(capsys, "pack", out, "--out", tmp_path / "b", "--with-classifier")
+    code, _, err = run(capsys, "pack", out, "--out", tmp_path / "b.safetensors", "--with-classifier")
     assert (code, "holds no classifier" in err) == (2, True)
     (tmp_path / "text").write_text("a text")
     code, _, err = run(capsys, "show", tmp_path / "text")
     assert (code, "not a file of autoreid, or damaged" in err) == (2, True)
+
+
+def test_places_that_cannot_be_are_told_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pt").write_text("never read")
+    for line in (["pack", "model.pt"], ["from-torchreid", "model.pt"]):
+        for out, words in {
+            "net.pt": "autoreid: --out: net.pt does not end with .safetensors. Name it so.",
+            "new/net.safetensors": f"there is no folder {tmp_path}/new. Make it: mkdir -p {tmp_path}/new",
+            "model.pt/net.safetensors": f"{tmp_path}/model.pt is a file, not a folder.",
+        }.items():
+            code, _, err = run(capsys, *line, "--out", out)
+            assert (code, words in err) == (2, True), err
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
 
 def test_figures_of_other_weights_are_never_packed(
@@ -128,22 +144,22 @@ def test_figures_of_other_weights_are_never_packed(
     outcome = json.loads((folder / "outcome.json").read_text())
     outcome["files"]["model.pt"]["sha256"] = "0" * 64
     (folder / "outcome.json").write_text(json.dumps(outcome))
-    code, _, err = run(capsys, "pack", folder, "--out", tmp_path / "net")
+    code, _, err = run(capsys, "pack", folder, "--out", tmp_path / "net.safetensors")
     assert (code, "not the file that" in err) == (2, True)
     # Nor used, whatever is done with them.
     for command in (
         ["evaluate", folder, "--data", "rendered"],
         ["latency", folder],
-        ["export", folder, "--onnx", "a"],
+        ["export", folder, "--onnx", tmp_path / "a.onnx"],
     ):
         assert main([str(part) for part in command]) == 2
         assert "not the file that" in capsys.readouterr().err
     (folder / "outcome.json").write_text("{")
-    code, _, err = run(capsys, "pack", folder, "--out", tmp_path / "net")
+    code, _, err = run(capsys, "pack", folder, "--out", tmp_path / "net.safetensors")
     assert (code, "outcome.json: damaged" in err) == (2, True)
     (folder / "outcome.json").unlink()
-    assert run(capsys, "pack", folder, "--out", tmp_path / "net")[0] == 0
-    assert read((tmp_path / "net").read_bytes(), "")[0].metrics is None
+    assert run(capsys, "pack", folder, "--out", tmp_path / "net.safetensors")[0] == 0
+    assert read((tmp_path / "net.safetensors").read_bytes(), "")[0].metrics is None
 
 
 def test_a_full_disk_leaves_nothing_half_written(
