@@ -78,15 +78,7 @@ def plan_plain(
     plain: Plain = {
         "campaign": campaign.name,
         "claim": campaign.claim,
-        "data": campaign.source.plain() if campaign.source else None,
-        "data_fingerprint": plan.fingerprint or None,
-        "classes": campaign.classes.plain() if campaign.classes else None,
-        "classes_fingerprint": plan.classes or None,
-        "data_sets": [
-            {"name": name, **source.plain(), "fingerprint": None if missing else plan.fingerprints[name]}
-            for name, source in campaign.sets.items()
-        ],
-        "data_problem": missing,
+        **_data(plan, missing),
         "repeats": campaign.repeats,
         "protocol": plain_value(campaign.protocol),
         "evaluation": None if campaign.evaluation is None else plain_value(campaign.evaluation),
@@ -95,6 +87,7 @@ def plan_plain(
         "sweep": sweep_lines(campaign.sweep, plan.points) if campaign.sweep else [],
         "arms": [_arm(arm, campaign) for arm in campaign.arms],
         "entries": len(whole.entries),
+        "shared": _shared(whole),
         "jobs": {kind: whole.count(kind) for kind in KINDS},
         "done": {kind: done.count(kind) for kind in KINDS} if states else None,
         "change": change,
@@ -104,17 +97,41 @@ def plan_plain(
         "memory": None if missing or allotment is None else _memory(whole, allotment, memory),
         "comparison": _comparison(plan, storage, states),
     }
-    if with_jobs:
-        plain["job_list"] = [
-            entry.plain()
-            | {
-                "data_set": plan.data_set(entry.job),
-                "job": None if missing else entry.job,
-                "status": states[entry.job].status if entry.job in states else None,
-            }
-            for entry in plan.entries
-        ]
-    return plain
+    return plain | ({"job_list": _job_list(plan, states, missing)} if with_jobs else {})
+
+
+def _data(plan: Plan, missing: str | None) -> Plain:
+    """What a campaign reads, and why it cannot be read here."""
+    source, classes = plan.campaign.source, plan.campaign.classes
+    return {
+        "data": source.plain() if source else None,
+        "data_fingerprint": plan.fingerprint or None,
+        "classes": classes.plain() if classes else None,
+        "classes_fingerprint": plan.classes or None,
+        "data_sets": [
+            {"name": name, **source.plain(), "fingerprint": None if missing else plan.fingerprints[name]}
+            for name, source in plan.campaign.sets.items()
+        ],
+        "data_problem": missing,
+    }
+
+
+def _shared(plan: Plan) -> int:
+    """How many jobs more there would be if arms shared none; the one that times all networks is nobody's."""
+    asked = sum(not entry.timed for entry in plan.entries)
+    return asked - sum(job.kind != "latency" for job in plan.jobs.values())
+
+
+def _job_list(plan: Plan, states: Mapping[str, State], missing: str | None) -> list[Plain]:
+    return [
+        entry.plain()
+        | {
+            "data_set": plan.data_set(entry.job),
+            "job": None if missing else entry.job,
+            "status": states[entry.job].status if entry.job in states else None,
+        }
+        for entry in plan.entries
+    ]
 
 
 def _costs(

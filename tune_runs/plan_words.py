@@ -72,7 +72,7 @@ def _latency_words(given: Plain) -> str:
 def plan_text(plain: Plain) -> str:
     """A plan for people."""
     jobs, done = plain["jobs"], plain["done"]
-    shared = plain["entries"] - sum(jobs.values())
+    shared = plain["shared"]
     note = f" ({shared} more {'is' if shared == 1 else 'are'} shared between arms)" if shared else ""
     lines = [
         plain["campaign"],

@@ -19,6 +19,8 @@ RECENT_EPOCHS = 5
 # The start of a process takes less.
 RECENT_SECONDS = 60.0
 LOG_LINES = 5
+# In place of an arm, of the job that times the networks of all.
+EVERY = "all arms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,8 @@ class Points:
 @dataclass(frozen=True, slots=True)
 class Planned:
     """The jobs of a campaign by id, in launch order; what each one needs; and the jobs of every arm and kind.
-    A job that several arms share stands under each of them. `points` are its sweep's, if it has one, and
-    `given_up` the jobs that only pruned ones need."""
+    A job that several arms share stands under each of them, the one that times all networks under `EVERY`.
+    `points` are its sweep's, if it has one, and `given_up` the jobs that only pruned ones need."""
 
     tasks: Mapping[str, Task]
     needs: Mapping[str, Sequence[str]]
@@ -127,7 +129,10 @@ def planned_of(manifest: Mapping[str, Any]) -> Planned:
         job_id, job = entry["job"], manifest["jobs"][entry["job"]]
         task = Task(job["kind"], entry["arm"], entry["repeat"], _epochs(job))
         tasks.setdefault(job_id, task)
-        arms.setdefault((entry["arm"], entry["kind"]), []).append(job_id)
+        if entry.get("timed"):
+            arms[EVERY, entry["kind"]] = [job_id]
+        else:
+            arms.setdefault((entry["arm"], entry["kind"]), []).append(job_id)
     needs = {job_id: needs_of(manifest["jobs"][job_id]["inputs"]) for job_id in tasks}
     points = _points(manifest) if "sweep" in manifest else None
     return Planned(tasks, needs, arms, points, frozenset(manifest.get("given_up", ())))

@@ -133,8 +133,17 @@ def test_a_plan_says_what_is_timed() -> None:
     assert plain["jobs"]["latency"] == 1
     text = plan_text(plain)
     assert "all networks are timed side by side: batches of 1 and 4, 2 passes of 8 images, fp32" in text
-    assert "1 timing (1 more is shared between arms)" in text
+    assert plain["shared"] == 0 and "1 timing\n" in text
     assert plain["job_list"][-1]["data_set"] is None
+
+
+def test_a_state_names_the_timing_once(tmp_path: Path) -> None:
+    plan = make_plan(small(TIMED), FINGERPRINT)
+    storage = Storage(tmp_path)
+    save_manifest(storage, plan)
+    arms = planned_of(storage.read_manifest(plan.campaign.name)).arms
+    assert [key for key in arms if key[1] == "latency"] == [("all arms", "latency")]
+    assert arms["all arms", "latency"] == [timing(plan).id]
 
 
 def test_mistakes_are_reported_together() -> None:
