@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoreid.attempts import OUTCOME
 from autoreid.byte_sizes import byte_count
 from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError, TooLittleMemoryError
 from autoreid.evaluate_recipes import MEMORY_FIELD, EvaluateRecipe
 from autoreid.evaluation.words import camera_pairs_text, scores_text
-from autoreid.folders import sha256
+from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.values import override
 
 if TYPE_CHECKING:
@@ -98,52 +95,6 @@ def memory_of_the_flag() -> Iterator[None]:
         yield
     except TooLittleMemoryError as error:
         raise InputError(str(error).replace(MEMORY_FIELD, "--memory")) from None
-
-
-def checkpoint_file(given: str) -> Path:
-    """The model file that a command names, or that of the folder it names."""
-    path = Path(given)
-    try:
-        path = path / "model.pt" if path.is_dir() else path
-        there = path.is_file()
-    except OSError as error:  # a folder on the way to it may not be entered
-        raise _unreadable(path, error) from None
-    if not there:
-        raise InputError(
-            f"{path}: no such file. Give the model.pt that autoreid train wrote, its folder, or a portable "
-            "file."
-        )
-    return path
-
-
-def read_checkpoint(path: Path) -> bytes:
-    """The bytes of a model file; InputError where it cannot be read, and where it is not the one that the
-    outcome of its training, beside it, vouches for."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    outcome = path.resolve().parent / OUTCOME
-    vouched = _vouched(outcome, path.resolve().name)
-    if vouched is not None and vouched != sha256(data):
-        raise InputError(
-            f"{path}: not the file that {outcome} vouches for: its digest is another. Give the folder as the "
-            "training left it, or the file alone."
-        )
-    return data
-
-
-def _vouched(outcome: Path, name: str) -> str | None:
-    """The digest of a file in the outcome of a training; None where there is none that can be read."""
-    try:
-        return str(json.loads(outcome.read_bytes())["files"][name]["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
-    reason = error.strerror or str(error)
-    return InputError(f"{path}: cannot be read: {reason}. Make it readable, or give a copy of it.")
 
 
 def _run(options: argparse.Namespace) -> int:

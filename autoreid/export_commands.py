@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError
-from autoreid.evaluate_commands import checkpoint_file, read_checkpoint
 from autoreid.folders import LocalFolder, amount
+from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
 
 if TYPE_CHECKING:

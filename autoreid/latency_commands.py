@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError, Problems, unknown
-from autoreid.evaluate_commands import checkpoint_file, read_checkpoint
 from autoreid.latency_recipes import Build, LatencyRecipe
+from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.models.commands import FLAG_OF, add_size_flags, read_networks, sizes_given
 from autoreid.values import override
 

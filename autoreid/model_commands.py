@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.errors import InputError
-from autoreid.evaluate_commands import checkpoint_file, read_checkpoint
 from autoreid.folders import LocalFolder, amount
+from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from torch.nn import functional
 from autoreid.data.arrays import resized
 from autoreid.data.images import as_rgb, read_image, reason
 from autoreid.errors import InputError
-from autoreid.evaluate_commands import read_checkpoint
 from autoreid.evaluation.features import extract
 from autoreid.execution import Execution
 from autoreid.forms import place
+from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.models.assembly import ReIDModel
 from autoreid.optimisation import choose_device
 from autoreid.portable import Facts, Preprocessing
@@ -110,11 +110,12 @@ class LoadedModel:
 
 
 def load(file: Path | str, device: str = "auto") -> LoadedModel:
-    """The network of a model file, portable or of a training, on a device: auto, cpu, cuda or cuda:N.
+    """The network of a model file, portable or of a training, or of a training's folder, on a device: auto,
+    cpu, cuda or cuda:N.
 
     InputError where there is no such file, and for an altered, truncated or unfitting one.
     """
-    path = Path(file).expanduser()
+    path = checkpoint_file(file)
     network, facts = opened(read_checkpoint(path), path)
     target = choose_device(device)
     network.requires_grad_(requires_grad=False)

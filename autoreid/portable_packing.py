@@ -15,8 +15,8 @@ from torch import Tensor
 from autoreid import portable
 from autoreid.attempts import OUTCOME
 from autoreid.errors import InputError, StorageError
-from autoreid.evaluate_commands import read_checkpoint
 from autoreid.model_files import network_of
+from autoreid.model_places import read_checkpoint
 from autoreid.models.assembly import ReIDModel
 from autoreid.portable import Facts
 from autoreid.portable_card import draw_card

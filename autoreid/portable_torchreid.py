@@ -10,8 +10,8 @@ from torch import Tensor
 
 from autoreid import portable
 from autoreid.errors import InputError
-from autoreid.evaluate_commands import read_checkpoint
 from autoreid.folders import sha256
+from autoreid.model_places import read_checkpoint
 from autoreid.models.assembly import build_network
 from autoreid.models.inference import leave_out_training_parts
 from autoreid.portable_packing import check_licence, versions, written

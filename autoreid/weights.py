@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from autoreid.errors import InputError, StorageError
 from autoreid.folders import Folder, sha256
+from autoreid.model_places import check_vouched
 from autoreid.portable import content_of, is_portable, read
 from autoreid.snapshots import from_bytes
 from autoreid.state_dicts import BackboneWeights, check_weights, foreign, of_backbone, split
@@ -73,18 +74,22 @@ def given_teacher(path: Path | str | None) -> tuple[str | None, WeightFile | Non
         raise InputError(
             f"teacher: {place}: cannot be read ({error.strerror}). Give the model.pt of a training."
         ) from None
+    check_vouched(place, content)
     return DIGEST + sha256(content), WeightFile(str(place), content)
 
 
 def read_file(path: Path) -> WeightFile:
-    """The bytes of a file; InputError where it cannot be read."""
+    """The bytes of a file; InputError where it cannot be read, and where the outcome of its training, beside
+    it, vouches for others."""
     try:
-        return WeightFile(str(path), path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(
             f"weights: {path}: cannot be read ({error.strerror}). Give the model.pt of a training, a state "
             "dict of the network, or imagenet."
         ) from None
+    check_vouched(path, content)
+    return WeightFile(str(path), content)
 
 
 def _imagenet_url(genotype: Genotype) -> str:

@@ -225,6 +225,19 @@ def test_a_loaded_network_tells_what_its_file_knows(file: Path, trained: Path) -
     assert not any(weight.requires_grad for weight in model.network.parameters())
 
 
+def test_the_folder_of_a_training_is_loaded_as_its_file(trained: Path, tmp_path: Path) -> None:
+    images = torch.zeros(1, 3, 64, 32, dtype=torch.uint8)
+    model, same = (autoreid.load(place, device="cpu") for place in (str(trained), trained / "model.pt"))
+    assert torch.equal(model.embed(images), same.embed(images))
+    assert model.facts == same.facts
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    altered = bytearray((copy / "model.pt").read_bytes())
+    altered[-1] ^= 1
+    (copy / "model.pt").write_bytes(altered)
+    with pytest.raises(InputError, match=r"model\.pt: not the file that .*outcome\.json vouches for"):
+        autoreid.load(copy)
+
+
 def test_a_file_is_parsed_and_its_network_built_once(
     file: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,8 +294,10 @@ def test_mistakes_of_embed_are_explained_all_at_once(file: Path, tmp_path: Path)
         model.embed([])
     with pytest.raises(InputError, match=r"images: a str\. Give a list"):
         model.embed("a.jpg")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"absent\.safetensors: no such file\. Give the model\.pt"):
         autoreid.load(tmp_path / "absent.safetensors")
+    with pytest.raises(InputError, match=r"model\.pt: no such file\. Give the model\.pt .*, its folder"):
+        autoreid.load(tmp_path)
 
 
 def test_facts_come_back_as_they_were(packed: bytes, file: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 import torchvision
 
 from autoreid import weights as module
+from autoreid.attempts import Attempt, Outcome
 from autoreid.building import remark
 from autoreid.calls import train
 from autoreid.cli import main
@@ -33,7 +34,16 @@ from autoreid.snapshots import to_bytes
 from autoreid.storage import Storage
 from autoreid.training import TrainRun
 from autoreid.values import override
-from autoreid.weights import VARIABLE, WeightFile, backbone_weights, given, imagenet, provide, stored
+from autoreid.weights import (
+    VARIABLE,
+    WeightFile,
+    backbone_weights,
+    given,
+    given_teacher,
+    imagenet,
+    provide,
+    stored,
+)
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.published import PUBLISHED
@@ -278,6 +288,21 @@ def test_damaged_and_changed_files_are_refused(tmp_path: Path) -> None:
     folder.write(f"weights/{name.removeprefix('sha256:')}.pt", b"other")
     with pytest.raises(StorageError, match="its digest does not fit"):
         stored(folder, name, CNET)
+
+
+def test_a_file_that_its_training_does_not_vouch_for_is_refused(tmp_path: Path) -> None:
+    attempt = Attempt(LocalFolder(tmp_path), "0" * 32)
+    attempt.write("weights.pt", to_bytes(backbone_of(CNET)))
+    attempt.finish(Outcome("done"))
+    file = tmp_path / "weights.pt"
+    known = f"sha256:{sha256(file.read_bytes())}"
+    assert given(str(file), CNET)[0] == given_teacher(file)[0] == known
+    plain_file(file, backbone_of(CNET, seed=9))
+    for read in (lambda: given(str(file), CNET), lambda: given_teacher(file)):
+        with pytest.raises(InputError, match=r"weights\.pt: not the file that .*outcome\.json vouches for"):
+            read()
+    (tmp_path / "outcome.json").unlink()
+    assert given(str(file), CNET)[0] != known
 
 
 def test_a_single_run_takes_a_path_and_continues_with_the_same_content(
