@@ -124,12 +124,13 @@ def _show(options: argparse.Namespace) -> int:
     plain = facts.plain()
     if not facts.trained_here:
         plain["recipe"] = {name: plain["recipe"][name] for name in OF_NETWORK}
-    answer(plain, _text(plain), options.json)
+    answer(plain, _text(plain, facts), options.json)
     return DONE
 
 
-def _text(plain: dict[str, Any]) -> str:
+def _text(plain: dict[str, Any], facts: Facts) -> str:
     from autoreid.evaluation.words import scores_text
+    from autoreid.size_words import neck_text, sizes_of, sizes_text
 
     shown, data, recipe = plain["preprocessing"], plain["data"], plain["recipe"]
     scores = {"mAP_low": None} | dict(plain["metrics"] or {})  # an older release gave no intervals
@@ -141,7 +142,8 @@ def _text(plain: dict[str, Any]) -> str:
     )
     lines = {
         "network": f"{plain['genotype']['space']}: {choices}",
-        "neck": recipe["neck"]["name"],
+        "sizes": sizes_text(sizes_of(facts.genotype.space, facts.recipe.macro)) or "one for all",
+        "neck": neck_text(facts.recipe.neck),
         "image": f"{shown['height']} x {shown['width']}, {shown['channels']}, {shown['interpolation']}",
         "training": f"{recipe['epochs']} epochs" if "epochs" in recipe else "not known",
         "identities": f"{plain['identities'] or 'not known'}, classifier {classifier}",

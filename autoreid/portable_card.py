@@ -10,6 +10,7 @@ from autoreid.complexity import Complexity, measure
 from autoreid.evaluation.words import left_out_text
 from autoreid.portable import Facts, Preprocessing
 from autoreid.recipes import Neck
+from autoreid.size_words import neck_text, number_text, sizes_of
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.published import PUBLISHED
@@ -69,7 +70,8 @@ def _network(facts: Facts, found: Complexity) -> Iterator[str]:
     yield "## Network"
     rows = {
         "genotype": f"`{facts.genotype}`",
-        "neck": facts.recipe.neck.name,
+        **_sizes(facts),
+        "neck": neck_text(facts.recipe.neck),
         "parameters at inference": f"{found.params.inference:,}",
         "multiply-adds an image": f"{found.multiply_adds.inference:,}",
         "feature": f"{found.feature_dim} numbers, {shown.features}",
@@ -78,6 +80,12 @@ def _network(facts: Facts, found: Complexity) -> Iterator[str]:
         "parts that only training needs": "left out" if facts.order is None else "in the file",
     }
     yield _table(rows)
+
+
+def _sizes(facts: Facts) -> dict[str, str]:
+    """A row of the card for each size that the networks of the space have."""
+    sizes = sizes_of(facts.genotype.space, facts.recipe.macro)
+    return {name.replace("_", " "): number_text(size) for name, size in sizes.items() if size is not None}
 
 
 def _numbers(values: tuple[float, ...]) -> str:

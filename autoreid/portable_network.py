@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,37 @@ from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.models.assembly import ReIDModel
 from autoreid.optimisation import choose_device
 from autoreid.portable import Facts, Preprocessing
-from autoreid.portable_card import draw_card
+from autoreid.portable_card import draw_card, network_name
 from autoreid.portable_packing import opened
+from autoreid.size_words import neck_text, sizes_of, sizes_text
 from search_spaces.genotype import Genotype
 
 AnImage = Image.Image | Path | str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LoadedModel:
     """A trained network in evaluation mode, and what its file says of it.
 
     `network` is the module itself, `facts` all that is known of it.
     """
 
-    network: ReIDModel = field(repr=False)
-    facts: Facts = field(repr=False)
+    network: ReIDModel
+    facts: Facts
     device: torch.device
-    card: str = field(repr=False)
+    card: str
+
+    def __repr__(self) -> str:
+        facts, shown = self.facts, self.preprocessing
+        sizes = sizes_text(sizes_of(facts.genotype.space, facts.recipe.macro))
+        parts = (
+            network_name(facts) + (f" with {sizes}" if sizes else ""),
+            f"images of {shown.height} x {shown.width}",
+            f"features of {self.feature_dim} numbers ({neck_text(facts.recipe.neck)})",
+            f"{facts.identities or 'unknown'} identities",
+            f"on {self.device}",
+        )
+        return f"<{type(self).__name__} {'; '.join(parts)}>"
 
     @property
     def genotype(self) -> Genotype:
@@ -50,6 +63,16 @@ class LoadedModel:
     def metrics(self) -> Mapping[str, Any] | None:
         """The evaluation at the end of its training (`mAP`, `rank_1`, ...; fractions); None if not known."""
         return self.facts.metrics
+
+    @property
+    def licence(self) -> str | None:
+        """The licence of its weights, an SPDX expression; None where nobody said."""
+        return self.facts.licence
+
+    @property
+    def identities(self) -> int | None:
+        """How many people it learned from; None if not known."""
+        return self.facts.identities or None
 
     @property
     def preprocessing(self) -> Preprocessing:

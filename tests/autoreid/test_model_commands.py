@@ -51,6 +51,7 @@ def test_a_training_is_packed_and_shown(
     _, text, _ = run(capsys, "show", out)
     for words in ("64 x 32, RGB", "classifier left out", f"mAP {100 * metrics['mAP']:.1f}", "CC-BY-NC-4.0"):
         assert words in text
+    assert "\nsizes       width multiplier 0.25\nneck        fblneck, 2 stripes\n" in text
     _, card, _ = run(capsys, "card", out)
     assert card == read(out.read_bytes(), "")[0].card
     assert card.endswith("## Notes\n\nOf a yard.\n")

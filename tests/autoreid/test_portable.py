@@ -24,6 +24,7 @@ from autoreid.errors import InputError
 from autoreid.evaluation.features import extract
 from autoreid.feed import PreparedData
 from autoreid.model_files import unpack_model
+from autoreid.portable_card import draw_card
 from autoreid.portable_packing import opened, pack
 from autoreid.recipes import Neck
 from autoreid.teaching import columns_of
@@ -213,7 +214,9 @@ def test_a_loaded_network_embeds_tensors_paths_and_pictures_alike(
         assert torch.equal(model.embed([picture]), model.embed(pixels[:1]))
 
 
-def test_a_loaded_network_tells_what_its_file_knows(file: Path, trained: Path) -> None:
+def test_a_loaded_network_tells_what_its_file_knows(
+    file: Path, trained: Path, small_data: PreparedData
+) -> None:
     model, same = autoreid.load(file, device="cpu"), autoreid.load(trained / "model.pt", device="cpu")
     outcome = json.loads((trained / "outcome.json").read_text())
     assert model.metrics == same.metrics == outcome["result"]["evaluation"]
@@ -222,7 +225,23 @@ def test_a_loaded_network_tells_what_its_file_knows(file: Path, trained: Path) -
     assert model.card.startswith("# cdnet-top1, trained on drawn\n")
     assert f"| mAP | {100 * outcome['result']['evaluation']['mAP']:.1f}%" in model.card
     assert same.card.startswith("# cdnet-top1\n")
+    assert "| width multiplier | 0.25 |\n| neck | fblneck, 2 stripes |" in model.card
+    assert (model.licence, same.licence, model.identities) == ("CC-BY-NC-4.0", None, same.identities)
+    assert repr(model) == (
+        "<LoadedModel cdnet-top1 with width multiplier 0.25; images of 64 x 32; features of 384 numbers "
+        f"(fblneck, 2 stripes); {small_data.identities} identities; on cpu>"
+    )
     assert not any(weight.requires_grad for weight in model.network.parameters())
+
+
+def test_a_card_tells_the_sizes_that_a_network_has() -> None:
+    cells, fixed = (
+        draw_card(portable.Facts(PUBLISHED[name], small_recipe(Neck(name="embedding", feature="g")), 8))
+        for name in ("darts-v2-net", "resnet18")
+    )
+    assert "| channels | 8 |\n| layers | 1 1 1 1 |\n| neck | embedding, g |" in cells
+    assert "width multiplier" not in cells
+    assert not any(f"| {name} |" in fixed for name in ("width multiplier", "channels", "layers"))
 
 
 def test_the_folder_of_a_training_is_loaded_as_its_file(trained: Path, tmp_path: Path) -> None:
