@@ -28,9 +28,10 @@ from side_by_side import Measurement, Promise, median_ratio
 from side_by_side import main as side_by_side
 
 from autoreid.cli import answer, say
-from autoreid.gallery.feature_files import FeatureFile, FeatureWriter, Origin, whole_file
+from autoreid.gallery.feature_files import FeatureFile, FeatureWriter, Origin
 from autoreid.gallery.images import ImageFile
 from autoreid.gallery.nearest import faiss_index, nearest, nearest_by_faiss
+from autoreid.whole_files import output_file
 
 CASE = "gallery"
 DIMENSION, TOP, BLOCK = 512, 10, 4096
@@ -46,7 +47,7 @@ def random_block(seed: int, rows: int) -> np.ndarray:
 
 
 def write(path: Path, count: int) -> None:
-    with whole_file(path) as file, FeatureWriter(file, ORIGIN, DIMENSION) as writer:
+    with output_file(path) as file, FeatureWriter(file, ORIGIN, DIMENSION) as writer:
         for start in range(0, count, BLOCK):
             rows = range(start, min(start + BLOCK, count))
             images = [ImageFile(f"{row:07}.jpg", "/gallery") for row in rows]
