@@ -15,6 +15,9 @@ from autoreid.values import from_plain, plain
 from autoreid.weights import MODEL_VERSION, load_weights, read_model
 from search_spaces.genotype import Genotype
 
+# A field that recipes of pretrainings alone have.
+OF_PRETRAINING = "label_smoothing"
+
 
 def pack_model(
     model: ReIDModel, recipe: TrainRecipe, genotype: Genotype, order: Sequence[int], data: str
@@ -43,9 +46,15 @@ def unpack_model(data: bytes, place: str) -> tuple[ReIDModel, TrainRecipe, Genot
 def network_of(content: Mapping[str, Any], place: str) -> tuple[ReIDModel, TrainRecipe, Genotype]:
     """What `unpack_model` gives, of what was read already."""
     try:
-        recipe = from_plain(TrainRecipe, json.loads(content["recipe"]), f"{place}.recipe")
+        plainly = json.loads(content["recipe"])
     except json.JSONDecodeError:
         raise InputError(f"{place}: its recipe is damaged. Train the network again.") from None
+    if isinstance(plainly, Mapping) and OF_PRETRAINING in plainly:
+        raise InputError(
+            f"{place}: weights of a pretraining, whose network tells classes and not people. Give the model "
+            "of a training that begins with them: autoreid train --weights."
+        )
+    recipe = from_plain(TrainRecipe, plainly, f"{place}.recipe")
     genotype = Genotype.from_json(content["genotype"], f"{place}.genotype")
     model = build_network(genotype, recipe.neck, content["identities"], recipe.macro)
     if content.get("order", ()) is None:

@@ -6,7 +6,7 @@ several GPUs, every name begins with `module.`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,8 @@ HEADS = {
     "resnet-stride1-v1": ("fc",),
     "osnet-v1": ("fc", "classifier"),
 }
+# What files of torch begin with: archives, and pickles of old releases.
+BEGINNINGS = (b"PK", b"\x80")
 # Of each kind, how many weights that do not fit a message names.
 NAMED = 5
 # What numbers of NumPy are made of in a pickle: none of it runs code. Older NumPy called its package `core`.
@@ -112,7 +114,17 @@ def of_backbone(content: Mapping[Any, Any], genotype: Genotype, place: str) -> B
 def foreign(content: bytes, place: str) -> Any:
     """What a file holds that another tool may have written: scores beside weights are numbers of NumPy."""
     with torch.serialization.safe_globals(NUMBERS):
-        return from_bytes(content, place)
+        return from_torch(content, place)
+
+
+def from_torch(content: bytes, place: str, keys: Iterable[str] = ()) -> dict[str, Any]:
+    """What `from_bytes` reads; InputError that says so where bytes do not begin as torch's files do."""
+    if not content.startswith(BEGINNINGS):
+        raise InputError(
+            f"{place}: not a file of autoreid, or damaged: its {len(content):,} bytes begin like neither a "
+            "safetensors file nor one of torch. Get it again, or give another."
+        )
+    return from_bytes(content, place, keys)
 
 
 def check_weights(module: nn.Module, weights: Mapping[str, Tensor], place: str) -> None:

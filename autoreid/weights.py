@@ -21,8 +21,7 @@ from autoreid.errors import InputError, StorageError
 from autoreid.folders import Folder, sha256
 from autoreid.model_places import check_vouched
 from autoreid.portable import content_of, is_portable, read
-from autoreid.snapshots import from_bytes
-from autoreid.state_dicts import BackboneWeights, check_weights, foreign, of_backbone, split
+from autoreid.state_dicts import BackboneWeights, check_weights, foreign, from_torch, of_backbone, split
 from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.registry import find_space
@@ -223,7 +222,7 @@ def read_model(data: bytes, place: str) -> dict[str, Any]:
     other."""
     if is_portable(data):
         return content_of(*read(data, place))
-    content = from_bytes(data, place, MODEL_KEYS)
+    content = from_torch(data, place, MODEL_KEYS)
     if content["version"] != MODEL_VERSION:
         raise InputError(
             f"{place}: version {content['version']!r} of the model format; this release reads "

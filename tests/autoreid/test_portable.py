@@ -26,9 +26,11 @@ from autoreid.feed import PreparedData
 from autoreid.model_files import unpack_model
 from autoreid.portable_card import draw_card
 from autoreid.portable_packing import opened, pack
+from autoreid.pretrain_recipes import CIFAR100_PRETRAIN
 from autoreid.recipes import Neck
 from autoreid.teaching import columns_of
-from autoreid.weights import WeightFile, backbone_weights
+from autoreid.values import plain
+from autoreid.weights import WeightFile, backbone_weights, read_model
 from search_spaces.published import PUBLISHED
 
 PLACE = "net.safetensors"
@@ -175,12 +177,32 @@ def test_other_versions_and_what_is_no_model_are_told(packed: bytes) -> None:
         unpack_model(packed.replace(b'"autoreid":"1"', b'"autoreid":"2"'), PLACE)
     with pytest.raises(InputError, match="no model file of autoreid"):
         unpack_model(save({"weight": torch.zeros(2)}), PLACE)
-    for alien in (b"", b"a text, and a longer one at that", b"\x89PNG\r\n\x1a\n" + bytes(64), b'{"a": 1}'):
-        with pytest.raises(InputError, match=rf"{PLACE}: not a file of autoreid, or damaged"):
+    for alien in (
+        b"",
+        b"12345",
+        b"a text, and a longer one at that",
+        b"\x89PNG\r\n\x1a\n" + bytes(64),
+        b'{"a": 1}',
+    ):
+        words = rf"{PLACE}: not a file of autoreid, or damaged: its {len(alien)} bytes begin like neither a"
+        with pytest.raises(InputError, match=words):
             unpack_model(alien, PLACE)
+        with pytest.raises(InputError, match=words):
+            backbone_weights(WeightFile(PLACE, alien), PUBLISHED["osnet"])
     sealed = packed.replace(b"bilinear, antialiased", b"bicubic, antialiased!")
     with pytest.raises(InputError, match="altered"):
         unpack_model(sealed, PLACE)
+
+
+def test_weights_of_a_pretraining_are_no_model(trained: Path) -> None:
+    content = read_model((trained / "model.pt").read_bytes(), "")
+    written = snapshots.to_bytes(content | {"recipe": json.dumps(plain(CIFAR100_PRETRAIN))})
+    with pytest.raises(InputError) as error:
+        unpack_model(written, "weights.pt")
+    assert error.value.problems == (
+        "weights.pt: weights of a pretraining, whose network tells classes and not people. Give the model of "
+        "a training that begins with them: autoreid train --weights.",
+    )
 
 
 def test_other_preprocessing_than_this_release_does_is_refused(
