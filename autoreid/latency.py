@@ -27,6 +27,7 @@ from autoreid.latency_recipes import Build, LatencyRecipe
 from autoreid.latency_rounds import Spread, interleaved, median_ratio, spread
 from autoreid.models.assembly import ReIDModel, build_network, initialise
 from autoreid.optimisation import autocast
+from autoreid.size_words import described
 from search_spaces.genotype import Genotype
 
 # Batches of each network and size that are not counted: kernels are chosen and memory is taken in them.
@@ -96,9 +97,7 @@ class Timed:
         return {
             "model": self.subject.name,
             "genotype_digest": self.subject.genotype.digest,
-            "height": build.height,
-            "width": build.width,
-            "neck": build.neck.name,
+            **described(self.subject.genotype, build.neck, build.height, build.width, build.macro),
             "batch": self.batch,
             "batch_milliseconds": 1000 * took.median,
             "batch_milliseconds_iqr": 1000 * took.iqr,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError, Problems, unknown
 from autoreid.latency_recipes import Build, LatencyRecipe
-from autoreid.model_places import checkpoint_file, read_checkpoint
-from autoreid.models.commands import FLAG_OF, add_size_flags, read_networks, sizes_given
+from autoreid.models.named import MODEL_HELP, add_size_flags, read_named
 from autoreid.values import override
 
 if TYPE_CHECKING:
@@ -25,19 +22,10 @@ BATCHES = (1, 128)
 # A pass has at least so many images: one call would say little of a small batch.
 LEAST_IMAGES = 16
 TABLE_12 = "table12"
-MEMORY_WORDS = {
-    "allocator": "the most that torch's allocator held for a batch, the model included",
-    "counted": "the sizes of the tensors of a batch, the model included",
-}
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "models",
-        nargs="+",
-        metavar="MODEL",
-        help="published names, genotype files, or trained models: model.pt, its folder, a portable file",
-    )
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
     add_size_flags(parser)
     parser.add_argument(
         "--batch", type=int, action="append", metavar="N", help="images at once; repeatable (1 and 128)"
@@ -71,62 +59,27 @@ def latency_recipe(options: argparse.Namespace, problems: Problems) -> LatencyRe
         problems.add("--protocol", unknown("protocol", options.protocol, [TABLE_12]))
     elif options.batch:
         problems.add("--batch", f"the protocol {TABLE_12} has batches of 128. Leave one of the two out.")
-    recipe = override(LatencyRecipe(), given, "--", problems)
+    found = Problems()
+    recipe = override(LatencyRecipe(), given, "--", found)
+    # The field has the flag's other name.
+    problems.extend(problem.replace("--passes:", "--rounds:") for problem in found.found)
     if len(problems.found) == noted:
         problems.extend(f"--{name}: {message}" for name, message in recipe.problems())
     return recipe
 
 
-def is_genotype_file(path: Path) -> bool:
-    """Whether a file is JSON; trained models are not, though one may begin with a brace."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError:
-        return False  # named where it is read as a model
-    return head.lstrip()[:1] == b"{" and b"\0" not in head
-
-
 def read_subjects(options: argparse.Namespace, problems: Problems) -> list[Subject]:
     """The networks that the command names, in their order; mistakes go into `problems`."""
     from autoreid.latency import Subject
-    from search_spaces.published import PUBLISHED
+    from autoreid.recipes import TrainRecipe
 
-    found: dict[str, Subject] = {}
-    architectures = []
     for name in dict.fromkeys(options.models):
-        path = Path(name)
         if options.models.count(name) > 1:
             problems.add(name, "given twice. Give every model once.")
-        if name in PUBLISHED or (path.is_file() and is_genotype_file(path)):
-            architectures.append(name)
-        elif path.exists():
-            _read_trained(name, found, problems)
-        else:
-            remedy = "Or give a genotype file, such as genotype.json, or the model.pt of a training."
-            problems.add("MODEL", f"{unknown('model', name, PUBLISHED)} {remedy}")
-    if found and not architectures:
-        for field in sizes_given(options):
-            flag = FLAG_OF.get(field, field)
-            problems.add(f"--{flag}", "trained models have sizes of their own. Leave it out.")
-    recipe, genotypes = read_networks(options, architectures, problems)
-    problems.raise_if_any()
-    for name, genotype in zip(architectures, genotypes, strict=True):
-        found[name] = Subject(name, genotype, Build.of(recipe))
-    return [found[name] for name in options.models]
-
-
-def _read_trained(name: str, found: dict[str, Subject], problems: Problems) -> None:
-    from autoreid.latency import Subject
-    from autoreid.model_files import unpack_model
-
-    try:
-        file = checkpoint_file(name)
-        model, trained, genotype = unpack_model(read_checkpoint(file), str(file))
-    except InputError as error:
-        problems.extend(error.problems)
-    else:
-        found[name] = Subject(name, genotype, Build.of(trained), model)
+    return [
+        Subject(network.name, network.genotype, Build.of(network.recipe), network.model)
+        for network in read_named(options, TrainRecipe(), problems)
+    ]
 
 
 def real_pixels(options: argparse.Namespace, images: int, device: torch.device) -> Pixels:
@@ -157,6 +110,9 @@ def _run(options: argparse.Namespace) -> int:
         problems.add("--data-set, --data-option, --cache", "without effect. Add --data, or leave them out.")
     subjects = read_subjects(options, problems)
     result = _timed(subjects, recipe, options)
+
+    from autoreid.latency_words import text_of
+
     answer(result, text_of(result), options.json)
     return DONE
 
@@ -198,48 +154,6 @@ def _timed(subjects: list[Subject], recipe: LatencyRecipe, options: argparse.Nam
         "passes": recipe.passes,
         "models": rows,
     }
-
-
-def text_of(result: Mapping[str, Any]) -> str:
-    """The answer for people: what was done, a line for each model and batch, and how to read them."""
-    images, passes = counted(result["images"], "image"), counted(result["passes"], "pass", "passes")
-    done = f"{passes} of {images}, {result['pixels']} pixels"
-    if result["changed"]:
-        done = f"Table 12's protocol, changed to {done}"
-    elif result["protocol"]:
-        done = f"Table 12's protocol: {done}"
-    rows = result["models"]
-    width = max(len("model"), *(len(row["model"]) for row in rows))
-    heads = f"{'model':<{width}} {'batch':>5} {'ms a batch':>10} {'spread':>8} {'ms an image':>11} "
-    heads += f"{'images/s':>9} {'times as fast':>13} {'s a pass':>9} {'parameters':>11} "
-    heads += f"{'multiply-adds':>14} {'memory MiB':>10}"
-    lines = [
-        f"{row['model']:<{width}} {row['batch']:>5} {row['batch_milliseconds']:>10.2f} "
-        f"{row['batch_milliseconds_iqr']:>8.2f} {row['image_milliseconds']:>11.3f} "
-        f"{row['images_per_second']:>9.1f} {row['times_as_fast']:>13.2f} {row['pass_seconds']:>9.2f} "
-        f"{row['parameters']:>11,} {row['multiply_adds']:>14,} {row['peak_memory_bytes'] / 2**20:>10.1f}"
-        for row in rows
-    ]
-    source = MEMORY_WORDS[rows[0]["peak_memory_source"]]
-    return "\n".join(
-        [
-            f"{result['device']}, {counted(result['threads'], 'thread')}, {result['precision']}, "
-            f"forms: {result['forms']}; {done}",
-            heads,
-            *lines,
-            f"Medians; spread: between the quartiles. Times as fast as {rows[0]['model']}, pass by pass. "
-            f"Memory: {source}.",
-        ]
-    )
-
-
-def counted(number: int, word: str, words: str = "") -> str:
-    """A number and its word.
-
-    >>> counted(1, "image"), counted(19281, "image"), counted(2, "pass", "passes")
-    ('1 image', '19,281 images', '2 passes')
-    """
-    return f"{number:,} {word if number == 1 else words or word + 's'}"
 
 
 LATENCY = Command("latency", "The time that models take at inference, side by side.", _configure, _run)

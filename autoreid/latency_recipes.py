@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.recipes import Neck, Precision, TrainRecipe
 from autoreid.values import bounded
 from search_spaces.macro import Macro
@@ -39,7 +40,7 @@ class Build:
         return Macro(self.width_multiplier, self.channels, self.layers)
 
     @classmethod
-    def of(cls, recipe: TrainRecipe) -> Build:
+    def of(cls, recipe: TrainRecipe | PretrainRecipe) -> Build:
         """That of the networks that a recipe trains, without what only training has.
 
         >>> dropped = Neck(name="bnneck", dropout=0.2, embedding=64)

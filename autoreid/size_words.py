@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoreid.recipes import Neck
 from autoreid.values import plain
+from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.registry import find_space
 
@@ -53,3 +54,50 @@ def neck_text(neck: Neck) -> str:
         "embedding": f", {neck.feature}",
     }
     return neck.name + more.get(neck.name, "")
+
+
+def described(genotype: Genotype, neck: Neck, height: int, width: int, macro: Macro) -> dict[str, Any]:
+    """What else than its architecture makes a network larger or smaller at inference, as JSON values: its
+    images, its neck, its sizes; None for what it does not have."""
+    return {
+        "height": height,
+        "width": width,
+        "neck": neck.name,
+        "stripes": neck.stripes if neck.name == "fblneck" else None,
+        "feature": neck.feature if neck.name == "embedding" else None,
+        **sizes_of(genotype.space, macro),
+        "stem": macro.stem,
+    }
+
+
+def described_text(row: Mapping[str, Any]) -> str:
+    """What `described` gives, in words.
+
+    >>> from search_spaces.published import PUBLISHED
+    >>> described_text(described(PUBLISHED["cdnet-top2"], Neck(), 256, 128, Macro()))
+    'images of 256 x 128; neck fblneck, 2 stripes; width multiplier 1'
+    """
+    parts = [f"images of {row['height']} x {row['width']}", f"neck {_neck_text(row)}", sizes_text(row)]
+    parts += ["stem cifar"] if row["stem"] == "cifar" else []
+    return "; ".join(filter(None, parts))
+
+
+def difference_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """In what networks differ beside their architectures, by what `described` gives; empty where they do not."""
+    values = {
+        "the size of images": {(row["height"], row["width"]) for row in rows},
+        "the neck": {_neck_text(row) for row in rows},
+        **{
+            f"the {name.replace('_', ' ')}": {number_text(row[name]) for row in rows if row[name]}
+            for name in SIZES
+        },
+    }
+    apart = [name for name, found in values.items() if len(found) > 1]
+    if not apart:
+        return ""
+    listed = " and ".join(filter(None, (", ".join(apart[:-1]), apart[-1])))
+    return f"These networks differ in {listed}: the figures are not those of the architectures alone."
+
+
+def _neck_text(row: Mapping[str, Any]) -> str:
+    return neck_text(Neck(name=row["neck"], stripes=row["stripes"] or 0, feature=row["feature"] or "f"))

@@ -4,137 +4,84 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
-from autoreid.errors import InputError, Problems, unknown
+from autoreid.errors import Problems
+from autoreid.models.named import MODEL_HELP, add_size_flags, find_genotype, read_named
 
 if TYPE_CHECKING:
-    from autoreid.recipes import TrainRecipe
-    from search_spaces.genotype import Genotype
+    from autoreid.models.named import Named
 
-# Flags that are named as the fields that they set, and what other fields are called on the command line.
-SIZE_FLAGS = ("height", "width", "width_multiplier", "channels", "layers")
-FLAG_OF = {"width_multiplier": "width-multiplier", "neck.name": "neck", "neck.stripes": "stripes"}
-
-
-def find_genotype(name: str) -> Genotype:
-    """A published genotype by name, or one from a JSON file."""
-    from search_spaces.genotype import Genotype
-    from search_spaces.published import PUBLISHED
-    from search_spaces.registry import find_space
-
-    path = Path(name)
-    if name in PUBLISHED:
-        return PUBLISHED[name]
-    if not path.is_file():
-        raise InputError(
-            f"{unknown('model', name, PUBLISHED)} Or give a genotype file, such as genotype.json."
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(
-            f"{name}: not a text file. A genotype is JSON, as autoreid search writes it."
-        ) from None
-    genotype = Genotype.from_json(text, name)
-    try:
-        find_space(genotype.space, "space").check(genotype)
-    except InputError as error:
-        raise InputError(*(f"{name}: {problem}" for problem in error.problems)) from None
-    return genotype
-
-
-def add_size_flags(parser: argparse.ArgumentParser) -> None:
-    """Sizes of images and networks, and the neck: what a name or a genotype does not say."""
-    parser.add_argument("--height", type=int, help="image height in pixels (default: 256)")
-    parser.add_argument("--width", type=int, help="image width in pixels (default: 128)")
-    parser.add_argument("--width-multiplier", type=float, help="of CDNet's body and OSNet (default: 1)")
-    parser.add_argument("--channels", type=int, help="of a cell network's nodes (default: 64)")
-    parser.add_argument("--layers", help="cells of its four blocks (default: 2,2,2,2)")
-    parser.add_argument("--neck", help="bnneck, blneck, fblneck (default), fc or embedding")
-    parser.add_argument("--stripes", type=int, help="stripes of fblneck (default: 2)")
-
-
-def sizes_given(options: argparse.Namespace) -> dict[str, Any]:
-    """What the flags of `add_size_flags` say, by the field of a training's recipe that they set."""
-    fields = {name: name for name in SIZE_FLAGS} | {"neck": "neck.name", "stripes": "neck.stripes"}
-    given = {field: getattr(options, flag) for flag, field in fields.items()}
-    return {field: value for field, value in given.items() if value is not None}
-
-
-def read_networks(
-    options: argparse.Namespace, names: Sequence[str], problems: Problems
-) -> tuple[TrainRecipe, list[Genotype]]:
-    """The sizes that the flags of `add_size_flags` give, and the genotypes whose networks have them; mistakes
-    go into `problems`."""
-    from autoreid.recipes import TrainRecipe, recipe_problems
-    from autoreid.sizes import check_network
-    from autoreid.values import override
-
-    found = Problems()
-    recipe = override(TrainRecipe(), sizes_given(options), "--", found)
-    found.extend(f"--{name}: {message}" for name, message in recipe_problems(recipe))
-    genotypes = []
-    for name in names:
-        try:
-            genotypes.append(find_genotype(name))
-            check_network(recipe, genotypes[-1], "--")
-        except InputError as error:
-            found.extend(error.problems)
-    # Networks of one space share their mistakes.
-    for problem in dict.fromkeys(found.found):
-        for field, flag in FLAG_OF.items():
-            problem = problem.replace(f"--{field}", f"--{flag}")
-        problems.extend([problem])
-    return recipe, genotypes
+# Classes where nothing says how many: the identities that Market-1501 trains on.
+IDENTITIES = 751
 
 
 def _configure_complexity(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="published names or genotype files")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
     add_size_flags(parser)
+    parser.add_argument("--stem", help="imagenet (default), or cifar for images of 32x32")
     parser.add_argument(
-        "--identities", type=int, default=751, help="classes of the classifiers (default: 751)"
+        "--identities",
+        type=int,
+        help=f"classes of the classifiers (default: a trained model's own, else {IDENTITIES})",
     )
     add_json_flag(parser)
 
 
 def _run_complexity(options: argparse.Namespace) -> int:
-    from autoreid.complexity import measure
+    from autoreid.pretrain_recipes import PretrainRecipe
+    from autoreid.recipes import Neck
 
     problems = Problems()
-    recipe, genotypes = read_networks(options, options.models, problems)
-    if options.identities < 1:
+    if options.identities is not None and options.identities < 1:
         problems.add("--identities", f"{options.identities} is too small. Use 1 or more.")
-    problems.raise_if_any()
-    results = [
-        measure(
-            genotype,
-            recipe.neck,
-            identities=options.identities,
-            height=recipe.height,
-            width=recipe.width,
-            macro=recipe.macro,
-        )
-        for genotype in genotypes
-    ]
-    named = [{"model": m} | r.plain() for m, r in zip(options.models, results, strict=True)]
-    lines = [
-        f"{'model':<16} {'backbone':>11} {'inference':>11} {'training':>11} {'multiply-adds':>15} {'dim':>5}"
-    ]
-    for row in named:
+    # Of all recipes, that of pretrainings alone has a stem.
+    usual = PretrainRecipe(height=256, width=128, neck=Neck())
+    rows = [_counted(network, options.identities) for network in read_named(options, usual, problems)]
+    answer(rows[0] if len(rows) == 1 else rows, _complexity_text(rows), options.json)
+    return DONE
+
+
+def _counted(network: Named, identities: int | None) -> dict[str, Any]:
+    """The figures of a network as JSON values, with what they are of."""
+    from autoreid.complexity import measure
+    from autoreid.size_words import described
+
+    recipe = network.recipe
+    height, width, macro = recipe.height, recipe.width, recipe.macro
+    classes = identities or network.identities or IDENTITIES
+    found = measure(
+        network.genotype, recipe.neck, identities=classes, height=height, width=width, macro=macro
+    )
+    return {
+        "model": network.name,
+        **found.plain(),
+        "identities": classes,
+        **described(network.genotype, recipe.neck, height, width, macro),
+    }
+
+
+def _complexity_text(rows: Sequence[dict[str, Any]]) -> str:
+    from autoreid.size_words import described_text, difference_text
+
+    size = max(16, *(len(row["model"]) for row in rows))
+    heads = f"{'backbone':>11} {'inference':>11} {'training':>11} {'multiply-adds':>15} {'dim':>5}"
+    lines = [f"{'model':<{size}} {heads}"]
+    for row in rows:
         params = row["params"]
         lines.append(
-            f"{row['model']:<16} {params['backbone']:>11,} {params['inference']:>11,} "
+            f"{row['model']:<{size}} {params['backbone']:>11,} {params['inference']:>11,} "
             f"{params['training']:>11,} {row['multiply_adds']['inference']:>15,} {row['feature_dim']:>5}"
         )
+    lines.append("built as:")
+    lines += [f"{row['model']:<{size}} {described_text(row)}; {row['identities']:,} identities" for row in rows]
+    lines += filter(None, [difference_text(rows)])
     lines.append("backbone and one linear classifier, as Auto-ReID counts them:")
-    for row in named:
+    for row in rows:
         params, adds = (row[what]["printed_convention"] for what in ("params", "multiply_adds"))
-        lines.append(f"{row['model']:<16} {params:>11,} parameters {adds:>15,} multiply-adds")
-    answer(named[0] if len(named) == 1 else named, "\n".join(lines), options.json)
-    return DONE
+        lines.append(f"{row['model']:<{size}} {params:>11,} parameters {adds:>15,} multiply-adds")
+    return "\n".join(lines)
 
 
 def _configure_genotype(parser: argparse.ArgumentParser) -> None:

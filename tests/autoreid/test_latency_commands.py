@@ -124,7 +124,7 @@ def test_every_mistake_is_told_at_once() -> None:
     found = problems("cdnet-top9", "resnet18", "resnet18", "--batch=0", "--rounds=0", "--precision=fp8")
     for words in (
         "--batch: 0 is too small. Use 1 or more.",
-        "--passes: 0 is too small.",
+        "--rounds: 0 is too small. Use 1 or more.",
         "--precision: 'fp8' is not one of fp32, tf32, bf16.",
         "resnet18: given twice. Give every model once.",
         "MODEL: no model 'cdnet-top9'. Did you mean 'cdnet-top",
@@ -184,6 +184,25 @@ def test_sizes_have_no_effect_on_trained_models_alone(trained: Path) -> None:
     assert found == [
         f"--{flag}: trained models have sizes of their own. Leave it out." for flag in ("height", "neck")
     ]
+
+
+def test_the_text_tells_how_the_networks_are_built_and_in_what_they_differ(
+    capsys: pytest.CaptureFixture[str], trained: Path
+) -> None:
+    assert main(["latency", "cdnet-top2", str(trained), *SMALL, *ONCE, "--batch=1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    size = len(str(trained))
+    assert lines[-4:-1] == [
+        f"{'cdnet-top2':<{size}} images of 64 x 32; neck fblneck, 2 stripes; width multiplier 0.25",
+        f"{trained} images of 64 x 64; neck bnneck; width multiplier 0.25",
+        "These networks differ in the size of images and the neck: the figures are not those of the "
+        "architectures alone.",
+    ]
+    alike = ("cdnet-top2", "cdnet-top1", *SMALL, *ONCE)
+    assert main(["latency", *alike]) == 0
+    assert "differ" not in capsys.readouterr().out
+    (row, _) = latency(capsys, *alike)["models"]
+    assert (row["width_multiplier"], row["channels"], row["stripes"]) == (0.25, None, 2)
 
 
 def test_a_portable_file_is_a_trained_model(capsys: pytest.CaptureFixture[str], trained: Path) -> None:
