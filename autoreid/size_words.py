@@ -83,8 +83,8 @@ def described_text(row: Mapping[str, Any]) -> str:
 
 
 def difference_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """In what networks differ beside their architectures, by what `described` gives; empty where they do not."""
-    values = {
+    """In what else than architectures networks differ, by what `described` gives; empty where in nothing."""
+    values: dict[str, set[Any]] = {
         "the size of images": {(row["height"], row["width"]) for row in rows},
         "the neck": {_neck_text(row) for row in rows},
         **{

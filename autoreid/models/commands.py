@@ -75,7 +75,8 @@ def _complexity_text(rows: Sequence[dict[str, Any]]) -> str:
             f"{params['training']:>11,} {row['multiply_adds']['inference']:>15,} {row['feature_dim']:>5}"
         )
     lines.append("built as:")
-    lines += [f"{row['model']:<{size}} {described_text(row)}; {row['identities']:,} identities" for row in rows]
+    for row in rows:
+        lines += [f"{row['model']:<{size}} {described_text(row)}; {row['identities']:,} identities"]
     lines += filter(None, [difference_text(rows)])
     lines.append("backbone and one linear classifier, as Auto-ReID counts them:")
     for row in rows:
