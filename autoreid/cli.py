@@ -25,6 +25,30 @@ from autoreid.version import __version__
 GROUP = "autoreid.commands"
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
 
+# The commands by what somebody wants to do; those of other packages stand in a group of their own.
+GROUPS = {
+    "campaigns: many runs, planned, repeated and compared": ("campaign",),
+    "single runs: one search, training or evaluation": (
+        "demo",
+        "search",
+        "pretrain",
+        "train",
+        "evaluate",
+        "evaluate-features",
+    ),
+    "results: what runs have found": ("tables", "report", "genotype", "genotypes", "pictures", "embedding"),
+    "networks in use: cost, files, features, galleries": (
+        "complexity",
+        "latency",
+        "model",
+        "export",
+        "embed",
+        "gallery",
+    ),
+    "machine: what is here to work with": ("doctor", "data"),
+}
+OTHERS = "commands of other packages"
+
 EPILOG = """\
 start here:
   autoreid demo                                   four searches, four retrainings, a report: a few minutes
@@ -81,20 +105,41 @@ def find_commands() -> tuple[dict[str, Command], dict[str, str]]:
     return commands, broken
 
 
+def commands_text(commands: Mapping[str, Command]) -> str:
+    """The commands in their groups, a line each."""
+    grouped = {name for names in GROUPS.values() for name in names}
+    groups = GROUPS | {OTHERS: tuple(sorted(commands.keys() - grouped))}
+    size = max(map(len, commands), default=0)
+    parts = []
+    for title, names in groups.items():
+        lines = [f"  {name:<{size}}  {commands[name].summary}" for name in names if name in commands]
+        if lines:
+            parts.append("\n".join([title, *lines]))
+    return "\n\n".join(parts)
+
+
 def build_parser(commands: Mapping[str, Command], broken: Mapping[str, str]) -> Parser:
     epilog = EPILOG + "".join(f"\nnot available: {name} ({why})" for name, why in sorted(broken.items()))
     parser = Parser(
         prog="autoreid",
         description="Architecture search for person re-identification: Auto-ReID, CDNet and KDAS-ReID.",
+        usage="autoreid [-h] [--version] [--debug] COMMAND ...",
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"autoreid {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    children = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    children = parser.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        title="commands",
+        description=commands_text(commands),
+        prog="autoreid",
+        help=argparse.SUPPRESS,
+    )
     for name in sorted(commands):
         command = commands[name]
-        child = children.add_parser(name, help=command.summary, description=command.summary)
+        child = children.add_parser(name, description=command.summary)
         command.configure(child)
         child.set_defaults(run=command.run)
     return parser
@@ -133,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"autoreid: {line}" if not line.startswith("autoreid") else line)
         return error.exit_code
     except KeyboardInterrupt:
-        say("autoreid: interrupted. Run the same command again to continue.")
+        say("autoreid: interrupted. Run the same command again: what it has stored is kept.")
         return INTERRUPTED
     except BrokenPipeError:
         _leave_stdout()

@@ -17,7 +17,7 @@ import autoreid
 import autoreid.cli
 import search_spaces
 import tune_runs
-from autoreid.cli import main
+from autoreid.cli import Command, main
 from autoreid.commands import demo_lines
 from search_spaces.published import PUBLISHED
 
@@ -38,7 +38,7 @@ def test_packages_come_from_where_they_were_installed() -> None:
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; from autoreid.cli import main\n"
+        "import sys; from autoreid.cli import Command, main\n"
         f"try: main({arguments!r})\nexcept SystemExit: pass\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
@@ -57,8 +57,26 @@ def test_help_describes_every_command(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    assert all(name in text for name in autoreid.cli.find_commands()[0])
+    commands, _ = autoreid.cli.find_commands()
+    for name, command in commands.items():
+        (line,) = [line for line in text.splitlines() if line.split()[:1] == [name]]
+        assert line.endswith(f"  {command.summary}")
     assert "exit codes" in text
+
+
+def test_every_command_is_in_one_group_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    grouped = [name for names in autoreid.cli.GROUPS.values() for name in names]
+    commands, _ = autoreid.cli.find_commands()
+    assert sorted(grouped) == sorted(commands)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    places = [text.index(title) for title in autoreid.cli.GROUPS]
+    assert places == sorted(places)
+    assert autoreid.cli.OTHERS not in text
+    theirs = Command("theirs", "What another package does.", lambda parser: None, lambda options: 0)
+    said = autoreid.cli.commands_text(commands | {"theirs": theirs})
+    assert said.endswith(f"\n\n{autoreid.cli.OTHERS}\n  theirs             What another package does.")
 
 
 def test_a_broken_plug_in_does_not_break_the_others(
