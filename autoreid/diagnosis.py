@@ -23,7 +23,17 @@ from autoreid.version import ENGINE_REVISION, STORAGE_VERSION, __version__
 WIDTH = 100
 # Without these no search and no training runs; other packages serve campaigns, tables and reports.
 ENGINE = ("torch", "torchvision", "numpy", "pillow")
+# What is served by extras, of which no installation needs any.
+EXTRAS = {
+    "onnx": "autoreid export",
+    "faiss": "galleries searched by faiss",
+    "cuhk03": "the images of cuhk-03.mat",
+    "mlflow": "campaigns that MLflow tracks",
+    "wandb": "campaigns that Weights & Biases tracks",
+    "test": "the tests of autoreid",
+}
 REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?\s*([^;]*)(;.*)?")
+EXTRA = re.compile(r"extra == ['\"]([\w.-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +85,47 @@ def check_versions() -> Iterator[Finding]:
     yield from wanting
 
 
+def check_extras() -> Iterator[Finding]:
+    """The packages of each extra. None is missed where it is not wanted; one of an unfit version is told."""
+    for extra, wanted in extras().items():
+        found = {name: (installed(name), versions) for name, versions in wanted}
+        there = [f"{name} {version}" for name, (version, _) in found.items() if version]
+        missing = [name for name, (version, _) in found.items() if not version]
+        unfit = [
+            f"{name} {version}, but {versions} is required"
+            for name, (version, versions) in found.items()
+            if version and not _fits(version, versions)
+        ]
+        install = f"pip install 'autoreid[{extra}]'"
+        parts = [", ".join(there)] if there else []
+        parts += [f"not there: {', '.join(missing)} ({install})"] if missing else []
+        words = f"{extra}, for {EXTRAS.get(extra, 'more')}: {'; '.join([*parts, *unfit])}"
+        yield Finding("extras", words, "note" if unfit else "ok", f"Run: {install}" if unfit else "")
+
+
+def extras() -> dict[str, list[tuple[str, str]]]:
+    """Names and versions of the packages that each extra adds, by the metadata of this package."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for match in _required():
+        extra = EXTRA.search(match[3] or "")
+        if extra:
+            found.setdefault(extra[1], []).append((match[1], match[2].strip()))
+    return found
+
+
 def requirements() -> list[tuple[str, str]]:
     """Names and versions of the packages that this one requires, by its metadata; the engine's, at least."""
+    matches = [match for match in _required() if not EXTRA.search(match[3] or "")]
+    return [(match[1], match[2].strip()) for match in matches] or [(name, "") for name in ENGINE]
+
+
+def _required() -> list[re.Match[str]]:
+    """The lines of this package's metadata that name what it requires, or an extra of it."""
     try:
         lines = importlib.metadata.requires("autoreid") or []
     except importlib.metadata.PackageNotFoundError:
         lines = []
-    matches = [match for match in map(REQUIREMENT.match, lines) if match and "extra" not in (match[3] or "")]
-    return [(match[1], match[2].strip()) for match in matches] or [(name, "") for name in ENGINE]
+    return list(filter(None, map(REQUIREMENT.match, lines)))
 
 
 def installed(name: str) -> str | None:

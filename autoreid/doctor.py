@@ -34,10 +34,18 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from autoreid import probes
-    from autoreid.diagnosis import check_commands, check_versions, findings, page_plain, page_text
+    from autoreid.diagnosis import (
+        check_commands,
+        check_extras,
+        check_versions,
+        findings,
+        page_plain,
+        page_text,
+    )
 
     checks = [
         ("packages", check_versions),
+        ("extras", check_extras),
         ("commands", check_commands),
         ("processor", probes.check_processor),
         ("memory", probes.check_memory),

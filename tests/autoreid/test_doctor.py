@@ -61,7 +61,18 @@ def test_a_healthy_installation_is_one_page(
     assert plain["healthy"]
     topics = {finding["topic"] for finding in plain["findings"]}
     assert topics == {
-        *("python", "autoreid", "packages", "commands", "processor", "memory", "gpus", "disk", "loopback"),
+        *(
+            "python",
+            "autoreid",
+            "packages",
+            "extras",
+            "commands",
+            "processor",
+            "memory",
+            "gpus",
+            "disk",
+            "loopback",
+        ),
         *("storage", "data"),
     }
 
@@ -108,6 +119,37 @@ def test_missing_and_unfit_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         ("broken", "optuna 4.0.0, but <6,>=5 is required"),
     ]
     assert found[2].remedy == "Run: pip install 'ray<2.61,>=2.60'"
+
+
+def test_extras_are_listed_and_none_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"onnx": "1.23.2", "onnxruntime": "1.30.0", "h5py": "3.14.0"}
+    monkeypatch.setattr(diagnosis, "installed", versions.get)
+    wanted = {
+        "onnx": [("onnx", "<2,>=1.23"), ("onnxruntime", "<2,>=1.31")],
+        "faiss": [("faiss-cpu", "<2,>=1.12")],
+        "cuhk03": [("h5py", ">=3.14"), ("scipy", ">=1.15")],
+    }
+    monkeypatch.setattr(diagnosis, "extras", lambda: wanted)
+    found = list(diagnosis.check_extras())
+    unfit = "onnxruntime 1.30.0, but <2,>=1.31 is required"
+    assert [(finding.state, finding.words) for finding in found] == [
+        ("note", f"onnx, for autoreid export: onnx 1.23.2, onnxruntime 1.30.0; {unfit}"),
+        (
+            "ok",
+            "faiss, for galleries searched by faiss: not there: faiss-cpu (pip install 'autoreid[faiss]')",
+        ),
+        (
+            "ok",
+            "cuhk03, for the images of cuhk-03.mat: h5py 3.14.0; not there: scipy (pip install "
+            "'autoreid[cuhk03]')",
+        ),
+    ]
+    assert [finding.remedy for finding in found] == ["Run: pip install 'autoreid[onnx]'", "", ""]
+
+
+def test_every_extra_of_the_installation_is_said_to_be_for_something() -> None:
+    assert diagnosis.extras().keys() == diagnosis.EXTRAS.keys()
+    assert ("faiss-cpu", "<2,>=1.12") in diagnosis.extras()["faiss"]
 
 
 def test_what_is_required_is_read_from_the_installation() -> None:
