@@ -25,7 +25,7 @@ from autoreid.evaluation.distances import prepare
 from autoreid.evaluation.features import PRECISIONS, extract
 from autoreid.execution import Execution
 from autoreid.forms import place
-from autoreid.gallery.feature_files import FeatureWriter, Origin, whole_file
+from autoreid.gallery.feature_files import FeatureWriter, Origin
 from autoreid.gallery.images import ImageFile
 from autoreid.model_files import unpack_model
 from autoreid.models.assembly import ReIDModel
@@ -33,6 +33,8 @@ from autoreid.optimisation import set_up
 from autoreid.recipes import TrainRecipe
 from autoreid.values import canonical
 from autoreid.weights import read_model
+from autoreid.whole_files import output_file
+from autoreid.words import counted
 from search_spaces.genotype import Genotype
 
 # Batches that are decoded while one is in the network.
@@ -189,12 +191,13 @@ def embed_batches(
             try:
                 features = embedder.features(np.stack([pixels for _, pixels in good]))
             except DivergedError as error:
-                where = f"{taken[0].name} and the {len(taken) - 1} images after it"
+                more = f" and the {counted(len(taken) - 1, 'image')} after it" if len(taken) > 1 else ""
+                where = f"{taken[0].name}{more}"
                 raise DivergedError(f"{where}: {error}") from None
             yield taken, features
         done += len(found)
         if time.monotonic() - last > SAID_EVERY_SECONDS:
-            say(f"embedded {done:,} of {len(images):,} images")
+            say(f"embedded {done:,} of {counted(len(images), 'image')}")
             last = time.monotonic()
 
 
@@ -205,7 +208,9 @@ def check_readable(images: Sequence[ImageFile], unreadable: Sequence[str], *, sk
     if unreadable and not skip:
         raise InputError(*few(place, list(unreadable), REMEDY, shown=len(unreadable)))
     if len(unreadable) == len(images):
-        raise InputError(f"{place}: none of the {len(images):,} images can be read: {unreadable[0]}.")
+        all_of_them = f"none of the {len(images):,} images" if len(images) > 1 else "the one image"
+        cannot = "can be read" if len(images) > 1 else "cannot be read"
+        raise InputError(f"{place}: {all_of_them} {cannot}: {unreadable[0]}.")
 
 
 def embed_into(
@@ -216,7 +221,7 @@ def embed_into(
     InputError where images cannot be read, all of them together, unless they are to be skipped.
     """
     unreadable: list[str] = []
-    with whole_file(path) as file, FeatureWriter(file, embedder.origin, embedder.dimension) as writer:
+    with output_file(path) as file, FeatureWriter(file, embedder.origin, embedder.dimension) as writer:
         for taken, features in embed_batches(embedder, images, unreadable, skip=skip):
             writer.add(taken, features)
         check_readable(images, unreadable, skip=skip)

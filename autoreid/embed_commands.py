@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
 from autoreid.commands import add_execution_flag, execution_of
-from autoreid.errors import InputError
-from autoreid.evaluate_commands import checkpoint_file, read_checkpoint
+from autoreid.interruption import begins_anew
+from autoreid.model_places import checkpoint_file, read_checkpoint
+from autoreid.outputs import new_file
+from autoreid.words import counted
 
 if TYPE_CHECKING:
     from autoreid.embed import Embedder
@@ -50,16 +51,6 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     add_execution_flag(parser)
 
 
-def new_file(given: str, flag: str = "--out", ending: str = ".parquet") -> Path:
-    """A path for a file that is not there yet."""
-    path = Path(given).expanduser().absolute()
-    if path.suffix != ending:
-        raise InputError(f"{flag}: {given} does not end with {ending}. Name it so.")
-    if path.exists():
-        raise InputError(f"{flag}: {given} is there already. Remove it, or name another file.")
-    return path
-
-
 def loaded(options: argparse.Namespace) -> tuple[Embedder, list[ImageFile]]:
     """The network that the flags name, and the images."""
     path, execution = checkpoint_file(options.checkpoint), execution_of(options)
@@ -77,8 +68,9 @@ def say_left_out(unreadable: list[str]) -> None:
         say(f"left out: {line}")
 
 
+@begins_anew()
 def _run(options: argparse.Namespace) -> int:
-    path = new_file(options.out)
+    path = new_file(options.out, "--out", ".parquet")
     embedder, images = loaded(options)
 
     from autoreid.embed import embed_into
@@ -93,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         "model": embedder.origin.model,
         "unreadable": unreadable,
     }
-    answer(result, f"{options.out}   ({count:,} images, {dimension} numbers each)", options.json)
+    answer(result, f"{options.out}   ({counted(count, 'image')}, {dimension} numbers each)", options.json)
     return DONE
 
 

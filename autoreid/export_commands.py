@@ -11,6 +11,7 @@ from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError
 from autoreid.folders import LocalFolder, amount
+from autoreid.interruption import begins_anew
 from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
 
@@ -60,6 +61,7 @@ def _places(options: argparse.Namespace) -> dict[str, Path]:
     return places
 
 
+@begins_anew()
 def _run(options: argparse.Namespace) -> int:
     places, path = _places(options), checkpoint_file(options.checkpoint)
     execution = replace(execution_of(options), device="cpu")

@@ -7,15 +7,14 @@ import errno
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from autoreid.errors import InputError, StorageError
+from autoreid.whole_files import PART, whole_file
 
-PART = ".part-"
 CHUNK_BYTES = 5 * 2**20
 
 
@@ -89,20 +88,12 @@ class LocalFolder:
 
     def write(self, name: str, data: bytes | BinaryIO) -> None:
         path = self.root / name
-        temporary = path.parent / f"{PART}{uuid.uuid4().hex}"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("xb") as file:
+            with whole_file(path) as file:
                 for chunk in chunks(data):
                     file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
         except OSError as error:
             raise _unwritable(path, error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         path = self.root / name

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from autoreid.cli import say
+from autoreid.errors import InterruptionError
 
 # Ctrl-C; what schedulers send at the end of the time; what they can be asked to send before it.
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -31,9 +32,38 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.signal(number, note) for number in NUMBERS}
-    try:
+    with _handled(note):
         yield lambda: bool(asked)
+
+
+@contextlib.contextmanager
+def begins_anew() -> Iterator[None]:
+    """What stores no progress ends in order on a signal: what it has begun to write is removed, and an
+    InterruptionError tells that the same command begins anew.
+
+    Also a decorator of what runs a command: `@begins_anew()`.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    try:
+        with _handled(interrupt):
+            yield
+    except KeyboardInterrupt:
+        raise InterruptionError(
+            "interrupted, and what was begun is removed. The same command begins anew."
+        ) from None
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in NUMBERS}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, intact in before.items():
+            signal.signal(number, intact)

@@ -12,12 +12,12 @@ from autoreid.errors import InputError, Problems
 from autoreid.evaluate_commands import (
     add_evaluation_flags,
     bounded_execution,
-    checkpoint_file,
     evaluation_recipe,
     memory_of_the_flag,
-    read_checkpoint,
 )
 from autoreid.folders import Folder, open_folder
+from autoreid.interruption import begins_anew
+from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.picture_files import ACTIVATIONS, FEATURES, RANKED
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def _add_query_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@begins_anew()
 def _run(options: argparse.Namespace) -> int:
     code: int = options.run_verb(options)
     return code

@@ -15,17 +15,11 @@ import numpy as np
 from PIL import Image
 
 from autoreid.cli import say
-from autoreid.data.disk import (
-    default_cache,
-    one_builder,
-    sweep,
-    temporary_beside,
-    thread_count,
-    writable_folder,
-)
+from autoreid.data.disk import default_cache, one_builder, sweep, thread_count, writable_folder
 from autoreid.data.images import read_image, reason
 from autoreid.data.index import ImageIndex, few, fingerprint
 from autoreid.errors import InputError, RunError
+from autoreid.whole_files import temporary_beside
 
 DECODE_VERSION = 2
 IMAGES_PER_TASK = 64

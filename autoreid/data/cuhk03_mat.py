@@ -21,9 +21,10 @@ from PIL import Image
 from autoreid import values
 from autoreid.cli import say
 from autoreid.data.cuhk03 import divided_rows, split_file
-from autoreid.data.disk import default_cache, one_builder, sweep, temporary_beside, writable_folder
+from autoreid.data.disk import default_cache, one_builder, sweep, writable_folder
 from autoreid.data.index import few
 from autoreid.errors import InputError, RunError
+from autoreid.whole_files import temporary_beside
 
 EXTRACT_VERSION = 1
 INDICES = {"train": "train_idx", "query": "query_idx", "gallery": "gallery_idx"}

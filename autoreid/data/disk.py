@@ -8,15 +8,13 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from autoreid.errors import InputError
+from autoreid.whole_files import PART, STALE_SECONDS, whole_file
 
-TEMPORARY = ".part-"
 LONGEST_BUILD_SECONDS = 3600.0
-STALE_SECONDS = 86400.0
 
 
 def default_cache() -> Path:
@@ -45,26 +43,13 @@ def writable_folder(folder: Path) -> Path:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that readers see all of it or what was there before. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def temporary_beside(path: Path) -> Path:
-    """A name that no other process uses, in the folder of `path`, so that a rename stays on one disk."""
-    return path.parent / f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:12]}"
+    with whole_file(path) as file:
+        file.write(data)
 
 
 def sweep(folder: Path) -> None:
     """Remove what killed builders left behind a day ago or earlier."""
-    for path in folder.glob(f"{TEMPORARY}*"):
+    for path in folder.glob(f"{PART}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime < STALE_SECONDS:
                 continue

@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 from autoreid import values
 from autoreid.data import market1501
-from autoreid.data.disk import default_cache, one_builder, sweep, temporary_beside, writable_folder
+from autoreid.data.disk import default_cache, one_builder, sweep, writable_folder
 from autoreid.data.index import ImageIndex
 from autoreid.data.sets import DATASETS
 from autoreid.data.surveys import Survey, index_of, one_camera, rows_of
 from autoreid.errors import AutoreidError, InputError, Problems, RunError, unknown
+from autoreid.whole_files import temporary_beside
 
 __all__ = [
     "DATASETS",

@@ -15,6 +15,8 @@ from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.errors import InputError
 from autoreid.evaluation.protocol import RULES, USUAL, Protocol, Reranking
 from autoreid.evaluation.words import camera_pairs_text, left_out_text
+from autoreid.interruption import begins_anew
+from autoreid.words import counted
 
 ARRAYS = (
     "query_features",
@@ -56,6 +58,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_json_flag(parser)
 
 
+@begins_anew()
 def _run(options: argparse.Namespace) -> int:
     from autoreid.evaluation.camera_pairs import by_camera_pair
     from autoreid.evaluation.scoring import score_features
@@ -154,7 +157,7 @@ def _figures(result: Mapping[str, Any]) -> str:
     )
     protocol = result["protocol"]
     said = [
-        f"{result['queries']} queries",
+        counted(result["queries"], "query", "queries"),
         f"{'normalised' if protocol['normalised'] else 'raw'} Euclidean distance",
         "ties against the match",
     ]

@@ -12,6 +12,7 @@ from autoreid.evaluation import canvas
 from autoreid.evaluation.canvas import FRAME, FRAMES, GAP, LINE, MARGIN, MARK, PAPER, SMALL, Verdict
 
 HEADING = 2 * LINE + 6
+APART = 7  # pixels between the camera and what follows it
 BETWEEN = 14  # room between a query and its list, and between two rows
 LEAST_WIDTH = 640
 # Share of an image that a faint one keeps.
@@ -20,12 +21,23 @@ FAINT = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One image of a row: what it is, None where nobody says it, and the words below it. A faint one is drawn
-    with little colour."""
+    """One image of a row: what it is, None where nobody says it, its camera, if that is known, and what else
+    is written below it. A faint one is drawn with little colour."""
 
     verdict: Verdict | None
+    camera: int | None
     words: str
     faint: bool = False
+
+    @property
+    def parts(self) -> list[str]:
+        """What is written below the image, as texts that are drawn apart: a space in so small a font is not
+        seen beside digits.
+
+        >>> Cell("right", 4, "0.411").parts, Cell("right", None, "0.411").parts
+        (['c4', '0.411'], ['0.411'])
+        """
+        return [self.words] if self.camera is None else [f"c{self.camera}", self.words]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,7 @@ def draw_rows(
 
 
 def _words_width(cell: Cell) -> int:
-    return MARK + 3 + canvas.text_width(cell.words, SMALL)
+    return MARK + 3 - APART + sum(APART + canvas.text_width(part, SMALL) for part in cell.parts)
 
 
 def _put(
@@ -92,7 +104,9 @@ def _put(
     if cell.verdict in ("right", "wrong"):
         canvas.mark(pen, start, below + 3, cell.verdict)
         start += MARK + 3
-    canvas.write(pen, start, below, cell.words, SMALL, canvas.QUIET)
+    for part in cell.parts:
+        canvas.write(pen, start, below, part, SMALL, canvas.QUIET)
+        start += canvas.text_width(part, SMALL) + APART
 
 
 def _head(pen: ImageDraw.ImageDraw, heading: Heading) -> None:

@@ -35,11 +35,12 @@ def draw_ranked(lists: Sequence[RankedList], images: Images, index: ImageIndex, 
 
 def _cells(found: RankedList, index: ImageIndex) -> list[Cell]:
     """The query and its list."""
-    cells = [Cell("query", f"c{index.cameras[found.query]} query")]
+    cells = [Cell("query", int(index.cameras[found.query]), "query")]
     for image, distance, right in zip(
         found.gallery.tolist(), found.distances.tolist(), found.right.tolist(), strict=True
     ):
-        cells.append(Cell("right" if right else "wrong", f"c{index.cameras[image]} {distance:.3f}"))
+        verdict: Verdict = "right" if right else "wrong"
+        cells.append(Cell(verdict, int(index.cameras[image]), f"{distance:.3f}"))
     return cells
 
 

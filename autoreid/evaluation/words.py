@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autoreid.words import counted
+
 
 def scores_text(scores: Mapping[str, Any]) -> str:
     """Percentages: rank-1, rank-5, rank-10, mAP, mINP; below them the intervals over the queries' identities.
@@ -18,7 +20,7 @@ def scores_text(scores: Mapping[str, Any]) -> str:
         return f"{scores_text(plain)}\nre-ranked: {scores_text(better)}"
     ranks = ", ".join(f"rank-{n} {100 * scores[f'rank_{n}']:.1f}" for n in (1, 5, 10))
     means = f"mAP {100 * scores['mAP']:.1f}, mINP {100 * scores['mINP']:.1f}"
-    text = f"{ranks}, {means} ({scores['queries']} queries)"
+    text = f"{ranks}, {means} ({counted(scores['queries'], 'query', 'queries')})"
     left_out = left_out_text(scores)
     text = f"{text}\n{left_out}" if left_out else text
     if scores["mAP_low"] is None:
@@ -35,11 +37,15 @@ def left_out_text(scores: Mapping[str, Any]) -> str | None:
 
     >>> left_out_text({"queries": 8, "left_out": 2, "absent_identities": 1})
     '2 of 10 queries have no match and are left out; of 1 the identity is absent from the gallery.'
+    >>> left_out_text({"queries": 0, "left_out": 1, "absent_identities": 0})
+    '1 of 1 query has no match and is left out.'
     """
     left_out, absent = scores.get("left_out", 0), scores.get("absent_identities", 0)
     if not left_out:
         return None
-    text = f"{left_out} of {scores['queries'] + left_out} queries have no match and are left out"
+    queries = counted(scores["queries"] + left_out, "query", "queries")
+    text = f"{left_out} of {queries} {'has' if left_out == 1 else 'have'} no match and "
+    text += "is left out" if left_out == 1 else "are left out"
     return f"{text}; of {absent} the identity is absent from the gallery." if absent else f"{text}."
 
 

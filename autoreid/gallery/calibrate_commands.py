@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, add_json_flag, answer, say
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
-from autoreid.embed_commands import CHECKPOINT_HELP, add_feature_flags, new_file
+from autoreid.embed_commands import CHECKPOINT_HELP, add_feature_flags
 from autoreid.errors import InputError, Problems
-from autoreid.evaluate_commands import checkpoint_file, read_checkpoint
+from autoreid.model_places import checkpoint_file, read_checkpoint
+from autoreid.outputs import new_file
+from autoreid.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,12 +113,18 @@ def _check(options: argparse.Namespace) -> None:
 
 def _target(options: argparse.Namespace) -> tuple[Gallery | None, Path]:
     """The gallery to put the threshold into, or the file."""
-    if options.out.endswith(".json"):
-        return None, new_file(options.out, ending=".json")
+    folder = Path(options.out).expanduser().absolute()
+    if not folder.is_dir() and (folder.suffix or folder.exists()):
+        if folder.suffix != ".json":
+            raise InputError(
+                f"--out: {options.out} is no gallery, and does not end with .json. Name the folder of a "
+                "gallery, or a new file FILE.json."
+            )
+        return None, new_file(options.out, "--out", ".json")
 
     from autoreid.gallery.store import Gallery
 
-    gallery = Gallery.open(Path(options.out).expanduser().absolute())
+    gallery = Gallery.open(folder)
     given = {"--flip": options.flip, "--precision": options.precision}
     if named := [flag for flag, value in given.items() if value]:
         raise InputError(f"{', '.join(named)}: a gallery has its own. Leave it out.")
@@ -176,13 +184,13 @@ def seen(training: Training | None, data: PreparedData, identities: np.ndarray) 
 def _put(said: Mapping[str, Any], gallery: Gallery | None, path: Path) -> None:
     from autoreid.folders import to_json
     from autoreid.gallery import thresholds
-    from autoreid.gallery.feature_files import whole_file
     from autoreid.gallery.store import set_threshold
+    from autoreid.whole_files import output_file
 
     if gallery is not None:
         set_threshold(gallery, said)
         return
-    with whole_file(path) as file:
+    with output_file(path) as file:
         file.write(to_json(thresholds.content(said)))
 
 
@@ -199,8 +207,8 @@ def _told(said: Mapping[str, Any], options: argparse.Namespace) -> int:
         say(f"threshold: {note}. {REMEDY if said['seen'] else UNSURE}")
     lines = [
         f"threshold {said['distance']:.4f}   ({options.out})",
-        f"false matches {_rate(said, 'false')} of {said['different']:,} pairs of different people",
-        f"true matches  {_rate(said, 'true')} of {said['same']:,} pairs of one person",
+        f"false matches {_rate(said, 'false')} of {counted(said['different'], 'pair')} of different people",
+        f"true matches  {_rate(said, 'true')} of {counted(said['same'], 'pair')} of one person",
         f"{said['images']:,} images of {said['identities']:,} people of the {options.split} split",
     ]
     answer({**said, "caution": note, "out": options.out}, "\n".join(lines), options.json)

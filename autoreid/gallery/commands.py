@@ -18,6 +18,8 @@ from autoreid.embed_commands import (
 )
 from autoreid.errors import Problems
 from autoreid.gallery import calibrate_commands, search_commands
+from autoreid.interruption import begins_anew
+from autoreid.words import counted
 
 if TYPE_CHECKING:
     from autoreid.gallery.store import Gallery
@@ -57,6 +59,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_json_flag(parser)
 
 
+@begins_anew()
 def _run(options: argparse.Namespace) -> int:
     code: int = options.run_verb(options)
     return code
@@ -120,18 +123,19 @@ def _remove(options: argparse.Namespace) -> int:
 
     names = sorted(set(options.names))
     left = remove(Gallery.open(Path(options.gallery).expanduser().absolute()), names)
-    text = f"{left.folder}   ({left.count:,} images are left, {len(names):,} removed)"
+    text = f"{left.folder}   ({counted(len(names), 'image')} removed, {left.count:,} left)"
     answer(left.says() | {"gallery": str(left.folder), "removed": names}, text, options.json)
     return DONE
 
 
 def _copy(given: str, place: Path) -> None:
-    from autoreid.gallery.feature_files import FeatureFile, whole_file
+    from autoreid.gallery.feature_files import FeatureFile
+    from autoreid.whole_files import output_file
 
     file = FeatureFile.open(Path(given).expanduser().absolute())
     for _ in file.blocks():
         pass  # features that were changed are named before they are copied
-    with file.path.open("rb") as features, whole_file(place) as copy:
+    with file.path.open("rb") as features, output_file(place) as copy:
         shutil.copyfileobj(features, copy)
 
 
@@ -148,7 +152,7 @@ def _embed(options: argparse.Namespace, place: Path, gallery: Gallery | None = N
 
 def _told(gallery: Gallery, unreadable: list[str], options: argparse.Namespace) -> int:
     said = gallery.says() | {"gallery": str(gallery.folder), "unreadable": unreadable}
-    text = f"{gallery.folder}   ({gallery.count:,} images, {gallery.dimension} numbers each)"
+    text = f"{gallery.folder}   ({counted(gallery.count, 'image')}, {gallery.dimension} numbers each)"
     answer(said, text, options.json)
     return DONE
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,22 +16,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from autoreid.data.disk import temporary_beside
-from autoreid.errors import InputError, StorageError
+from autoreid.errors import InputError
+from autoreid.gallery.feature_form import VERSION, column_problems, metadata_problems
 from autoreid.gallery.images import ImageFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 1
 PREFIX = "autoreid."
-FIXED = {"version": str(VERSION), "normalised": "true"}
+FIXED = {"version": VERSION, "normalised": "true"}
 LABELS = ("name", "folder", "identity", "camera", "split")
 # Rows of a row group: what is held of a file at once.
 GROUP = 4096
 # How far the length of a feature may be from 1: float32 rounds it, a changed file is farther off.
 LENGTH_SLACK = 1e-4
 REMEDY = "Write it again with 'autoreid embed'."
+FORM = "Write it with 'autoreid embed', or in the form that docs/galleries.md tells."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +60,14 @@ class Origin:
 
     @classmethod
     def read(cls, texts: Mapping[str, str]) -> Origin:
-        """The inverse of `texts`. KeyError or ValueError where the texts are none."""
-        numbers = {name: int(texts[name]) for name in ("height", "width")}
-        if min(numbers.values()) < 1 or texts["flip"] not in ("true", "false"):
-            raise ValueError("out of range")
+        """The inverse of `texts`, of metadata without problems."""
         return cls(
             model=texts["model"],
             genotype=texts["genotype"],
             flip=texts["flip"] == "true",
             precision=texts["precision"],
-            **numbers,
+            height=int(texts["height"]),
+            width=int(texts["width"]),
         )
 
     def preprocessing(self) -> dict[str, Any]:
@@ -82,7 +79,7 @@ class Origin:
         return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
 
 
-def _schema(dimension: int, origin: Origin) -> Any:
+def _columns(dimension: int) -> pa.Schema:
     import pyarrow as pa  # deferred: slow to load
 
     columns = [
@@ -93,32 +90,7 @@ def _schema(dimension: int, origin: Origin) -> Any:
         pa.field("split", pa.string()),
         pa.field("feature", pa.list_(pa.field("element", pa.float32(), nullable=False), dimension), False),
     ]
-    said = {f"{PREFIX}{name}": text for name, text in (FIXED | origin.texts()).items()}
-    return pa.schema(columns, metadata=said)
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that appears at `path` when all of it is on the disk, and not at all after an error.
-
-    StorageError where it cannot be written.
-    """
-    temporary = temporary_beside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StorageError(
-            f"{path}: cannot be written: {reason}. Free space, or choose another place."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    return pa.schema(columns)
 
 
 class FeatureWriter:
@@ -127,7 +99,8 @@ class FeatureWriter:
     def __init__(self, file: BinaryIO, origin: Origin, dimension: int) -> None:
         import pyarrow.parquet as parquet  # deferred: slow to load
 
-        self.schema = _schema(dimension, origin)
+        said = {f"{PREFIX}{name}": text for name, text in (FIXED | origin.texts()).items()}
+        self.schema = _columns(dimension).with_metadata(said)
         self.writer = parquet.ParquetWriter(
             file,
             self.schema,
@@ -188,7 +161,7 @@ class FeatureFile:
 
     @classmethod
     def open(cls, path: Path) -> FeatureFile:
-        """InputError where there is no such file, or it is none of features."""
+        """InputError, all problems together, where there is no such file, or it is none of features."""
         import pyarrow.parquet as parquet  # deferred: slow to load
 
         if not path.is_file():
@@ -196,24 +169,17 @@ class FeatureFile:
         with _named(path), parquet.ParquetFile(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
             texts, count = _texts(metadata.metadata), metadata.num_rows
-        if "feature" not in schema.names or texts.get("version") is None:
-            raise InputError(f"{path}: a parquet file, but none of features. {REMEDY}")
-        if texts["version"] != FIXED["version"]:
+        if texts.get("version", VERSION) != VERSION:
             raise InputError(
                 f"{path}: version {texts['version']!r} of the format of features; this release reads "
                 f"{VERSION}. Use the release that wrote it, or a newer one."
             )
-        dimension = getattr(schema.field("feature").type, "list_size", 0)
-        try:
-            origin = Origin.read(texts)
-        except (KeyError, ValueError):
-            raise InputError(f"{path}: its metadata do not say what made the features. {REMEDY}") from None
-        expected = _schema(max(1, dimension), origin)
-        if not schema.remove_metadata().equals(expected.remove_metadata()) or texts != _texts(
-            expected.metadata
-        ):
-            raise InputError(f"{path}: its columns or metadata are not those of features. {REMEDY}")
-        return cls(path, origin, dimension, count)
+        known = "feature" in schema.names
+        dimension = getattr(schema.field("feature").type, "list_size", 0) if known else 0
+        problems = [*column_problems(schema, _columns(max(1, dimension))), *metadata_problems(texts, PREFIX)]
+        if problems:
+            raise InputError(*(f"{path}: {problem}" for problem in problems), f"{path}: {FORM}")
+        return cls(path, Origin.read(texts), dimension, count)
 
     def blocks(self, rows: int = GROUP) -> Iterator[np.ndarray]:
         """The features in order, float32 (at most `rows`, dimension), read as they are asked for.
@@ -238,7 +204,7 @@ class FeatureFile:
         if broken.size:
             raise InputError(
                 f"{self.path}: the feature of row {start + broken[0]} has not length 1: it was changed after "
-                f"it was written. {REMEDY}"
+                "it was written, or never divided by its length (L2). Write it again."
             )
 
     def labels(self) -> pa.Table:
@@ -256,7 +222,7 @@ def is_feature_file(path: Path) -> bool:
     if path.suffix.lower() != ".parquet" or not path.is_file():
         return False
     with _named(path):
-        return "version" in _texts(parquet.read_metadata(path).metadata)
+        return "feature" in parquet.read_schema(path).names
 
 
 def _texts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:

@@ -7,7 +7,6 @@ is as it was, or none of the images is in it.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +14,10 @@ from pathlib import Path
 from autoreid.data.disk import one_builder
 from autoreid.data.index import few
 from autoreid.errors import InputError, StorageError
-from autoreid.gallery.feature_files import FeatureFile, FeatureWriter, whole_file
+from autoreid.gallery.feature_files import FeatureFile, FeatureWriter
 from autoreid.gallery.searching import queries_of_file
-from autoreid.gallery.store import SAYS, Gallery, free_place, unwritable
-
-OWN = re.compile(r"features(-\d+)?\.parquet")
+from autoreid.gallery.store import SAYS, Gallery, free_place, tidy, written
+from autoreid.whole_files import output_file
 
 
 def remove(gallery: Gallery, names: Collection[str]) -> Gallery:
@@ -28,16 +26,13 @@ def remove(gallery: Gallery, names: Collection[str]) -> Gallery:
     InputError, all of them together, for names that it does not have, and where no image would be left.
     StorageError where it cannot be written, and is as it was, or where a file of before cannot be deleted.
     """
-    try:
-        with one_builder(gallery.folder / SAYS):
-            now = Gallery.open(gallery.folder)
-            _delete_others(now)  # what a removal left that was stopped before its end
-            _check(now, names)
-            left = _without(now, frozenset(names))
-            _delete_others(left)
-            return left
-    except OSError as error:
-        raise unwritable(gallery.folder, error) from error
+    with written(gallery.folder), one_builder(gallery.folder / SAYS):
+        now = Gallery.open(gallery.folder)
+        tidy(now)  # what a removal left that was stopped before its end
+        _check(now, names)
+        left = _without(now, frozenset(names))
+        tidy(left)
+        return left
 
 
 def _check(gallery: Gallery, names: Collection[str]) -> None:
@@ -66,27 +61,13 @@ def _without(gallery: Gallery, names: frozenset[str]) -> Gallery:
         left.save()
     except BaseException:
         with contextlib.suppress(InputError, StorageError, OSError):
-            _delete_others(Gallery.open(gallery.folder))  # whichever of both gallery.json has come to name
+            tidy(Gallery.open(gallery.folder))  # whichever of both gallery.json has come to name
         raise
     return left
 
 
 def _write_without(part: FeatureFile, names: frozenset[str], place: Path) -> None:
-    with whole_file(place) as file, FeatureWriter(file, part.origin, part.dimension) as writer:
+    with output_file(place) as file, FeatureWriter(file, part.origin, part.dimension) as writer:
         for some in queries_of_file(part):
             rows = [row for row, image in enumerate(some.images) if image.name not in names]
             writer.add([some.images[row] for row in rows], some.features[rows])
-
-
-def _delete_others(gallery: Gallery) -> None:
-    """Delete files of features that the gallery no longer has."""
-    own = {part.path.name for part in gallery.parts}
-    for path in sorted(gallery.folder.iterdir()):
-        if OWN.fullmatch(path.name) and path.name not in own:
-            try:
-                path.unlink()
-            except OSError as error:
-                reason = error.strerror or str(error)
-                raise StorageError(
-                    f"{path}: not of the gallery any more, but it cannot be deleted: {reason}. Delete it."
-                ) from error

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, add_json_flag, answer, say
-from autoreid.commands import execution_of
-from autoreid.embed_commands import add_image_flags, add_machine_flags, new_file, say_left_out
+from autoreid.embed_commands import add_image_flags, add_machine_flags, say_left_out
 from autoreid.errors import InputError, Problems
-from autoreid.evaluate_commands import checkpoint_file, read_checkpoint
+from autoreid.outputs import new_file
+from autoreid.words import counted
 
 if TYPE_CHECKING:
-    from autoreid.gallery.searching import Found, Queries, Search
+    from autoreid.gallery.search_queries import Asked
+    from autoreid.gallery.searching import Found, Search
     from autoreid.gallery.store import Gallery
 
-TABLES = (".parquet", ".csv")
+TABLES, PICTURES = (".parquet", ".csv"), (".png",)
 # Of a picture: more is nothing that anyone looks at.
 MOST_QUERIES, MOST_IMAGES = 64, 50
 
@@ -50,19 +51,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    _check(options)
-    out = None if options.out is None else new_file(options.out, ending=Path(options.out).suffix)
-    picture = None if options.picture is None else new_file(options.picture, "--picture", ".png")
+    out, picture = _check(options)
 
     from autoreid.gallery import thresholds
-    from autoreid.gallery.searching import Found, draw_found
+    from autoreid.gallery.search_queries import asked
+    from autoreid.gallery.searching import Found, draw_found, together
     from autoreid.gallery.store import Gallery
 
     gallery = Gallery.open(Path(options.gallery).expanduser().absolute())
     threshold, calibration = thresholds.chosen(options.threshold, gallery)
-    unreadable: list[str] = []
     labels, top = gallery.labels(), min(options.top, gallery.count)
-    queries, search = _queries(options, gallery, unreadable), _search(options, gallery, labels)
+    wanted = asked(options, gallery)
+    unknown = _check_asked(options, wanted, labels)
+    unreadable: list[str] = []
+    queries, search = wanted.embed(unreadable), _search(options, gallery, labels)
     found = (Found(some, search(some, top), labels, threshold) for some in queries)
     result: dict[str, Any] = {
         "gallery": str(gallery.folder),
@@ -71,18 +73,18 @@ def _run(options: argparse.Namespace) -> int:
         "threshold": threshold,
         "calibration": None if calibration is None else dict(calibration),
         "caution": thresholds.caution(calibration, other_cameras=options.other_cameras),
+        "cameras_unknown": unknown,
     }
     if out is not None and picture is None:
-        result |= _write(found, out) | {"unreadable": unreadable}
+        result |= _write(found, out, options)
     else:
-        parts = _all_in_one(found, options)
+        whole = together(list(found))
         if picture is not None:
             shape = gallery.origin.height, gallery.origin.width
-            drawn = draw_found(parts, shape, options.gallery_images)
-            _put(picture, drawn)
+            _put(picture, draw_found(whole, shape, options.gallery_images))
             result |= {"picture": options.picture}
-        result |= _write(iter([parts]), out) if out is not None else {"queries": parts.plain()}
-        result |= {"unreadable": unreadable}
+        result |= {"queries": whole.plain()} if out is None else _write(iter([whole]), out, options)
+    result |= {"unreadable": unreadable}
     say_left_out(unreadable)
     if result["caution"]:
         say(f"threshold: {result['caution']}")
@@ -90,57 +92,49 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _check(options: argparse.Namespace) -> None:
-    """InputError, all problems together, for what the flags cannot mean."""
-    problems = Problems()
+def _check(options: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """The files for the table and the picture, if any; InputError, all problems together, for what the flags
+    cannot mean."""
+    problems, files = Problems(), {}
     if options.top < 1 or (options.picture is not None and options.top > MOST_IMAGES):
         most = f"1 to {MOST_IMAGES} with --picture" if options.picture is not None else "1 or more"
         problems.add("--top", f"{options.top} is out of range. Use {most}.")
-    if options.out is not None and not options.out.endswith(TABLES):
-        problems.add("--out", f"{options.out} does not end with {' or '.join(TABLES)}. Name it so.")
     if options.other_cameras and options.index == "faiss":
         problems.add("--other-cameras", "not with --index faiss. Leave one of them out.")
     if options.gallery_images is not None and options.picture is None:
         problems.add("--gallery-images", "without effect. Add --picture, or leave it out.")
+    for flag, given, endings in (("--out", options.out, TABLES), ("--picture", options.picture, PICTURES)):
+        if given is not None:
+            try:
+                files[flag] = new_file(given, flag, *endings)
+            except InputError as error:
+                problems.extend(error.problems)
     problems.raise_if_any()
+    return files.get("--out"), files.get("--picture")
 
 
-def _queries(options: argparse.Namespace, gallery: Gallery, unreadable: list[str]) -> Iterator[Queries]:
-    """What is looked for, some images at a time: of a file of features, or embedded by the model."""
-    from autoreid.gallery.feature_files import FeatureFile, is_feature_file
-    from autoreid.gallery.searching import queries_of_file
-
-    files = [path for path in options.images if is_feature_file(Path(path).expanduser())]
-    if not files:
-        return _embedded(options, gallery, unreadable)
-    if len(options.images) > 1:
-        raise InputError(f"{files[0]}: a file of features beside other queries. Search for it alone.")
-    if options.model is not None:
-        raise InputError("--model: without effect on a file of features. Leave it out.")
-    file = FeatureFile.open(Path(files[0]).expanduser())
-    gallery.check_features(file, files[0], "Embed the queries with the gallery's model and flags.")
-    return queries_of_file(file)
-
-
-def _embedded(options: argparse.Namespace, gallery: Gallery, unreadable: list[str]) -> Iterator[Queries]:
-    if options.model is None:
+def _check_asked(options: argparse.Namespace, wanted: Asked, labels: Any) -> dict[str, int] | None:
+    """With --other-cameras, of how many queries and gallery images no camera is known; InputError for queries
+    that cannot be answered so."""
+    count = len(wanted.cameras)
+    if options.picture is not None and count > MOST_QUERIES:
         raise InputError(
-            "--model: missing. Give the model that built the gallery, whose digest begins with "
-            f"{gallery.origin.model[:12]}, to embed the queries."
+            f"--picture: {count:,} queries. One picture takes up to {MOST_QUERIES}: give fewer, or write a "
+            "table of all (--out) in place of it."
         )
-    path, execution = checkpoint_file(options.model), execution_of(options)
+    if not options.other_cameras:
+        return None
 
-    from autoreid.embed import Embedder, check_readable, embed_batches
-    from autoreid.gallery.images import find_images
-    from autoreid.gallery.searching import queries_of_images
+    from autoreid.gallery.search_queries import unknown_cameras
 
-    images, origin = find_images(options.images, options.root), gallery.origin
-    data = read_checkpoint(path)
-    embedder = Embedder.load(data, str(path), execution, precision=origin.precision, flip=origin.flip)
-    gallery.check_origin(embedder.origin, options.model, "Give the model that built the gallery.")
-    skip = options.skip_unreadable
-    yield from queries_of_images(embed_batches(embedder, images, unreadable, skip=skip))
-    check_readable(images, unreadable, skip=skip)
+    unknown = unknown_cameras(wanted.cameras, labels["camera"].to_pylist())
+    if any(unknown.values()):
+        say(
+            f"--other-cameras: nothing tells the camera of {unknown['queries']:,} of "
+            f"{counted(count, 'query', 'queries')} and of {unknown['gallery']:,} of "
+            f"{counted(len(labels), 'gallery image')}: of their pairs none is left out"
+        )
+    return unknown
 
 
 def _search(options: argparse.Namespace, gallery: Gallery, labels: Any) -> Search:
@@ -158,18 +152,7 @@ def _search(options: argparse.Namespace, gallery: Gallery, labels: Any) -> Searc
     )
 
 
-def _all_in_one(found: Iterator[Found], options: argparse.Namespace) -> Found:
-    """All that was found together, for lines and pictures."""
-    from autoreid.gallery.searching import together
-
-    whole = together(list(found))
-    count = len(whole.queries.images)
-    if options.picture is not None and count > MOST_QUERIES:
-        raise InputError(f"--picture: {count:,} queries. One picture takes up to {MOST_QUERIES}.")
-    return whole
-
-
-def _write(found: Iterator[Found], path: Path) -> dict[str, Any]:
+def _write(found: Iterator[Found], path: Path, options: argparse.Namespace) -> dict[str, Any]:
     from autoreid.gallery.searching import table_file
 
     count = 0
@@ -177,22 +160,23 @@ def _write(found: Iterator[Found], path: Path) -> dict[str, Any]:
         for part in found:
             file.add(part.table())
             count += len(part.queries.images)
-    return {"out": str(path), "query_count": count}
+    return {"out": options.out, "query_count": count}
 
 
 def _put(path: Path, data: bytes) -> None:
-    from autoreid.gallery.feature_files import whole_file
+    from autoreid.whole_files import output_file
 
-    with whole_file(path) as file:
+    with output_file(path) as file:
         file.write(data)
 
 
 def _text(result: Mapping[str, Any]) -> str:
     lines = []
     if "out" in result:
-        lines.append(f"{result['out']}   ({result['query_count']:,} queries)")
+        lines.append(f"{result['out']}   ({counted(result['query_count'], 'query', 'queries')})")
     for query in result.get("queries", ()):
         lines += [_title(query), *(_line(match) for match in query["matches"])]
+        lines += [] if query["matches"] else ["   no image under another camera"]
     if result["threshold"] is not None:
         lines.append(f"same: a distance below {result['threshold']:.4f}")
     lines += [result["picture"]] if "picture" in result else []

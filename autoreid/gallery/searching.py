@@ -17,9 +17,10 @@ from autoreid.data.index import few
 from autoreid.errors import InputError
 from autoreid.evaluation.canvas import Verdict
 from autoreid.evaluation.picture_rows import Cell, Heading, Row, draw_rows
-from autoreid.gallery.feature_files import GROUP, FeatureFile, whole_file
+from autoreid.gallery.feature_files import GROUP, FeatureFile
 from autoreid.gallery.images import ImageFile, Said
 from autoreid.gallery.nearest import NOBODY, Nearest
+from autoreid.whole_files import output_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -176,7 +177,7 @@ class TableWriter:
 @contextlib.contextmanager
 def table_file(path: Path) -> Iterator[TableWriter]:
     """A table to write that is there when all of it is."""
-    with whole_file(path) as file:
+    with output_file(path) as file:
         writer = TableWriter(file, path.name)
         try:
             yield writer
@@ -212,17 +213,13 @@ def _title(told: Mapping[str, Any]) -> str:
     return f"{begin}{told['name']}"
 
 
-def _camera(told: Mapping[str, Any]) -> str:
-    return "" if told["camera"] is None else f"c{told['camera']} "
-
-
 def _query_cell(told: Mapping[str, Any]) -> Cell:
-    return Cell("query", f"{_camera(told)}query")
+    return Cell("query", told["camera"], "query")
 
 
 def _cell(query: Mapping[str, Any], match: Mapping[str, Any]) -> Cell:
     verdict = _verdict(query["identity"], match["identity"])
-    return Cell(verdict, f"{_camera(match)}{match['distance']:.3f}", faint=match["same"] is False)
+    return Cell(verdict, match["camera"], f"{match['distance']:.3f}", faint=match["same"] is False)
 
 
 def _verdict(query: int | None, match: int | None) -> Verdict | None:

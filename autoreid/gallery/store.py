@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoreid.data.disk import one_builder, temporary_beside, write_whole
+from autoreid.data.disk import one_builder, write_whole
 from autoreid.errors import InputError, StorageError
 from autoreid.folders import to_json
 from autoreid.gallery.feature_files import FeatureFile, Origin
 from autoreid.values import digest
+from autoreid.whole_files import claimed_folder, remove_left
+from autoreid.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 VERSION = 1
 FIRST, SAYS = "features.parquet", "gallery.json"
 REMEDY = "Restore it from a copy, or build the gallery again."
+OWN = re.compile(r"features(-\d+)?\.parquet")
 NAMED = 3
 
 
@@ -55,7 +58,8 @@ class Gallery:
         for part, told in zip(parts, said["parts"], strict=True):
             if part.count != told["count"]:
                 raise InputError(
-                    f"{part.path}: {part.count:,} features, but {path} says {told['count']:,}. {REMEDY}"
+                    f"{part.path}: {counted(part.count, 'feature')}, but {path} says {told['count']:,}. "
+                    f"{REMEDY}"
                 )
             if part.dimension != said["dimension"] or part.origin != parts[0].origin:
                 raise InputError(f"{part.path}: features of another network than {path} says. {REMEDY}")
@@ -154,9 +158,8 @@ def new_gallery(folder: Path) -> Iterator[Path]:
         raise InputError(
             f"{folder}: is there already. Use 'autoreid gallery add' for a gallery, or name another folder."
         )
-    temporary = temporary_beside(folder)
-    try:
-        temporary.mkdir(parents=True)
+    remove_left(folder.parent, f"{folder.name}-")
+    with written(folder), claimed_folder(folder) as temporary, _told_of(temporary, folder):
         yield temporary / FIRST
         part = FeatureFile.open(temporary / FIRST)
         built = Gallery(temporary, part.origin, part.dimension, (part,))
@@ -165,12 +168,6 @@ def new_gallery(folder: Path) -> Iterator[Path]:
         _check_names(built.labels(), folder)
         built.save()
         temporary.replace(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    except StorageError as error:
-        raise StorageError(str(error).replace(str(temporary), str(folder))) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -179,41 +176,51 @@ def addition(gallery: Gallery) -> Iterator[Path]:
 
     InputError where the features are of another network, or a name is in the gallery already.
     """
-    place = temporary_beside(gallery.folder / FIRST)
-    try:
+    folder = gallery.folder
+    with written(folder), claimed_folder(folder / FIRST) as temporary, _told_of(temporary / FIRST, folder):
+        place = temporary / FIRST
         yield place
-        with one_builder(gallery.folder / SAYS):
-            now, part = Gallery.open(gallery.folder), FeatureFile.open(place)
+        with one_builder(folder / SAYS):
+            now, part = Gallery.open(folder), FeatureFile.open(place)
+            tidy(now)
             remedy = "Embed the images with the gallery's model and flags."
             now.check_features(part, "the added features", remedy)
             grown = replace(now, parts=(*now.parts, part))
-            _check_names(grown.labels(), gallery.folder)
-            target = free_place(gallery.folder, now.parts)
-            place.replace(target)
+            _check_names(grown.labels(), folder)
+            target = free_place(folder, now.parts)
             try:
+                place.replace(target)
                 replace(now, parts=(*now.parts, replace(part, path=target))).save()
-            except OSError:
-                target.unlink(missing_ok=True)
+            except BaseException:
+                with contextlib.suppress(InputError, StorageError, OSError):
+                    tidy(Gallery.open(folder))  # whichever of both gallery.json has come to name
                 raise
-    except OSError as error:
-        raise unwritable(gallery.folder, error) from error
-    except StorageError as error:
-        raise StorageError(str(error).replace(str(place), str(gallery.folder))) from error
-    finally:
-        with contextlib.suppress(OSError):
-            place.unlink(missing_ok=True)
 
 
 def set_threshold(gallery: Gallery, threshold: Mapping[str, Any]) -> None:
     """Put a threshold into a gallery. InputError where it was built again, in another way, since it was
     opened."""
-    try:
-        with one_builder(gallery.folder / SAYS):
-            now = Gallery.open(gallery.folder)
-            now.check_origin(gallery.origin, "the threshold", "The gallery was built again: calibrate again.")
-            replace(now, threshold=threshold).save()
-    except OSError as error:
-        raise unwritable(gallery.folder, error) from error
+    with written(gallery.folder), one_builder(gallery.folder / SAYS):
+        now = Gallery.open(gallery.folder)
+        tidy(now)
+        now.check_origin(gallery.origin, "the threshold", "The gallery was built again: calibrate again.")
+        replace(now, threshold=threshold).save()
+
+
+def tidy(gallery: Gallery) -> None:
+    """Delete what killed commands left in the folder: temporary files, and files of features that the gallery
+    does not have. For one that holds it alone. StorageError where such a file cannot be deleted."""
+    remove_left(gallery.folder)
+    own = {part.path.name for part in gallery.parts}
+    for path in sorted(gallery.folder.iterdir()):
+        if OWN.fullmatch(path.name) and path.name not in own:
+            try:
+                path.unlink()
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise StorageError(
+                    f"{path}: not of the gallery any more, but it cannot be deleted: {reason}. Delete it."
+                ) from error
 
 
 def _check_names(labels: pa.Table, folder: Path) -> None:
@@ -236,7 +243,22 @@ def free_place(folder: Path, parts: Sequence[FeatureFile]) -> Path:
     return folder / f"features-{1 + max(int(text) if text.isdecimal() else 0 for text in numbers)}.parquet"
 
 
-def unwritable(place: Path, error: OSError) -> StorageError:
-    """What is said where a gallery cannot be written."""
-    reason = error.strerror or str(error)
-    return StorageError(f"{place}: cannot be written: {reason}. Free space, or choose another place.")
+@contextlib.contextmanager
+def written(place: Path) -> Iterator[None]:
+    """What the system raises over a gallery that cannot be written, as a StorageError that names it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"{place}: cannot be written: {reason}. Free space, or choose another place."
+        ) from error
+
+
+@contextlib.contextmanager
+def _told_of(temporary: Path, place: Path) -> Iterator[None]:
+    """StorageErrors over a temporary place, as of the one that people know."""
+    try:
+        yield
+    except StorageError as error:
+        raise StorageError(str(error).replace(str(temporary), str(place))) from error

@@ -68,10 +68,17 @@ def content(said: Mapping[str, Any]) -> dict[str, Any]:
 
 def read(path: Path, gallery: Gallery) -> dict[str, Any]:
     """The threshold of a file; InputError where it is none, or was calibrated for other features."""
+    remedy = "Give a file that 'autoreid gallery calibrate' wrote."
     try:
         said = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"--threshold: {path}: cannot be read as JSON ({error}).") from None
+    except FileNotFoundError:
+        raise InputError(f"--threshold: {path}: no such file. {remedy}") from None
+    except OSError as error:
+        raise InputError(
+            f"--threshold: {path}: cannot be read: {error.strerror or error}. {remedy}"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"--threshold: {path}: not JSON ({error}). {remedy}") from None
     expected = said.pop("digest", None) if isinstance(said, dict) else None
     if (
         not expected

@@ -20,13 +20,14 @@ from autoreid import losses
 from autoreid.attempts import OUTCOME
 from autoreid.data.source import DataSource
 from autoreid.execution import Execution
-from autoreid.folders import PART, LocalFolder
+from autoreid.folders import LocalFolder
 from autoreid.jobs import Job, search_job, train_job
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
 from autoreid.running import run_job
 from autoreid.searching import SearchRun
 from autoreid.storage import Storage
 from autoreid.values import override
+from autoreid.whole_files import PART
 from search_spaces.published import PUBLISHED
 
 SIZE = {"height": 64, "width": 32, "width_multiplier": 0.1, "batch.identities": 4, "batch.images": 2}

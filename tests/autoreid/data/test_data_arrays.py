@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from autoreid.data import arrays
 from autoreid.data.arrays import array_path, decode
-from autoreid.data.disk import TEMPORARY
 from autoreid.data.market1501 import read
 from autoreid.errors import InputError, RunError
+from autoreid.whole_files import PART
 
 DECODE = """
 import sys, hashlib
@@ -44,7 +44,7 @@ def start(root: Path, cache: Path, height: int = 64, setup: str = "") -> subproc
 
 
 def leftovers(cache: Path) -> list[Path]:
-    return list((cache / "arrays").glob(f"{TEMPORARY}*"))
+    return list((cache / "arrays").glob(f"{PART}*"))
 
 
 def test_rows_hold_the_images_in_the_order_of_the_index(market: Path, cache: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from autoreid.data.disk import default_cache, one_builder, sweep, temporary_beside, write_whole
+from autoreid.data.disk import default_cache, one_builder, sweep, write_whole
+from autoreid.whole_files import temporary_beside
 
 
 def test_the_cache_is_the_environments_or_the_homes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

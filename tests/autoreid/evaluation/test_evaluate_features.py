@@ -71,9 +71,9 @@ def test_text_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert captured.out.startswith(
         "mAP 1.0000   rank-1 1.0000   rank-5 1.0000   rank-10 1.0000   mINP 1.0000"
     )
-    assert "(1 queries, normalised Euclidean distance" in captured.out
+    assert "(1 query, normalised Euclidean distance" in captured.out
     assert captured.out.splitlines()[1] == (
-        "1 of 2 queries have no match and are left out; of 1 the identity is absent from the gallery."
+        "1 of 2 queries has no match and is left out; of 1 the identity is absent from the gallery."
     )
 
 

@@ -15,6 +15,7 @@ from autoreid.data.index import ImageIndex
 from autoreid.errors import InputError
 from autoreid.evaluation import canvas
 from autoreid.evaluation.features import Features
+from autoreid.evaluation.picture_rows import APART, Cell, Heading, Row, draw_rows
 from autoreid.evaluation.protocol import Protocol, Reranking
 from autoreid.evaluation.ranked_lists import RankedList, choose_queries, find_queries, ranked_lists
 from autoreid.evaluation.ranked_pictures import draw_ranked
@@ -210,3 +211,17 @@ def test_one_camera_counts_where_the_protocol_says_so() -> None:
     lists, scores = listed(index, of_index(index), Protocol(same_camera_ignored=False))
     assert scores.queries == 10
     assert all(ranked.right.sum() == 4 for ranked in lists if ranked.average_precision is not None)
+
+
+def test_camera_and_distance_are_seen_apart() -> None:
+    """In so small a font a space is as narrow as what is between two digits."""
+    image = np.zeros((3, 64, 32), dtype=np.uint8)
+
+    def widest_gap(camera: int | None) -> int:
+        """Columns without ink between two letters below the image."""
+        rows = [Row("", [Cell(None, camera, "0.411")])]
+        picture = pixels_of(draw_rows(rows, lambda _: [image], Heading((), "", ""), (64, 32)))
+        below = picture[-(canvas.LINE + canvas.MARGIN) :]
+        return int(np.diff(np.flatnonzero((below < 200).any(axis=(0, 2)))).max()) - 1
+
+    assert widest_gap(4) >= APART > 2 * widest_gap(None)

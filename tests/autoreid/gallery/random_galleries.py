@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from autoreid.gallery.feature_files import FeatureWriter, Origin, whole_file
+from autoreid.gallery.feature_files import FeatureWriter, Origin
 from autoreid.gallery.images import ImageFile, Said
+from autoreid.whole_files import output_file
 from search_spaces.published import PUBLISHED
 
 ORIGIN = Origin("ab" * 32, PUBLISHED["cdnet-top1"].to_json(), 64, 32, False, "fp32")
@@ -28,7 +29,7 @@ def write_features(
         ImageFile(f"{prefix}{number:07}.jpg", "/nowhere", Said(number % people + 1, number % 3 + 1))
         for number in range(len(features))
     ]
-    with whole_file(path) as file, FeatureWriter(file, origin, features.shape[1]) as writer:
+    with output_file(path) as file, FeatureWriter(file, origin, features.shape[1]) as writer:
         writer.add(images, features)
     return path
 

@@ -91,6 +91,45 @@ def test_matches_under_other_cameras(told: Told, built: Path) -> None:
         assert [match["rank"] for match in left["matches"]] == list(range(1, len(kept) + 1))
 
 
+def test_other_cameras_where_cameras_are_unknown(run: Run, told: Told, built: Path, tmp_path: Path) -> None:
+    """It says so: nobody is to believe that anything was left out."""
+    nobody, some = tmp_path / "nobody.parquet", tmp_path / "some.parquet"
+    table = parquet.read_table(built / "features.parquet")
+    place, field = table.column_names.index("camera"), table.schema.field("camera")
+    for path, cameras in (
+        (nobody, [None] * len(table)),
+        (some, [None, None, *table["camera"].to_pylist()[2:]]),
+    ):
+        column = pa.array(cameras, pa.int64())
+        parquet.write_table(table.set_column(place, field, column), path)
+    told("gallery", "build", "--features", nobody, "--out", tmp_path / "h")
+    told("gallery", "build", "--features", some, "--out", tmp_path / "s")
+    code, said, complaints = run("gallery", "search", tmp_path / "h", nobody, "--other-cameras")
+    assert (code, said) == (2, "") and [line.split(". ")[0] for line in complaints.splitlines()] == [
+        "autoreid: --other-cameras: no query has a known camera",
+        "autoreid: --other-cameras: no image of the gallery has a known camera",
+    ]
+    assert "Leave it out, or give images whose layout, names or index file tell it." in complaints
+    line = ["gallery", "search", tmp_path / "s", some, "--top", 2]
+    code, said, complaints = run(*line, "--other-cameras", "--json")
+    count = len(table)
+    assert complaints == (
+        f"--other-cameras: nothing tells the camera of 2 of {count} queries and of 2 of {count} gallery "
+        "images: of their pairs none is left out\n"
+    )
+    found = json.loads(said)
+    assert code == 0 and found["cameras_unknown"] == {"queries": 2, "gallery": 2}
+    assert found["queries"][0]["matches"][0]["name"] == found["queries"][0]["name"]
+    assert told(*line)["cameras_unknown"] is None
+
+
+def test_a_query_whose_every_match_is_left_out(run: Run, tmp_path: Path) -> None:
+    write_features(tmp_path / "a.parquet", random_features(1, 8))
+    assert run("gallery", "build", "--features", tmp_path / "a.parquet", "--out", tmp_path / "g")[0] == 0
+    code, said, _ = run("gallery", "search", tmp_path / "g", tmp_path / "a.parquet", "--other-cameras")
+    assert code == 0 and said.splitlines()[1:] == ["   no image under another camera"]
+
+
 def test_tables_of_matches(told: Told, built: Path, tmp_path: Path) -> None:
     line = ["gallery", "search", built, built / "features.parquet", "--top", 3]
     found = told(*line, "--threshold", "0.05")
@@ -136,6 +175,61 @@ def test_pictures_of_matches(
     (tmp_path / "moved").symlink_to(people / "bounding_box_test")
     told(*line, "--picture", tmp_path / "yes.png", "--gallery-images", tmp_path / "moved")
     assert (tmp_path / "yes.png").read_bytes() == drawn[0]
+
+
+def test_a_picture_of_too_many_queries_is_refused_before_any_work(
+    run: Run, checkpoint: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_features(tmp_path / "a.parquet", random_features(80, 8))
+    assert run("gallery", "build", "--features", tmp_path / "a.parquet", "--out", tmp_path / "h")[0] == 0
+    (tmp_path / "many").mkdir()
+    for number in range(80):
+        (tmp_path / "many" / f"{number}.jpg").write_bytes(b"")
+    for name in ("autoreid.gallery.nearest.nearest", "autoreid.embed.Embedder.load"):
+        monkeypatch.setattr(name, lambda *_: pytest.fail("work begins"))
+    picture = ["--picture", tmp_path / "p.png"]
+    for line in ([tmp_path / "h", tmp_path / "a.parquet"], [built, tmp_path / "many", "--model", checkpoint]):
+        code, _, complaints = run("gallery", "search", *line, *picture)
+        assert code == 2 and complaints == (
+            "autoreid: --picture: 80 queries. One picture takes up to 64: give fewer, or write a table of "
+            "all (--out) in place of it.\n"
+        )
+
+
+def test_places_of_outputs_are_looked_at_before_any_work(
+    run: Run, checkpoint: Path, people: Path, built: Path, tmp_path: Path
+) -> None:
+    """Together, and nothing is made."""
+    (tmp_path / "thr").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    search = ["gallery", "search", built, people / "query"]
+    code, _, complaints = run(*search, "--out", tmp_path / "no/m.csv", "--picture", tmp_path / "no/p.jpg")
+    assert code == 2 and f"--out: {tmp_path}/no/m.csv: there is no folder {tmp_path}/no. Make" in complaints
+    assert f"--picture: {tmp_path}/no/p.jpg does not end with .png" in complaints
+    code, _, complaints = run(*search, "--threshold", tmp_path / "nosuch.json")
+    assert code == 2 and f"--threshold: {tmp_path}/nosuch.json: no such file. Give a file that" in complaints
+    for name, message in {
+        "thr.txt": "thr.txt is no gallery, and does not end with .json. Name the folder of a gallery, or",
+        "thr": "thr is no gallery, and does not end with .json",
+        "no/t.json": f"t.json: there is no folder {tmp_path}/no. Make it: mkdir -p",
+        "nowhere": "nowhere: no gallery: it has no gallery.json",
+    }.items():
+        code, _, complaints = run(
+            "gallery", "calibrate", checkpoint, "--data", tmp_path, "--out", tmp_path / name
+        )
+        assert code == 2 and message in complaints, complaints
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_one_is_no_plural(run: Run, told: Told, tmp_path: Path) -> None:
+    for count, name in ((1, "a"), (2, "b")):
+        write_features(tmp_path / f"{name}.parquet", random_features(count, 8), prefix=name)
+    gallery, build = tmp_path / "g", ["gallery", "build", "--features", tmp_path / "a.parquet", "--out"]
+    assert run(*build, gallery)[1] == f"{gallery}   (1 image, 8 numbers each)\n"
+    search = ["gallery", "search", gallery, tmp_path / "a.parquet", "--out", tmp_path / "m.csv"]
+    assert run(*search)[1] == f"{tmp_path}/m.csv   (1 query)\n"
+    told("gallery", "add", gallery, "--features", tmp_path / "b.parquet")
+    assert run("gallery", "remove", gallery, "a0000000.jpg")[1] == f"{gallery}   (1 image removed, 2 left)\n"
 
 
 def test_adding_is_building_of_both(
