@@ -9,7 +9,7 @@ from autoreid.errors import Problems, unknown
 from autoreid.jobs import Job, latency_job
 from autoreid.latency_recipes import Build, LatencyRecipe
 from autoreid.recipes import TrainRecipe
-from autoreid.values import fields_of, override
+from autoreid.values import coerce, fields_of, override
 from tune_runs.arms import Arm
 from tune_runs.yaml_places import Document
 
@@ -38,8 +38,12 @@ def read_latency(document: Document, arms: Sequence[Arm], problems: Problems) ->
         if leaf.name not in FIELDS:
             problems.add(leaf.place, unknown("field", leaf.name, FIELDS))
             continue
-        alone = leaf.name == "batch" and isinstance(leaf.value, (int, str))
-        value = [leaf.value] if alone else leaf.value
+        value = leaf.value
+        if leaf.name == "batch":
+            value = value if isinstance(value, (list, tuple)) else [value]
+            if not _whole(value):
+                problems.add(leaf.place, f"{leaf.value!r} is no whole number of images, and no list of some.")
+                continue
         recipe = override(recipe, {leaf.name: value}, leaf.prefix, problems)
     for name, message in recipe.problems():
         problems.add(leaves[name].place if name in leaves else document.place(KEY), message)
@@ -51,6 +55,14 @@ def read_latency(document: Document, arms: Sequence[Arm], problems: Problems) ->
         )
         problems.add(document.place(KEY), message)
     return recipe
+
+
+def _whole(given: Sequence[object]) -> bool:
+    try:
+        coerce(tuple[int, ...], given)
+    except ValueError:
+        return False
+    return True
 
 
 def timing_of(recipe: LatencyRecipe, planned: Iterable[tuple[Arm, int, Job]]) -> Timing | None:

@@ -26,7 +26,9 @@ def _group_or_false(value: Any) -> Any:
 
 
 def _group_or_switch(value: Any) -> Any:
-    return value if isinstance(value, bool) else _group(value)
+    if value is not None and not isinstance(value, (bool, Mapping)):
+        raise ValueError(f"{value!r} is neither true nor false, nor a group of fields.")
+    return value
 
 
 def _text(value: Any) -> Any:

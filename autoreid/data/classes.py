@@ -129,8 +129,11 @@ def read_cifar100(root: Path, download: bool = False, cache: Path | None = None)
             torchvision.datasets.CIFAR100(str(root), train=part, download=download) for part in (True, False)
         )
     except (RuntimeError, OSError) as error:
+        # torchvision would advise an argument of its own.
+        asked = download or isinstance(error, OSError)
+        reason = error if asked else "CIFAR-100 is not there, or damaged"
         raise InputError(
-            f"data: {root}: {error}. Put cifar-100-python into that folder, or fetch it with autoreid "
+            f"data: {root}: {reason}. Put cifar-100-python into that folder, or fetch it with autoreid "
             "pretrain --download."
         ) from None
     digest = hashlib.sha256(b"cifar100")

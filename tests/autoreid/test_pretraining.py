@@ -115,8 +115,12 @@ def test_cifar_100_is_read_where_it_is_and_never_fetched_unasked(
         raise AssertionError("fetched")
 
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", refused)
-    with pytest.raises(InputError, match=r"or fetch it with autoreid pretrain --download"):
+    with pytest.raises(InputError) as error:
         open_classes("cifar100", tmp_path)
+    assert error.value.problems == (
+        f"data: {tmp_path}: CIFAR-100 is not there, or damaged. Put cifar-100-python into that folder, or "
+        "fetch it with autoreid pretrain --download.",
+    )
     with pytest.raises(AssertionError, match="fetched"):
         open_classes("cifar100", tmp_path, download=True)
     random, home = np.random.default_rng(0), tmp_path / "cifar-100-python"

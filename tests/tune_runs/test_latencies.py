@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,15 @@ def test_mistakes_are_reported_together() -> None:
     [
         (("latency={batch: 64, images: 32}",), r"latency\.images: 32 images are no batch of 64"),
         (("latency={batch: [2, 2]}",), r"latency\.batch: 2 is given twice"),
-        (("latency=often",), r"latency: 'often' is not a group of fields"),
+        (("latency=often",), r"latency: 'often' is neither true nor false, nor a group of fields"),
+        (("latency=[8]",), r"latency: \[8\] is neither true nor false, nor a group of fields"),
+        *(
+            (
+                (f"latency={{batch: {given}}}",),
+                rf"latency\.batch: {re.escape(said)} is no whole number of images",
+            )
+            for given, said in {"0.5": "0.5", "[1, 0.5]": "[1, 0.5]", "true": "True", "few": "'few'"}.items()
+        ),
     ],
 )
 def test_what_cannot_be_timed_is_refused(settings: tuple[str, ...], words: str) -> None:
