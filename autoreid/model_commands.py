@@ -47,7 +47,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _add_file_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="FILE", help="file to write: NAME.safetensors")
-    parser.add_argument("--licence", metavar="SPDX", help="licence of the weights, such as CC-BY-NC-4.0")
+    parser.add_argument(
+        "--licence",
+        metavar="SPDX",
+        help="licence of the weights, such as CC-BY-NC-4.0; LicenseRef-NAME where it is no well-known one",
+    )
     parser.add_argument("--card", metavar="FILE", help="Markdown that is added to the model card")
     parser.add_argument(
         "--data-set", metavar="NAME", help="what it was trained on, where no storage tells it"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from autoreid import portable
 from autoreid.attempts import OUTCOME
 from autoreid.errors import InputError, StorageError
+from autoreid.licences import check_licence
 from autoreid.model_files import network_of
 from autoreid.model_places import read_checkpoint
 from autoreid.models.assembly import ReIDModel
@@ -23,10 +23,6 @@ from autoreid.portable_card import draw_card
 from autoreid.storage import Storage
 from autoreid.version import __version__
 from autoreid.weights import read_model
-
-# An SPDX licence expression: identifiers, joined by AND, OR and WITH.
-_ID = r"\(*[A-Za-z0-9][A-Za-z0-9.-]*\+?\)*"
-SPDX = re.compile(rf"{_ID}( (AND|OR|WITH) {_ID})*")
 
 
 def pack(
@@ -41,11 +37,11 @@ def pack(
 
     Metrics and versions are those of the training's outcome beside it, where there is one; the name of the
     data set is that of the storage it lies in, unless it is given; `words` are added to the model card.
-    InputError where the outcome is that of other weights, where the licence is no SPDX expression, and where
-    a classifier is wanted that is not there.
+    InputError where the outcome is that of other weights, for a licence that is not known (autoreid.licences),
+    and where a classifier is wanted that is not there.
     """
-    data = read_checkpoint(path)
     check_licence(licence)
+    data = read_checkpoint(path)
     model, facts = opened(data, path)
     if classifier and facts.order is None:
         raise InputError(
@@ -71,15 +67,6 @@ def written(facts: Facts, weights: Mapping[str, Tensor], left: tuple[str, ...]) 
         if not any(name.startswith(f"neck.{part}.") for part in left)
     }
     return portable.write(replace(facts, card=draw_card(facts)), kept)
-
-
-def check_licence(licence: str | None) -> None:
-    """InputError for a licence that is no SPDX expression."""
-    if licence is not None and not SPDX.fullmatch(licence):
-        raise InputError(
-            f"--licence: {licence!r} is no SPDX licence expression. Write for example Apache-2.0, "
-            "CC-BY-NC-4.0, or LicenseRef-NAME for one of your own."
-        )
 
 
 def versions() -> dict[str, str]:

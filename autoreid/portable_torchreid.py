@@ -11,10 +11,11 @@ from torch import Tensor
 from autoreid import portable
 from autoreid.errors import InputError
 from autoreid.folders import sha256
+from autoreid.licences import check_licence
 from autoreid.model_places import read_checkpoint
 from autoreid.models.assembly import build_network
 from autoreid.models.inference import leave_out_training_parts
-from autoreid.portable_packing import check_licence, versions, written
+from autoreid.portable_packing import versions, written
 from autoreid.recipes import Neck, TrainRecipe
 from autoreid.state_dicts import foreign, of_backbone, part_of, unwrapped, with_counters
 from autoreid.values import override

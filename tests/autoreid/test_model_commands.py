@@ -104,7 +104,10 @@ def test_the_storage_tells_the_data_set(
 def test_mistakes_are_explained(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "net.safetensors"
     code, _, err = run(capsys, "pack", trained, "--out", out, "--licence", "for research only")
-    assert (code, "'for research only' is no SPDX licence expression" in err) == (2, True)
+    assert (code, "--licence: no licence 'for research only'. Give a well-known identifier" in err) == (
+        2,
+        True,
+    )
     assert run(capsys, "pack", tmp_path / "absent", "--out", out)[0] == 2
     assert run(capsys, "pack", trained, "--out", out, "--card", tmp_path / "absent.md")[0] == 2
     assert not list(tmp_path.iterdir())
