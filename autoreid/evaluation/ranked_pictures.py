@@ -29,7 +29,7 @@ def draw_ranked(lists: Sequence[RankedList], images: Images, index: ImageIndex, 
         found = lists[number]
         return np.asarray(images[np.array([found.query, *found.gallery.tolist()])])
 
-    heading = Heading(LEGEND, "below: camera and distance, nearest first", _protocol_words(protocol))
+    heading = Heading(LEGEND, "below: camera (c) and distance, nearest first", _protocol_words(protocol))
     return draw_rows(rows, pixels, heading, images.shape)
 
 

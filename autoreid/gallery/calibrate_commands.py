@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 RATE = 0.001
 REMEDY = "Calibrate on another set (--data), or on identities that the training left out (--fraction)."
-UNSURE = "Make sure that it was not, or give the training's model.pt and people it left out (--fraction)."
+UNSURE = (
+    "Make sure that it was not, or give the training's model.pt, its data and people that it left out "
+    "(--fraction)."
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,13 +50,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--fraction",
         type=float,
         metavar="SHARE",
-        help="only the training identities that a selection without this share leaves out",
+        help="only this share of the training identities: those that a division by --seed holds out",
     )
     parser.add_argument(
         "--seed", type=int, metavar="N", help="with --fraction: of that division (default: 0)"
     )
     parser.add_argument(
-        "--out", required=True, metavar="GALLERY|FILE.json", help="the gallery to put it into, or a file"
+        "--out", required=True, metavar="GALLERY|FILE.json", help="the gallery to put it into, or a new file"
     )
     add_feature_flags(parser)
     add_data_flags(parser)
@@ -114,7 +117,7 @@ def _check(options: argparse.Namespace) -> None:
 def _target(options: argparse.Namespace) -> tuple[Gallery | None, Path]:
     """The gallery to put the threshold into, or the file."""
     folder = Path(options.out).expanduser().absolute()
-    if not folder.is_dir() and (folder.suffix or folder.exists()):
+    if not folder.is_dir():
         if folder.suffix != ".json":
             raise InputError(
                 f"--out: {options.out} is no gallery, and does not end with .json. Name the folder of a "
@@ -200,23 +203,29 @@ def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _told(said: Mapping[str, Any], options: argparse.Namespace) -> int:
-    from autoreid.gallery.thresholds import caution
+    from autoreid.evaluation.intervals import LEAST_IDENTITIES
+    from autoreid.gallery.thresholds import cautions
 
-    note = caution(said)
-    if note:
+    notes = cautions(said)
+    for note in notes:
         say(f"threshold: {note}. {REMEDY if said['seen'] else UNSURE}")
+    intervals = "in brackets: 95 % intervals"
+    if said["false_match_interval"] is None:
+        intervals = f"no intervals: fewer than {LEAST_IDENTITIES} people"
     lines = [
         f"threshold {said['distance']:.4f}   ({options.out})",
-        f"false matches {_rate(said, 'false')} of {counted(said['different'], 'pair')} of different people",
+        f"false matches {_rate(said, 'false')} of {counted(said['different'], 'pair')} of different people "
+        f"(asked for: at most {100 * said['asked_false_match_rate']:g} %)",
         f"true matches  {_rate(said, 'true')} of {counted(said['same'], 'pair')} of one person",
-        f"{said['images']:,} images of {said['identities']:,} people of the {options.split} split",
+        f"{said['images']:,} images of {said['identities']:,} people of the {options.split} split; "
+        f"{intervals}",
     ]
-    answer({**said, "caution": note, "out": options.out}, "\n".join(lines), options.json)
+    answer({**said, "caution": "; ".join(notes), "out": options.out}, "\n".join(lines), options.json)
     return DONE
 
 
 def _rate(said: Mapping[str, Any], kind: str) -> str:
     """A rate in percent with its interval."""
     rate, interval = said[f"{kind}_match_rate"], said[f"{kind}_match_interval"]
-    between = "" if interval is None else f" [{100 * interval[0]:.4g}, {100 * interval[1]:.4g}]"
+    between = "" if interval is None else f" [{100 * interval[0]:.4g} to {100 * interval[1]:.4g}]"
     return f"{100 * rate:.4g} %{between}"

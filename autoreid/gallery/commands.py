@@ -47,7 +47,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     remove.set_defaults(run_verb=_remove)
 
     search_commands.configure(verbs.add_parser("search", help="the images that are nearest to others"))
-    calibrate_commands.configure(verbs.add_parser("calibrate", help="from which distance on people differ"))
+    calibrate_commands.configure(
+        verbs.add_parser("calibrate", help="the distance below which two images show one person")
+    )
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:

@@ -21,25 +21,28 @@ if TYPE_CHECKING:
 TABLES, PICTURES = (".parquet", ".csv"), (".png",)
 # Of a picture: more is nothing that anyone looks at.
 MOST_QUERIES, MOST_IMAGES = 64, 50
+INDEX_HELP = "how to search: both find the same, faiss holds all of the gallery in memory (default: exact)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("gallery", metavar="GALLERY", help="folder of the gallery")
     add_image_flags(parser, "query", more=", or one file of features")
     parser.add_argument("--model", metavar="CHECKPOINT", help="the model that built it, to embed images")
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="images for each query (10)")
+    parser.add_argument(
+        "--top", type=int, default=10, metavar="N", help="images for each query (default: 10)"
+    )
     parser.add_argument(
         "--threshold",
         metavar="T",
-        help="the same person below this distance: a number, a file of calibrate, or calibrated (default: "
-        "that of the gallery, if it has one)",
+        help="the same person below this distance: a number, a FILE.json of calibrate, or the word "
+        "calibrated for that of the gallery (default: the latter, if it has one)",
     )
     parser.add_argument(
         "--other-cameras",
         action="store_true",
         help="leave out images under the query's own camera, as evaluations and calibrations do",
     )
-    parser.add_argument("--index", choices=("exact", "faiss"), default="exact", help="how (default: exact)")
+    parser.add_argument("--index", choices=("exact", "faiss"), default="exact", help=INDEX_HELP)
     parser.add_argument("--out", metavar="FILE", help="a table, .parquet or .csv, in place of lines")
     parser.add_argument("--picture", metavar="FILE.png", help="also the ranked lists as a picture")
     parser.add_argument(
@@ -60,6 +63,7 @@ def _run(options: argparse.Namespace) -> int:
 
     gallery = Gallery.open(Path(options.gallery).expanduser().absolute())
     threshold, calibration = thresholds.chosen(options.threshold, gallery)
+    notes = thresholds.cautions(calibration, other_cameras=options.other_cameras)
     labels, top = gallery.labels(), min(options.top, gallery.count)
     wanted = asked(options, gallery)
     unknown = _check_asked(options, wanted, labels)
@@ -72,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         "top": top,
         "threshold": threshold,
         "calibration": None if calibration is None else dict(calibration),
-        "caution": thresholds.caution(calibration, other_cameras=options.other_cameras),
+        "caution": "; ".join(notes),
         "cameras_unknown": unknown,
     }
     if out is not None and picture is None:
@@ -86,8 +90,8 @@ def _run(options: argparse.Namespace) -> int:
         result |= {"queries": whole.plain()} if out is None else _write(iter([whole]), out, options)
     result |= {"unreadable": unreadable}
     say_left_out(unreadable)
-    if result["caution"]:
-        say(f"threshold: {result['caution']}")
+    for note in notes:
+        say(f"threshold: {note}")
     answer(result, _text(result), options.json)
     return DONE
 
@@ -178,9 +182,15 @@ def _text(result: Mapping[str, Any]) -> str:
         lines += [_title(query), *(_line(match) for match in query["matches"])]
         lines += [] if query["matches"] else ["   no image under another camera"]
     if result["threshold"] is not None:
-        lines.append(f"same: a distance below {result['threshold']:.4f}")
+        lines.append(f"same: a distance below {result['threshold']:.4f}{_share_below(result)}")
     lines += [result["picture"]] if "picture" in result else []
     return "\n".join(lines)
+
+
+def _share_below(result: Mapping[str, Any]) -> str:
+    """How many of the images that are shown are below the threshold."""
+    same = [match["same"] for query in result.get("queries", ()) for match in query["matches"]]
+    return f", as are {sum(same):,} of {counted(len(same), 'image')}" if same else ""
 
 
 def _title(query: Mapping[str, Any]) -> str:

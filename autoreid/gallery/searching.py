@@ -203,7 +203,7 @@ def draw_found(found: Found, shape: tuple[int, int], folder: str | None = None) 
         pictures.append([image.path, *(Path(folder or m["folder"], m["name"]) for m in own)])
     pixels = _pixels(dict.fromkeys(path for row in pictures for path in row), *shape)
     labelled = any(cell.verdict in ("right", "wrong") for row in rows for cell in row.cells)
-    note = "below: camera, where it is known, and distance, nearest first"
+    note = "below: camera (c), where it is known, and distance, nearest first"
     heading = Heading(LEGEND if labelled else (), note, _how(found.threshold))
     return draw_rows(rows, lambda number: [pixels[path] for path in pictures[number]], heading, shape)
 

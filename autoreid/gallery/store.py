@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,12 +153,16 @@ def _read(path: Path) -> dict[str, Any]:
 def new_gallery(folder: Path) -> Iterator[Path]:
     """A place for features.parquet, from which a gallery is made at `folder`: all of it, or nothing.
 
-    InputError where something is at `folder` already, or where the names of the features are not unique.
+    InputError where something is at `folder` already, where the folder for it is not there, or where the names
+    of the features are not unique.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder}: is there already. Use 'autoreid gallery add' for a gallery, or name another folder."
         )
+    if not folder.parent.is_dir():
+        above = folder.parent
+        raise InputError(f"{folder}: there is no folder {above}. Make it: mkdir -p {shlex.quote(str(above))}")
     remove_left(folder.parent, f"{folder.name}-")
     with written(folder), claimed_folder(folder) as temporary, _told_of(temporary, folder):
         yield temporary / FIRST

@@ -17,15 +17,15 @@ VERSION = 1
 # Which pairs a threshold is calibrated on: those under two cameras, or all where one camera saw everybody.
 ACROSS, ALL = "across cameras", "all"
 SEEN = (
-    "calibrated on people that the network was trained on: of others more matches are false, and fewer are "
-    "found, than the rates say"
+    "calibrated on people that the network was trained on: among other people more matches are false, and "
+    "fewer are found, than its rates say"
 )
 UNKNOWN = (
-    "the model file says nothing of these people: {}. If the network was trained on them, of others more "
-    "matches are false, and fewer are found, than the rates say"
+    "nothing tells whether the network was trained on the people that it is calibrated on: {}. If it was, "
+    "among other people more matches are false, and fewer are found, than its rates say"
 )
 ONE_CAMERA = (
-    "calibrated on pairs under two cameras: of different people under one camera more are below it than the "
+    "calibrated on pairs under two cameras: of different people under one camera more are below it than its "
     "rate says. Use --other-cameras"
 )
 
@@ -105,21 +105,21 @@ def check(said: Mapping[str, Any], gallery: Gallery, place: str) -> None:
             )
 
 
-def caution(said: Mapping[str, Any] | None, *, other_cameras: bool = True) -> str:
-    """What a reader of a threshold should know; nothing where there is nothing to say. other_cameras: whether
-    it is used on pairs under two cameras alone."""
+def cautions(said: Mapping[str, Any] | None, *, other_cameras: bool = True) -> list[str]:
+    """What a reader of a threshold should know. other_cameras: whether it is used on pairs under two cameras
+    alone."""
     if said is None:
-        return ""
+        return []
     notes = [] if said["seen"] is False else [SEEN if said["seen"] else UNKNOWN.format(_unsaid(said))]
     if not other_cameras and said["pairs"] == ACROSS:
         notes.append(ONE_CAMERA)
-    return "; ".join(notes)
+    return notes
 
 
 def _unsaid(said: Mapping[str, Any]) -> str:
     """Why a model file does not tell whether the network was trained on the people of a calibration."""
     if said["trained_on"] is None:
-        return "it does not say on whom the network was trained"
+        return "the model file does not say on whom"
     if said["trained_on"] == said["data"]["fingerprint"]:
-        return "it does not say on which people of these data the network was trained"
-    return "the network was trained on other data, which may show them too"
+        return "the model file does not say on which people of these data"
+    return "it was trained on other data, which may show them too"

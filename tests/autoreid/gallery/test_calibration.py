@@ -180,7 +180,8 @@ def test_what_a_model_file_does_not_say_of_people(
     assert whole["seen"] is True  # of all people of the data
     half = told("gallery", "calibrate", tmp_path / "half.safetensors", *flags, "--out", tmp_path / "b.json")
     assert half["seen"] is None
-    assert half["caution"].startswith("the model file says nothing of these people: it does not say on which")
+    assert half["caution"].startswith("nothing tells whether the network was trained on the people that it")
+    assert "calibrated on: the model file does not say on which people of these data. If" in half["caution"]
 
     images = [image for image in find_images([str(people)]) if image.said.split is not None]
     lines = [f"{image.path},{image.said.identity},{image.said.camera},{image.said.split}" for image in images]
@@ -191,7 +192,7 @@ def test_what_a_model_file_does_not_say_of_people(
         out = tmp_path / f"{number}.json"
         code, said, complaints = run(*line, *ON_CPU, "--false-match-rate", 0.1, "--out", out, "--json")
         assert code == 0 and json.loads(said)["seen"] is None
-        assert "the model file says nothing of these people: the network was trained on other" in complaints
+        assert "that it is calibrated on: it was trained on other data, which may show them too" in complaints
         assert "Make sure that it was not" in complaints
 
 

@@ -76,7 +76,9 @@ def test_images_find_themselves(
         assert [match["rank"] for match in query["matches"]] == list(range(1, count + 1))
     code, said, _ = run(*line, "--top", 2, "--threshold", 0.001)
     lines = said.splitlines()
-    assert code == 0 and lines[-1] == "same: a distance below 0.0010"
+    assert code == 0 and lines[-1] == (
+        f"same: a distance below 0.0010, as are {len(found['queries'])} of {2 * len(found['queries'])} images"
+    )
     assert lines[1].split()[:3] == ["1", "0.0000", "same"] and "same" not in lines[2]
 
 
@@ -212,12 +214,14 @@ def test_places_of_outputs_are_looked_at_before_any_work(
         "thr.txt": "thr.txt is no gallery, and does not end with .json. Name the folder of a gallery, or",
         "thr": "thr is no gallery, and does not end with .json",
         "no/t.json": f"t.json: there is no folder {tmp_path}/no. Make it: mkdir -p",
-        "nowhere": "nowhere: no gallery: it has no gallery.json",
+        "nowhere": "nowhere is no gallery, and does not end with .json",
     }.items():
         code, _, complaints = run(
             "gallery", "calibrate", checkpoint, "--data", tmp_path, "--out", tmp_path / name
         )
         assert code == 2 and message in complaints, complaints
+    code, _, complaints = run("gallery", "build", checkpoint, people, "--out", tmp_path / "no/g")
+    assert code == 2 and f"no/g: there is no folder {tmp_path}/no. Make it: mkdir -p" in complaints
     assert sorted(tmp_path.rglob("*")) == before
 
 
