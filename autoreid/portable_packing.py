@@ -37,8 +37,8 @@ def pack(
 
     Metrics and versions are those of the training's outcome beside it, where there is one; the name of the
     data set is that of the storage it lies in, unless it is given; `words` are added to the model card.
-    InputError where the outcome is that of other weights, for a licence that is not known (autoreid.licences),
-    and where a classifier is wanted that is not there.
+    InputError where the outcome is that of other weights, for a licence that is not known, and where a
+    classifier is wanted that is not there.
     """
     check_licence(licence)
     data = read_checkpoint(path)
