@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     unknown = _check_asked(options, wanted, labels)
     unreadable: list[str] = []
     queries, search = wanted.embed(unreadable), _search(options, gallery, labels)
-    found = (Found(some, search(some, top), labels, threshold) for some in queries)
+    found: Iterator[Found] = (Found(some, search(some, top), labels, threshold) for some in queries)
     result: dict[str, Any] = {
         "gallery": str(gallery.folder),
         "count": gallery.count,
@@ -79,15 +79,16 @@ def _run(options: argparse.Namespace) -> int:
         "caution": "; ".join(notes),
         "cameras_unknown": unknown,
     }
-    if out is not None and picture is None:
-        result |= _write(found, out, options)
-    else:
+    if picture is not None:
         whole = together(list(found))
-        if picture is not None:
-            shape = gallery.origin.height, gallery.origin.width
-            _put(picture, draw_found(whole, shape, options.gallery_images))
-            result |= {"picture": options.picture}
-        result |= {"queries": whole.plain()} if out is None else _write(iter([whole]), out, options)
+        shape = gallery.origin.height, gallery.origin.width
+        _put(picture, draw_found(whole, shape, options.gallery_images))
+        result |= {"picture": options.picture}
+        found = iter([whole])
+    if out is None:
+        result |= {"queries": together(list(found)).plain()}
+    else:
+        result |= {"out": options.out, "query_count": _write(found, out)}
     result |= {"unreadable": unreadable}
     say_left_out(unreadable)
     for note in notes:
@@ -156,7 +157,8 @@ def _search(options: argparse.Namespace, gallery: Gallery, labels: Any) -> Searc
     )
 
 
-def _write(found: Iterator[Found], path: Path, options: argparse.Namespace) -> dict[str, Any]:
+def _write(found: Iterator[Found], path: Path) -> int:
+    """Write a table; for how many queries."""
     from autoreid.gallery.searching import table_file
 
     count = 0
@@ -164,7 +166,7 @@ def _write(found: Iterator[Found], path: Path, options: argparse.Namespace) -> d
         for part in found:
             file.add(part.table())
             count += len(part.queries.images)
-    return {"out": options.out, "query_count": count}
+    return count
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -153,8 +153,8 @@ def _read(path: Path) -> dict[str, Any]:
 def new_gallery(folder: Path) -> Iterator[Path]:
     """A place for features.parquet, from which a gallery is made at `folder`: all of it, or nothing.
 
-    InputError where something is at `folder` already, where the folder for it is not there, or where the names
-    of the features are not unique.
+    InputError where something is at `folder` already, where the folder for it is not there, or where the
+    names of the features are not unique.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
