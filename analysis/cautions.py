@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import words
+from analysis.classifications import classifiers
 from analysis.collapse import collapses
 from analysis.data_sets import source
 from analysis.pages import OTHER_IMAGES, Records, Section, values
@@ -97,10 +98,12 @@ def mixtures(records: Records) -> list[str]:
 
 
 def _repeats(records: Records) -> list[str]:
-    arms = records.arms_with("train")
-    counts = {arm: len(values(records.retrains, arm, "mAP")) for arm in arms}
-    named = "; ".join(f"{arm}: {n} of {records.planned(arm, 'train')}" for arm, n in counts.items())
-    complete = all(n == records.planned(arm, "train") for arm, n in counts.items())
+    trained, classified = records.arms_with("train"), classifiers(records)
+    counts = {arm: len(values(records.retrains, arm, "mAP")) for arm in trained}
+    counts |= {arm: len(values(records.pretrains, arm, "top_1")) for arm in classified}
+    planned = {arm: records.planned(arm, "pretrain" if arm in classified else "train") for arm in counts}
+    named = "; ".join(f"{arm}: {n} of {planned[arm]}" for arm, n in counts.items())
+    complete = counts == planned
     points = [] if complete else [f"Repeats are missing ({named}): means may move when they arrive."]
     if any(n == 1 for n in counts.values()):
         points.append("An arm with one repeat has no interval: its spread is unknown.")
@@ -125,7 +128,7 @@ def _repeats(records: Records) -> list[str]:
 def spreads(records: Records) -> list[str]:
     """What the spread of each arm covers: an arm that trains a given network has no search in it."""
     arms: dict[str, list[str]] = {}
-    for arm in records.arms_with("train"):
+    for arm in [*records.arms_with("train"), *classifiers(records)]:
         arms.setdefault(_repeat_words(records, arm), []).append(arm)
     points = [f"{'; '.join(named)}: {what}" for what, named in arms.items()]
     counts = records.trials[records.trials["kind"] == "pretrain"].groupby("arm")["job"].nunique()

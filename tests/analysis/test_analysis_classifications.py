@@ -9,6 +9,7 @@ import pytest
 from fake_storage import FakeCampaign, facts
 from report_pages import grid, made, section, written
 
+from analysis.cautions import GIVEN
 from analysis.pages import Page, Records
 from analysis.paper_report import paper
 from analysis.paper_tables import table
@@ -100,6 +101,14 @@ def test_what_arms_differ_in_is_told(page: Page) -> None:
     assert ("pretrain.neck.name", "fc", "OSNet") in rows
     assert ("pretrain.neck.name", "fblneck", "CDNet; GDAS cells") in rows
     assert section(page, "Results").intro == "This campaign trains no network for re-identification."
+
+
+def test_what_limits_the_figures_is_told(page: Page) -> None:
+    points = section(page, "Read with care").points
+    missing = "(CDNet: 4 of 4; OSNet: 2 of 4; GDAS cells: 0 of 4)"
+    assert points[0] == f"Repeats are missing {missing}: means may move when they arrive."
+    assert any("95% t-intervals over 2 to 4 repeats" in point for point in points)
+    assert f"CDNet; OSNet; GDAS cells: {GIVEN}" in points
 
 
 def test_errors_stand_beside_the_printed_ones(finished: Path, page: Page) -> None:

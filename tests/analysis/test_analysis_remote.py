@@ -81,7 +81,9 @@ def test_a_network_that_fails_is_no_damage(
     assert main(["tables", "collect", where]) == 1
     error = capsys.readouterr().err
     # Jobs are looked at side by side: a listing may be what meets the silence first.
-    assert re.search("cannot be (read|listed): AWS Error NETWORK_CONNECTION", error) and "warning" not in error
+    assert (
+        re.search("cannot be (read|listed): AWS Error NETWORK_CONNECTION", error) and "warning" not in error
+    )
     assert "tables" not in open_folder(remote).children()
 
 
