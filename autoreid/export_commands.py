@@ -83,11 +83,13 @@ def _run(options: argparse.Namespace) -> int:
 
         data = prepare(source, facts.recipe.height, facts.recipe.width, cache_of(options))
         if options.int8 is not None:
-            from autoreid.export_int8 import quantise
+            from autoreid.export_int8 import check_near, quantise
 
             written["int8"] = quantise(written["onnx"], data.images, data.train_rows, options.int8)
             sessions["int8"] = session_of(written["int8"], execution.threads)
         result["data"] = _compared(model, sessions, data)
+        if options.int8 is not None:
+            check_near(result["data"]["int8"]["mean_cosine"], options.int8)
     for name, place in places.items():
         LocalFolder(place.parent).write(place.name, written[name])
         result[name] = {"file": options.__dict__[name], "bytes": len(written[name])}

@@ -15,6 +15,9 @@ from autoreid.export import INPUT, scaled
 # So many images of the training set say how large activations become.
 CALIBRATED = 256
 AT_ONCE = 32
+# The mean cosine, over queries and gallery, of a feature in 8 bits and the network's own. Seen were 0.9987 and
+# more (docs/export.md).
+LEAST_COSINE = 0.99
 # What has weights; norms, gates and sums stay as they are.
 QUANTISED = ["Conv", "Gemm", "MatMul"]
 
@@ -43,6 +46,24 @@ def calibration_rows(rows: np.ndarray) -> np.ndarray:
     if len(rows) <= CALIBRATED:
         return rows
     return rows[np.arange(CALIBRATED) * len(rows) // CALIBRATED]
+
+
+def check_near(mean_cosine: float, place: str) -> None:
+    """RunError where features in 8 bits are on average farther from the network's own than `LEAST_COSINE`
+    lets through; NaN is.
+
+    >>> check_near(0.9987, "net-int8.onnx")
+    >>> check_near(np.nan, "net-int8.onnx")
+    Traceback (most recent call last):
+    ...
+    search_spaces.errors.RunError: net-int8.onnx: features in 8 bits have a cosine of nan with the network's ...
+    """
+    if not mean_cosine >= LEAST_COSINE:
+        raise RunError(
+            f"{place}: features in 8 bits have a cosine of {mean_cosine:.4f} with the network's own, the mean of "
+            f"all test images, and {LEAST_COSINE:g} is the least that is let through: nothing was written. Give "
+            "images like those that the network learned from by --data, or leave --int8 out."
+        )
 
 
 def quantise(content: bytes, images: Images, rows: np.ndarray, place: str) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.commands import add_execution_flag, cache_of, execution_of, network_recipe, progress
 from autoreid.interruption import stop_on_signals
+from autoreid.words import counted
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +64,8 @@ def _run(options: argparse.Namespace) -> int:
         )
     found = done.result["evaluation"]
     text = (
-        f"top-1 {100 * found['top_1']:.1f}, top-5 {100 * found['top_5']:.1f} ({found['images']} images)\n"
+        f"top-1 {100 * found['top_1']:.1f}, top-5 {100 * found['top_5']:.1f} "
+        f"({counted(found['images'], 'image')})\n"
         f"{options.out}/weights.pt"
     )
     answer(done.result | {"out": options.out}, text, options.json)

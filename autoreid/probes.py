@@ -19,6 +19,7 @@ from autoreid.diagnosis import Finding
 from autoreid.errors import AutoreidError, InputError
 from autoreid.folders import Folder, LocalFolder, amount, existing, open_folder
 from autoreid.storage import Storage
+from autoreid.words import counted
 
 GIB = 2**30
 # Less free space than this ends in an error before long, or soon.
@@ -53,7 +54,7 @@ def check_processor() -> Iterator[Finding]:
         )
     elif threads > cpus:
         remedy = f"Set OMP_NUM_THREADS to {cpus} or less, or give --threads."
-        yield Finding("processor", f"{threads} threads share {cpus} CPUs", "note", remedy)
+        yield Finding("processor", f"{threads} threads share {counted(cpus, 'CPU')}", "note", remedy)
 
 
 def cpu_quota(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:

@@ -25,6 +25,7 @@ from autoreid.forms import arranged, place
 from autoreid.models.assembly import build_supernet
 from autoreid.optimisation import set_up, stream
 from autoreid.recipes import SearchRecipe
+from autoreid.words import counted
 from search_spaces.genotype import Genotype
 from search_spaces.registry import find_space
 from search_spaces.relaxations import one_hot
@@ -46,8 +47,9 @@ def check_ranking(labels: np.ndarray, cameras: np.ndarray, what: str, remedy: st
     known, under = np.unique(seen, return_counts=True)
     if len(known) < 2 or under.max() < 2:
         raise InputError(
-            f"{what}: no mAP from {len(labels)} images of {len(known)} identities, {(under > 1).sum()} of "
-            f"which have a match. {remedy}"
+            f"{what}: no mAP from {counted(len(labels), 'image')} of "
+            f"{counted(len(known), 'identity', 'identities')}, {(under > 1).sum()} of which have a "
+            f"match. {remedy}"
         )
 
 

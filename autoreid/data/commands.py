@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autoreid.cli import BAD_INPUT, DONE, Command, add_json_flag, answer
 from autoreid.errors import InputError
+from autoreid.words import counted
 
 SUMMARY = "render pedestrians, check a data set, decode it once"
 
@@ -109,7 +110,7 @@ def render(options: argparse.Namespace) -> int:
     counts = {split: len(index.rows(split)) for split in ("train", "query", "gallery")}
     result = {"directory": str(directory), "images": len(index), "splits": counts, "wall_seconds": seconds}
     parts = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-    text = f"{directory}: {len(index):,} images in {seconds:.1f} s ({parts})"
+    text = f"{directory}: {counted(len(index), 'image')} in {seconds:.1f} s ({parts})"
     answer(result, text, options.json)
     return DONE
 
@@ -155,7 +156,7 @@ def prepare(options: argparse.Namespace) -> int:
     text = (
         f"data set     {name}, {index.facts.get('layout', '')}\n"
         f"fingerprint  {content}\narray        {path}\n"
-        f"             {len(index):,} images, {array.nbytes / 1e6:,.0f} MB, {seconds:.1f} s"
+        f"             {counted(len(index), 'image')}, {array.nbytes / 1e6:,.0f} MB, {seconds:.1f} s"
     )
     answer(result, text, options.json)
     return DONE

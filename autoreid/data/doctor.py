@@ -19,6 +19,7 @@ from autoreid.data.sets import find_set
 from autoreid.data.source import source_of, survey_source
 from autoreid.data.surveys import DISTRACTOR, Survey, Trouble, one_camera, rows_index
 from autoreid.errors import InputError
+from autoreid.words import counted
 
 SHOWN_DUPLICATES = 3
 
@@ -95,7 +96,10 @@ class CheckReport:
         ]
         dropped = sum(part.junk for part in self.splits)
         distractors = sum(part.distractors for part in self.splits)
-        lines += ["", f"dropped as junk (-1): {dropped:,} images; distractors (0000): {distractors:,} images"]
+        lines += [
+            "",
+            f"dropped as junk (-1): {counted(dropped, 'image')}; distractors (0000): {distractors:,} images",
+        ]
         for title, found in (
             ("defects", [f"{'' if d.fatal else '(can be used) '}{d.message}" for d in self.defects]),
             ("warnings", list(self.warnings)),
@@ -162,12 +166,13 @@ def _differences(splits: tuple[SplitReport, ...], index: ImageIndex, survey: Sur
     for part in splits:
         if (part.images, part.identities) != (part.published_images, part.published_identities):
             yield (
-                f"{part.split}: {part.images:,} images of {part.identities:,} identities; published are "
+                f"{part.split}: {counted(part.images, 'image')} of "
+                f"{counted(part.identities, 'identity', 'identities')}; published are "
                 f"{part.published_images:,} of {part.published_identities:,}. {remedy}"
             )
     cameras = len(set(index.cameras.tolist()))
     if cameras != survey.published.cameras:
-        yield f"{cameras} cameras; published are {survey.published.cameras}. {remedy}"
+        yield f"{counted(cameras, 'camera')}; published are {survey.published.cameras}. {remedy}"
 
 
 def _protocol_defects(index: ImageIndex) -> Iterator[Defect]:
@@ -227,7 +232,8 @@ def _leaks(index: ImageIndex, digests: list[str]) -> Iterator[str]:
     if shared:
         named = ", ".join(map(str, shared[:SHOWN_DUPLICATES]))
         remedy = "Number the people of both apart, or remove them from one: the scores would be of no use."
-        yield f"{index.root}: {len(shared)} identities are trained and tested on, such as {named}. {remedy}"
+        people = f"{counted(len(shared), 'identity is', 'identities are')} trained and tested on"
+        yield f"{index.root}: {people}, such as {named}. {remedy}"
     remedy = "Remove one of each: a test image must not be trained on."
     yield from _twins(index, digests, "train", ("query", "gallery"), remedy)
     if index.single_camera:

@@ -16,6 +16,7 @@ from pathlib import Path
 from autoreid.data.index import SPLITS, ImageIndex, few
 from autoreid.data.surveys import DISTRACTOR, JUNK, Row, Survey, Trouble, index_of
 from autoreid.errors import InputError, unknown
+from autoreid.words import counted
 
 TITLE = "own data"
 COLUMNS = ("path", "identity", "camera", "split")
@@ -86,7 +87,7 @@ def _whole(root: Path, rows: tuple[Row, ...]) -> Iterator[Trouble]:
         reserved = sum(row.identity == DISTRACTOR for row in found)
         if reserved and split != "gallery":
             remedy = "Give people other identities, or distractors the split gallery."
-            message = f"{root}: {reserved} rows of {split} have identity 0. {remedy}"
+            message = f"{root}: {counted(reserved, 'row')} of {split} with identity 0. {remedy}"
             yield Trouble("reserved identity", message)
 
 

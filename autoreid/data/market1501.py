@@ -32,6 +32,7 @@ from autoreid.data.surveys import (
     Trouble,
     index_of,
 )
+from autoreid.words import counted
 
 SUBFOLDERS = ("market1501", "market1501v15.09.15", "market")
 EXTRA = "images"
@@ -89,8 +90,8 @@ def _extra_troubles(extra: SplitScan) -> Iterator[Trouble]:
     if people:
         yield Trouble(
             "reserved identity",
-            f"{extra.folder}: {len(people)} images of people, such as {people[0]}. Distractors have identity "
-            "0000; leave out distractors if these are none.",
+            f"{extra.folder}: {counted(len(people), 'image')} of people, such as {people[0]}. Distractors "
+            "have identity 0000; leave out distractors if these are none.",
         )
 
 

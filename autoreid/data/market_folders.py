@@ -14,6 +14,7 @@ from pathlib import Path
 
 from autoreid.data.index import few
 from autoreid.data.surveys import DISTRACTOR, JUNK, Published, Row, Survey, Trouble, folders_below
+from autoreid.words import counted
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -79,7 +80,7 @@ class SplitScan:
             remedy = _alien_remedy(self.naming, self.aliens)
             yield Trouble("alien file name", "\n".join(few(place, names, remedy, shown=SHOWN_ALIENS)))
         if not self.rows and not self.aliens:
-            only = f"only junk ({self.junk} images of identity -1)" if self.junk else "no image"
+            only = f"only junk ({counted(self.junk, 'image')} of identity -1)" if self.junk else "no image"
             remedy = "Unpack the data set again: this split is empty."
             yield Trouble("empty split", f"{place}: {only}. {remedy}")
 
@@ -98,7 +99,7 @@ def reserved_identity(scan: SplitScan) -> Iterator[Trouble]:
     if found and scan.split != "gallery":
         yield Trouble(
             "reserved identity",
-            f"{scan.folder}: {found} images of identity 0000, which is kept for distractors in "
+            f"{scan.folder}: {counted(found, 'image')} of identity 0000, which is kept for distractors in "
             f"{FOLDERS['gallery']}. Number identities from 0001.",
         )
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from autoreid.words import counted
+
 JUNK, DISTRACTOR = -1, 0
 LARGEST, SMALLEST = 1e150, 1e-150  # beyond these a float64 square overflows, or vanishes
 
@@ -27,7 +29,8 @@ def label_problems(arrays: Mapping[str, np.ndarray], side: str, count: int | Non
             problems.append(f"{name}: shape {labels.shape} is not a list. Give one number for each image.")
         elif count is not None and len(labels) != count:
             problems.append(
-                f"{name}: {len(labels)} entries for {count} {side} images. Give one for each image."
+                f"{name}: {counted(len(labels), 'entry', 'entries')} for {counted(count, f'{side} image')}. "
+                "Give one for each image."
             )
         if not np.issubdtype(labels.dtype, np.integer):
             problems.append(f"{name}: type {labels.dtype} is not an integer type. Give whole numbers.")

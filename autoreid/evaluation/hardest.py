@@ -9,6 +9,7 @@ import numpy as np
 
 from autoreid.errors import InputError
 from autoreid.evaluation.ranking import RankingScores
+from autoreid.words import counted
 
 
 def hardest(
@@ -21,7 +22,8 @@ def hardest(
     Raises InputError for lists of another length.
     """
     problems = [
-        f"{what}: {len(given)} entries for {len(scores.valid)} queries. Give one for each query."
+        f"{what}: {counted(len(given), 'entry', 'entries')} for "
+        f"{counted(len(scores.valid), 'query', 'queries')}. Give one for each query."
         for what, given in (("names", names), ("cameras", cameras))
         if len(given) != len(scores.valid)
     ]

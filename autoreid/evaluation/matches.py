@@ -17,6 +17,7 @@ import numpy as np
 from autoreid.errors import InputError
 from autoreid.evaluation.checks import JUNK
 from autoreid.evaluation.protocol import USUAL, Protocol
+from autoreid.words import counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,5 +218,6 @@ def _no_match(labels: Labels, protocol: Protocol) -> str:
         remedy = "Add gallery images of these identities from other cameras, or correct the camera numbers."
     return (
         f"query_ids: no query has a gallery image of its identity{where} "
-        f"({len(labels.query_ids)} queries, {shared} identities on both sides, {cameras} cameras). {remedy}"
+        f"({counted(len(labels.query_ids), 'query', 'queries')}, "
+        f"{counted(shared, 'identity', 'identities')} on both sides, {counted(cameras, 'camera')}). {remedy}"
     )

@@ -20,7 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from onnxruntime.quantization import shape_inference
 from trained_small import leave_training, small_model, small_recipe
 
-from autoreid import export
+from autoreid import export, export_int8
 from autoreid.cli import main
 from autoreid.errors import InputError, RunError
 from autoreid.evaluation.features import extract
@@ -149,6 +149,33 @@ def test_a_file_that_disagrees_is_never_written(
     code, _, err = run("--onnx", tmp_path / "net.onnx")
     assert (code, "features differ from the original's by" in err) == (1, True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("share", "code"), [(0.01, 0), (0.5, 1)])
+def test_eight_bits_that_are_too_far_away_are_never_written(
+    run: Run, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, code: int
+) -> None:
+    proto = onnx.load_from_string(content)
+    random = np.random.default_rng(0)
+    for weight in proto.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.ndim == 4:
+            noise = share * values.std() * random.standard_normal(values.shape)
+            weight.CopyFrom(onnx.numpy_helper.from_array((values + noise).astype(values.dtype), weight.name))
+    coarse = proto.SerializeToString()
+    monkeypatch.setattr(export, "to_onnx", lambda model, facts: content)
+    monkeypatch.setattr(export_int8, "quantise", lambda *given: coarse)
+    found, text, err = run(
+        "--onnx", tmp_path / "net.onnx", "--int8", tmp_path / "int8.onnx", "--json", data=True
+    )
+    assert found == code, err
+    if code:
+        assert "int8.onnx: features in 8 bits have a cosine of 0." in err
+        assert "and 0.99 is the least that is let through: nothing was written" in err
+        assert not list(tmp_path.iterdir())
+    else:
+        assert json.loads(text)["data"]["int8"]["mean_cosine"] > 0.99
+        assert (tmp_path / "int8.onnx").read_bytes() == coarse
 
 
 def test_a_full_disk_leaves_nothing_half_written(

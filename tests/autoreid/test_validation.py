@@ -155,7 +155,7 @@ def test_batches_of_an_evaluation_do_not_matter_and_are_counted(small_data: Prep
     ("identities", "cameras", "words"),
     [
         ([1, 1, 2, 2], [1, 1, 2, 2], "no mAP from 4 images of 2 identities, 0 of which"),
-        ([1, 1, 1], [1, 2, 3], "no mAP from 3 images of 1 identities, 1 of which"),
+        ([1, 1, 1], [1, 2, 3], "no mAP from 3 images of 1 identity, 1 of which"),
     ],
 )
 def test_images_that_cannot_be_ranked_are_refused(

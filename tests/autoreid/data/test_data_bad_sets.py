@@ -62,7 +62,7 @@ def test_distractors_have_to_be_there_and_to_be_nobody(tmp_path: Path) -> None:
     )
     write_crop(root / "images" / "0012_c1s1_000001_01.jpg")
     text = refusal(lambda: market1501.read(root, distractors=True))
-    assert "1 images of people, such as 0012_c1s1_000001_01.jpg" in text
+    assert "1 image of people, such as 0012_c1s1_000001_01.jpg" in text
     assert len(market1501.read(root)) == 11
 
 

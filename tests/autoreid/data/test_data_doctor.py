@@ -166,7 +166,7 @@ def test_people_who_are_trained_and_tested_on_are_a_warning(make_market: Callabl
     root = make_market(query=["0001_c1s1_000151_01.jpg", "0007_c1s1_000999_01.jpg"])
     report = check(root)
     assert report.usable
-    assert "1 identities are trained and tested on, such as 7. Number the people" in report.text()
+    assert "1 identity is trained and tested on, such as 7. Number the people" in report.text()
 
 
 def test_in_one_camera_a_query_must_not_find_itself(make_market: Callable[..., Path]) -> None:

@@ -181,7 +181,7 @@ def test_empty_splits_and_distractors_elsewhere_are_named(tmp_path: Path) -> Non
         tmp_path, "path,identity,camera,split\na.jpg,0,1,train\nb.jpg,1,1,train\nd.jpg,2,1,gallery\n"
     )
     assert refusal(file) == [
-        f"{file}: 1 rows of train have identity 0. Give people other identities, or distractors the split "
+        f"{file}: 1 row of train with identity 0. Give people other identities, or distractors the split "
         "gallery.",
         f"{file}: no row with split query. Add rows, or correct their split.",
     ]

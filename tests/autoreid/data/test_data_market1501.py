@@ -114,14 +114,14 @@ def test_a_folder_that_cannot_be_listed_is_named(market: Path, monkeypatch: pyte
 
 def test_a_split_of_junk_alone_is_empty(make_market: Callable[..., Path]) -> None:
     root = make_market(gallery=["-1_c1s1_000401_03.jpg"])
-    with pytest.raises(InputError, match=r"only junk \(1 images of identity -1\)"):
+    with pytest.raises(InputError, match=r"only junk \(1 image of identity -1\)"):
         market1501.read(root)
 
 
 @pytest.mark.parametrize("split", ["train", "query"])
 def test_identity_zero_belongs_to_distractors(make_market: Callable[..., Path], split: str) -> None:
     root = make_market(**{split: ["0000_c1s1_000401_03.jpg", "0001_c1s1_000401_03.jpg"]})
-    with pytest.raises(InputError, match="1 images of identity 0000, which is kept for distractors"):
+    with pytest.raises(InputError, match="1 image of identity 0000, which is kept for distractors"):
         market1501.read(root)
 
 

@@ -104,6 +104,6 @@ def test_lists_of_another_length_are_refused_together() -> None:
     with pytest.raises(InputError) as caught:
         hardest(scores, names=["a.jpg"], cameras=np.ones(3, int))
     assert [problem.split(" for")[0] for problem in caught.value.problems] == [
-        "names: 1 entries",
+        "names: 1 entry",
         "cameras: 3 entries",
     ]

@@ -132,7 +132,7 @@ def test_lengths_and_widths_that_do_not_fit(tmp_path: Path, capsys: pytest.Captu
     }
     problems = problems_of(capsys, written(tmp_path, **changes))
     assert [problem.split(". ")[0] for problem in problems] == [
-        "query_ids: 1 entries for 2 query images",
+        "query_ids: 1 entry for 2 query images",
         "gallery_cameras: 5 entries for 4 gallery images",
         "gallery_features: 3 entries an image, query_features 2",
     ]
