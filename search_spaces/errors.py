@@ -59,7 +59,7 @@ class HeldError(RunError):
 
 
 class InterruptionError(AutoreidError):
-    """Work that was asked to stop, and did so in order: the same command continues it."""
+    """Work that was asked to stop, and did so in order: the same command continues it, or begins anew."""
 
     exit_code = 75
 

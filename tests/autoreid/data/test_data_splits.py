@@ -61,7 +61,7 @@ def test_a_fraction_that_leaves_a_part_empty_is_refused(fraction: float) -> None
 
 
 def test_sets_that_cannot_be_divided_are_refused() -> None:
-    with pytest.raises(InputError, match="1 identities cannot be divided"):
+    with pytest.raises(InputError, match="too few identities to divide in two: 1"):
         splits.by_identity(np.array([4, 4]), seed=0)
     with pytest.raises(InputError, match="no identity has two images"):
         splits.per_identity(np.array([1, 2, 3]), seed=0)
