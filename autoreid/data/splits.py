@@ -67,7 +67,7 @@ def share(count: int, fraction: float, what: str) -> int:
     if not 0 < fraction < 1:
         raise InputError(f"split: a held-out fraction of {fraction} leaves one part empty. Use 0 < f < 1.")
     if count < 2:
-        raise InputError(f"split: too few {what} to divide in two: {count}. Use a data set with more of them.")
+        raise InputError(f"split: too few {what} to divide in two: {count}. Use a data set with more.")
     return max(1, int(count * fraction))
 
 
