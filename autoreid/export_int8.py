@@ -15,8 +15,8 @@ from autoreid.export import INPUT, scaled
 # So many images of the training set say how large activations become.
 CALIBRATED = 256
 AT_ONCE = 32
-# The mean cosine, over queries and gallery, of a feature in 8 bits and the network's own. Seen were 0.9987 and
-# more (docs/export.md).
+# The mean cosine, over queries and gallery, of a feature in 8 bits and the network's own. What was seen lies
+# at 0.9987 and above (docs/export.md).
 LEAST_COSINE = 0.99
 # What has weights; norms, gates and sums stay as they are.
 QUANTISED = ["Conv", "Gemm", "MatMul"]
@@ -52,17 +52,17 @@ def check_near(mean_cosine: float, place: str) -> None:
     """RunError where features in 8 bits are on average farther from the network's own than `LEAST_COSINE`
     lets through; NaN is.
 
-    >>> check_near(0.9987, "net-int8.onnx")
-    >>> check_near(np.nan, "net-int8.onnx")
+    >>> check_near(0.9987, "a.onnx")
+    >>> check_near(np.nan, "a.onnx")
     Traceback (most recent call last):
     ...
-    search_spaces.errors.RunError: net-int8.onnx: features in 8 bits have a cosine of nan with the network's ...
+    search_spaces.errors.RunError: a.onnx: features in 8 bits have a cosine of nan with the network's own, ...
     """
     if not mean_cosine >= LEAST_COSINE:
         raise RunError(
-            f"{place}: features in 8 bits have a cosine of {mean_cosine:.4f} with the network's own, the mean of "
-            f"all test images, and {LEAST_COSINE:g} is the least that is let through: nothing was written. Give "
-            "images like those that the network learned from by --data, or leave --int8 out."
+            f"{place}: features in 8 bits have a cosine of {mean_cosine:.4f} with the network's own, the "
+            f"mean of all test images, and {LEAST_COSINE:g} is the least that is let through: nothing was "
+            "written. Give images like those that the network learned from by --data, or leave --int8 out."
         )
 
 
