@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from autoreid.errors import InputError
 from autoreid.models.assembly import ReIDModel, build_network
 from autoreid.models.inference import leave_out_training_parts
@@ -56,8 +58,24 @@ def network_of(content: Mapping[str, Any], place: str) -> tuple[ReIDModel, Train
         )
     recipe = from_plain(TrainRecipe, plainly, f"{place}.recipe")
     genotype = Genotype.from_json(content["genotype"], f"{place}.genotype")
-    model = build_network(genotype, recipe.neck, content["identities"], recipe.macro)
-    if content.get("order", ()) is None:
+    whole = content.get("order", ()) is not None
+    model = with_weights(genotype, recipe, content["identities"], content["weights"], place, whole=whole)
+    return model, recipe, genotype
+
+
+def with_weights(
+    genotype: Genotype,
+    recipe: TrainRecipe,
+    identities: int,
+    weights: Mapping[str, Tensor],
+    place: str,
+    *,
+    whole: bool,
+) -> ReIDModel:
+    """The network of a genotype in eval mode on the CPU, with these weights, loaded strictly. One that is not
+    `whole` lacks the parts that only training needs."""
+    model = build_network(genotype, recipe.neck, identities, recipe.macro)
+    if not whole:
         leave_out_training_parts(model, place)
-    load_weights(model, content["weights"], place)
-    return model.eval(), recipe, genotype
+    load_weights(model, weights, place)
+    return model.eval()

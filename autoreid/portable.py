@@ -7,6 +7,7 @@ left blank. Other readers of safetensors find plain tensors, named as in the net
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from autoreid.data.augment import MEAN, STD
 from autoreid.errors import InputError
-from autoreid.folders import sha256
 from autoreid.recipes import TrainRecipe
 from autoreid.values import from_plain, plain
 from search_spaces.genotype import Genotype
@@ -122,7 +122,7 @@ def write(facts: Facts, weights: Mapping[str, Tensor]) -> bytes:
     header = _compact(json.loads(written[LENGTH_BYTES : LENGTH_BYTES + size])).encode()
     header += b" " * (-len(header) % LENGTH_BYTES)
     blank = len(header).to_bytes(LENGTH_BYTES, "little") + header + written[LENGTH_BYTES + size :]
-    return blank.replace(_digest_member(BLANK), _digest_member(sha256(blank)), 1)
+    return blank.replace(_digest_member(BLANK), _digest_member(_digest(blank, BLANK)), 1)
 
 
 def read(data: bytes, place: str) -> tuple[Facts, dict[str, Tensor]]:
@@ -133,7 +133,7 @@ def read(data: bytes, place: str) -> tuple[Facts, dict[str, Tensor]]:
 
     metadata = _metadata(data, place)
     given = metadata.get("sha256", "")
-    if sha256(data.replace(_digest_member(given), _digest_member(BLANK), 1)) != given:
+    if _digest(data, given) != given:
         raise InputError(f"{place}: altered since it was written: its SHA-256 does not fit. {REMEDY}")
     try:
         return _facts(metadata, place), load(data)
@@ -163,6 +163,14 @@ def _compact(value: object) -> str:
 def _digest_member(digest: str) -> bytes:
     # Within other texts of the header quotation marks are escaped: it is there once.
     return f'"sha256":"{digest}"'.encode()
+
+
+def _digest(data: bytes, given: str) -> str:
+    """SHA-256 of a file in which the digest that it gives is left blank. Weights are not copied for it."""
+    end = LENGTH_BYTES + _header_bytes(data)
+    found = hashlib.sha256(data[:end].replace(_digest_member(given), _digest_member(BLANK), 1))
+    found.update(memoryview(data)[end:])
+    return found.hexdigest()
 
 
 def _header_bytes(data: bytes) -> int:

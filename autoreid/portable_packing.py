@@ -15,7 +15,7 @@ from autoreid import portable
 from autoreid.attempts import OUTCOME
 from autoreid.errors import InputError, StorageError
 from autoreid.licences import check_licence
-from autoreid.model_files import network_of
+from autoreid.model_files import network_of, with_weights
 from autoreid.model_places import read_checkpoint
 from autoreid.models.assembly import ReIDModel
 from autoreid.portable import Facts
@@ -83,7 +83,8 @@ def opened(data: bytes, path: Path) -> tuple[ReIDModel, Facts]:
     place = str(path)
     if portable.is_portable(data):
         facts, weights = portable.read(data, place)
-        return network_of(portable.content_of(facts, weights), place)[0], facts
+        whole, known = facts.order is not None, max(facts.identities, 1)
+        return with_weights(facts.genotype, facts.recipe, known, weights, place, whole=whole), facts
     content = read_model(data, place)
     model, recipe, genotype = network_of(content, place)
     facts = Facts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -140,6 +141,8 @@ def test_other_readers_of_safetensors_find_tensors_and_facts(file: Path, small_d
     assert json.loads(metadata["licence"]) == "CC-BY-NC-4.0"
     assert "Of a café." in json.loads(metadata["card"])
     assert json.loads(metadata["order"]) is None
+    blank = file.read_bytes().replace(metadata["sha256"].encode(), b"0" * 64)
+    assert hashlib.sha256(blank).hexdigest() == metadata["sha256"]
 
 
 def test_altered_bytes_are_told_wherever_they_are(packed: bytes) -> None:
