@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError
-from autoreid.folders import LocalFolder, amount
+from autoreid.folders import amount
 from autoreid.interruption import begins_anew
 from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
+from autoreid.whole_files import output_file
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -91,7 +92,8 @@ def _run(options: argparse.Namespace) -> int:
         if options.int8 is not None:
             check_near(result["data"]["int8"]["mean_cosine"], options.int8)
     for name, place in places.items():
-        LocalFolder(place.parent).write(place.name, written[name])
+        with output_file(place) as file:
+            file.write(written[name])
         result[name] = {"file": options.__dict__[name], "bytes": len(written[name])}
     answer(result, _text(result), options.json)
     return DONE

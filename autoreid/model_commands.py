@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.errors import InputError
-from autoreid.folders import LocalFolder, amount
+from autoreid.folders import amount
 from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
+from autoreid.whole_files import output_file
 
 if TYPE_CHECKING:
     from autoreid.portable import Facts
@@ -100,7 +101,8 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _written(out: Path, data: bytes, options: argparse.Namespace) -> int:
-    LocalFolder(out.parent).write(out.name, data)
+    with output_file(out) as file:
+        file.write(data)
     answer({"file": options.out, "bytes": len(data)}, f"{options.out}: {amount(len(data))}", options.json)
     return DONE
 

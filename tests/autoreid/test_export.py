@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     monkeypatch.setattr(export, "to_onnx", lambda model, facts: content)
     monkeypatch.setattr(os, "fsync", full)
     code, _, err = run("--onnx", tmp_path / "net.onnx")
-    assert (code, "No space left on device. Free space" in err) == (1, True)
+    assert (code, "No space left on device. Free space, or choose another place." in err) == (1, True)
     assert not list(tmp_path.iterdir())
 
 

@@ -175,5 +175,5 @@ def test_a_full_disk_leaves_nothing_half_written(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         code, _, err = run(capsys, "pack", trained, "--out", tmp_path / "net.safetensors")
-    assert (code, "No space left on device. Free space" in err) == (1, True)
+    assert (code, "No space left on device. Free space, or choose another place." in err) == (1, True)
     assert not list(tmp_path.iterdir())
