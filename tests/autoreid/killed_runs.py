@@ -31,7 +31,7 @@ from autoreid.whole_files import PART
 from search_spaces.published import PUBLISHED
 
 SIZE = {"height": 64, "width": 32, "width_multiplier": 0.1, "batch.identities": 4, "batch.images": 2}
-SEARCH = override(CDNET_SEARCH, SIZE | {"epochs": 2, "split.held_out": 2})
+SEARCH = override(CDNET_SEARCH, SIZE | {"space": "cs-v1", "epochs": 2, "split.held_out": 2})
 TRAIN = override(CDNET_TRAIN, SIZE | {"epochs": 2, "optimizer.learning_rate": 0.01})
 # So little that a checkpoint is written after every step.
 EXECUTION = Execution(device="cpu", threads=1, checkpoint_minutes=1e-9)
