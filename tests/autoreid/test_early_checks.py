@@ -79,7 +79,10 @@ def part_aware_network() -> Genotype:
         ),
         (
             ["complexity", "cdnet-top2", "--channels", "8"],
-            ["--channels: 8, but networks of cds-v1 have none. Leave it out. They have: width_multiplier."],
+            [
+                "--channels: 8, but networks of cds-v1 have none. Leave it out. They have: width_multiplier, "
+                "stem."
+            ],
         ),
         (
             ["complexity", "resnet18", "darts-v2-net", "--width-multiplier", "0.5"],
@@ -151,8 +154,8 @@ def test_the_necks_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_printed_convention_is_in_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["complexity", "cdnet-top2", "resnet18"]) == 0
-    title, *rows = capsys.readouterr().out.splitlines()[3:]
-    assert title == "backbone and one linear classifier, as Auto-ReID counts them:"
+    lines = capsys.readouterr().out.splitlines()
+    rows = lines[lines.index("backbone and one linear classifier, as Auto-ReID counts them:") + 1 :]
     assert [row.split()[0] for row in rows] == ["cdnet-top2", "resnet18"]
     assert f"{1_747_448 + 512 * 751 + 751:,} parameters" in rows[0]
     assert f"{948_771_840 + 512 * 751:,} multiply-adds" in rows[0]
