@@ -8,18 +8,14 @@ Tables 9 and 10, which counts it with a neck in place of `conv5` too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from search_spaces.combined_depth import STAGE_CHANNELS, STEM_CHANNELS, scaled
-from search_spaces.errors import InputError
-from search_spaces.genotype import Genotype
+from search_spaces.hand_designed import HandDesignedSpace
 from search_spaces.macro import MACRO, Macro
 from search_spaces.places import OSNET
-from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
+from search_spaces.space import Backbone, FeatureMaps
 
 BOTTLENECK = 4  # a block's streams have a quarter of its channels
 GATE = 16  # and the gate's hidden layer a sixteenth of a stream's
@@ -132,49 +128,13 @@ class OSNetBody(Backbone):
         return self.conv2[1], self.conv3[1], self.conv4[1]
 
 
-@dataclass(frozen=True, slots=True)
-class OSNetSpace:
-    """One place, `conv5`. There is nothing to search in it: it has no supernet."""
-
-    id: str
-
-    @property
-    def places(self) -> dict[str, tuple[str, ...]]:
-        return {"conv5": OSNET}
-
-    @property
-    def scales(self) -> tuple[str, ...]:
-        return ("width_multiplier", "stem")
-
-    def problems(
-        self, macro: Macro, height: int, genotype: Genotype | None = None
-    ) -> Iterator[tuple[str, str]]:
-        """Any size can be built; without a genotype it is the supernet that cannot."""
-        if genotype is None:
-            yield "space", self._no_supernet
-
-    @property
-    def _no_supernet(self) -> str:
-        return (
-            f"{self.id} cannot be searched: it has no supernet. Train osnet or osnet-body, or search another "
-            "space."
-        )
-
-    def check(self, genotype: Genotype) -> None:
-        """InputError, with every mistake, when the genotype is not of this space."""
-        check_choices(self, genotype)
-
-    def derive(self, alphas: Mapping[str, Tensor]) -> Genotype:
-        """The option with the largest alpha; of equal ones, with `conv5`."""
-        return Genotype.of(self.id, {"conv5": OSNET[int(alphas["conv5"].argmax())]})
-
-    def sample(self, generator: torch.Generator) -> Genotype:
-        """One of the two, uniformly at random."""
-        return Genotype.of(self.id, {"conv5": OSNET[int(torch.randint(2, (1,), generator=generator))]})
-
-    def supernet(self, macro: Macro = MACRO) -> Supernet:
-        raise InputError(f"space: {self._no_supernet}")
-
-    def network(self, genotype: Genotype, macro: Macro = MACRO) -> OSNetBody:
-        self.check(genotype)
-        return OSNetBody(macro, conv5=genotype["conv5"] == "yes")
+def osnet_space(space_id: str) -> HandDesignedSpace:
+    """With the last convolution or without it."""
+    return HandDesignedSpace(
+        space_id,
+        place="conv5",
+        options=OSNET,
+        scales=("width_multiplier", "stem"),
+        published="osnet or osnet-body",
+        build=lambda conv5, macro: OSNetBody(macro, conv5=conv5 == "yes"),
+    )

@@ -7,9 +7,9 @@ from importlib.metadata import entry_points
 from search_spaces.cell_space import CellSpace
 from search_spaces.combined_depth import CombinedDepthSpace
 from search_spaces.errors import InputError, unknown
-from search_spaces.osnet import OSNetSpace
+from search_spaces.osnet import osnet_space
 from search_spaces.places import BASE, DARTS, REID
-from search_spaces.residual import ResNetSpace
+from search_spaces.residual import resnet_space
 from search_spaces.space import SearchSpace
 
 GROUP = "autoreid.spaces"
@@ -21,9 +21,9 @@ SPACES: dict[str, SearchSpace] = {
     "cs-v1": CombinedDepthSpace("cs-v1"),
     "cds-v1": CombinedDepthSpace("cds-v1", depths=(1, 2)),
     "cds-std-v1": CombinedDepthSpace("cds-std-v1", depths=(1, 2), standard=True),
-    "resnet-v1": ResNetSpace("resnet-v1"),
-    "resnet-stride1-v1": ResNetSpace("resnet-stride1-v1", last_stride=1),
-    "osnet-v1": OSNetSpace("osnet-v1"),
+    "resnet-v1": resnet_space("resnet-v1"),
+    "resnet-stride1-v1": resnet_space("resnet-stride1-v1", last_stride=1),
+    "osnet-v1": osnet_space("osnet-v1"),
 }
 
 

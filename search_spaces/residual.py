@@ -9,16 +9,11 @@ convolution; Luo et al., Bag of tricks (last stride 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor, nn
 
-from search_spaces.errors import InputError
-from search_spaces.genotype import Genotype
-from search_spaces.macro import MACRO, Macro, Stem
-from search_spaces.space import Backbone, FeatureMaps, Supernet, check_choices
+from search_spaces.hand_designed import HandDesignedSpace
+from search_spaces.macro import Stem
+from search_spaces.space import Backbone, FeatureMaps
 
 WIDTHS = (64, 128, 256, 512)
 # Blocks of the four stages, and whether these are bottlenecks.
@@ -98,52 +93,13 @@ class ResNetBody(Backbone):
         return self.layer1, self.layer2, self.layer3, self.layer4
 
 
-@dataclass(frozen=True, slots=True)
-class ResNetSpace:
-    """One place, `depth`, of networks with one last stride. There is nothing to search in it: it has no
-    supernet."""
-
-    id: str
-    last_stride: int = 2
-
-    @property
-    def places(self) -> dict[str, tuple[str, ...]]:
-        return {"depth": tuple(DEPTHS)}
-
-    @property
-    def scales(self) -> tuple[str, ...]:
-        return ("stem",)
-
-    def problems(
-        self, macro: Macro, height: int, genotype: Genotype | None = None
-    ) -> Iterator[tuple[str, str]]:
-        """Every image gives a last map; without a genotype it is the supernet that cannot be built."""
-        if genotype is None:
-            yield "space", self._no_supernet
-
-    @property
-    def _no_supernet(self) -> str:
-        return (
-            f"{self.id} cannot be searched: it has no supernet. Train resnet18, 34, 50, 101 or 152, or "
-            "bag-of-tricks, or search another space."
-        )
-
-    def check(self, genotype: Genotype) -> None:
-        """InputError, with every mistake, when the genotype is not of this space."""
-        check_choices(self, genotype)
-
-    def derive(self, alphas: Mapping[str, Tensor]) -> Genotype:
-        """The depth with the largest alpha; of equal ones the smallest network."""
-        return Genotype.of(self.id, {"depth": tuple(DEPTHS)[int(alphas["depth"].argmax())]})
-
-    def sample(self, generator: torch.Generator) -> Genotype:
-        """One of the depths, uniformly at random."""
-        number = int(torch.randint(len(DEPTHS), (1,), generator=generator))
-        return Genotype.of(self.id, {"depth": tuple(DEPTHS)[number]})
-
-    def supernet(self, macro: Macro = MACRO) -> Supernet:
-        raise InputError(f"space: {self._no_supernet}")
-
-    def network(self, genotype: Genotype, macro: Macro = MACRO) -> ResNetBody:
-        self.check(genotype)
-        return ResNetBody(genotype["depth"], self.last_stride, macro.stem)
+def resnet_space(space_id: str, last_stride: int = 2) -> HandDesignedSpace:
+    """The depths, with one last stride."""
+    return HandDesignedSpace(
+        space_id,
+        place="depth",
+        options=tuple(DEPTHS),
+        scales=("stem",),
+        published="resnet18, 34, 50, 101 or 152, or bag-of-tricks",
+        build=lambda depth, macro: ResNetBody(depth, last_stride, macro.stem),
+    )
