@@ -37,12 +37,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     convert.set_defaults(run_verb=_convert)
 
     show = verbs.add_parser("show", help="what a model file says of its network")
-    show.add_argument("checkpoint", metavar="FILE", help="portable file, or model.pt")
+    show.add_argument("checkpoint", metavar="FILE", help="portable file, model.pt, or its folder")
     add_json_flag(show)
     show.set_defaults(run_verb=_show)
 
     card = verbs.add_parser("card", help="the model card of a model file, in Markdown")
-    card.add_argument("checkpoint", metavar="FILE", help="portable file, or model.pt")
+    card.add_argument("checkpoint", metavar="FILE", help="portable file, model.pt, or its folder")
     card.set_defaults(run_verb=_card)
 
 
