@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -92,8 +93,8 @@ def _pictures(records: Records, kind: str, prefix: str, looks: dict[str, Look]) 
             name = f"{prefix}--{kind}-{column.replace('_', '-')}"
             title = f"{kind.capitalize()}: {label}"
             caption = f"{title}; {lines}, {words.counted(rows['epoch'].max(), 'epoch')}."
-            svg = learning_curves(drawn, column, title, looks, name)
-            pictures.append(Picture(name, caption, svg, curve_data(rows, column)))
+            draw = partial(learning_curves, drawn, column, title, looks, name)
+            pictures.append(Picture(name, caption, draw, curve_data(rows, column)))
     return pictures
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,7 @@ def of_seed(group: Group, seed: Found, name: str) -> Picture:
     title = f"{group.label}, repeat {seed.repeat + 1}"
     data = Grid(DATA, ("place", "option"), "ll", tuple(_kept(seed.genotype)))
     caption = f"Genotype {seed.genotype.digest} of {seed.genotype.space}: {title}, {why}."
-    return Picture(name, caption, draw(seed.genotype, title), data)
+    return Picture(name, caption, partial(draw, seed.genotype, title), data)
 
 
 def of_consensus(group: Group, places: Places | None, name: str) -> Picture:
@@ -63,7 +64,9 @@ def of_consensus(group: Group, places: Places | None, name: str) -> Picture:
             "how many seeds have both"
         )
     tied = "; = marks a choice that another equals" if found.ties else ""
-    return Picture(name, f"{group.label}: {said}{tied}.", draw(found.genotype, title, found.notes), data)
+    return Picture(
+        name, f"{group.label}: {said}{tied}.", partial(draw, found.genotype, title, found.notes), data
+    )
 
 
 def of_frequencies(group: Group, places: Places | None, name: str) -> Picture | None:
@@ -84,7 +87,7 @@ def of_frequencies(group: Group, places: Places | None, name: str) -> Picture | 
     lines = tuple((place, *(str(counts[place][option]) for option in options)) for place in rows)
     data = Grid(DATA, ("place", *options), f"l{'r' * len(options)}", lines)
     caption = f"{group.label}: how many of {words.counted(number, 'seed')} chose each option at each place."
-    return Picture(name, caption, draw_map(heat, title), data)
+    return Picture(name, caption, partial(draw_map, heat, title), data)
 
 
 def of_distances(groups: Sequence[Group], name: str) -> Picture:
@@ -102,7 +105,7 @@ def of_distances(groups: Sequence[Group], name: str) -> Picture:
         "The share of choices in which two seeds differ: 0 for equal genotypes, 1 for nothing in common. The "
         "nearer, the stronger the tint; columns are in the order of the rows."
     )
-    return Picture(name, caption, draw_map(heat, title), data)
+    return Picture(name, caption, partial(draw_map, heat, title), data)
 
 
 def _with_labels(labels: Sequence[str], rows: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
@@ -134,4 +137,4 @@ def of_alphas(group: Group, seed: Found, alphas: pd.DataFrame, name: str) -> Pic
         "marks what is in the genotype."
     )
     data = Grid(DATA, headings, f"ll{'r' * len(ends)}l", tuple(rows), note)
-    return Picture(name, caption, draw_alphas(alphas, seed.genotype, title), data)
+    return Picture(name, caption, partial(draw_alphas, alphas, seed.genotype, title), data)

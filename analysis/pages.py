@@ -6,8 +6,9 @@ The templates know these values and nothing of pandas, so that HTML and Markdown
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -35,14 +36,22 @@ class Grid:
     latex: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Picture:
-    """A figure: its file name without ending, its caption, the SVG text, and the data that it shows."""
+    """A figure: its file name without ending, its caption, what draws its SVG text, and the data it shows.
+
+    It is drawn when it is first looked at: much of the time of a report is drawing.
+    """
 
     name: str
     caption: str
-    svg: str
+    draw: Callable[[], str] = field(compare=False)
     data: Grid | None = None
+
+    @functools.cached_property
+    def svg(self) -> str:
+        """The text of the drawing."""
+        return self.draw()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ shows nobody."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from analysis import words
 from analysis.embedding_drawings import HEADINGS, draw_embedding, point_rows
@@ -57,7 +58,7 @@ def _map(one: Evaluated, name: str) -> Picture:
     data = Grid("Points", HEADINGS, "lrrrr", rows)
     title = f"{words.shortened(one.arm, 50)}, repeat {one.repeat + 1}"
     caption = f"{one.arm}, repeat {one.repeat + 1}: t-SNE of {' and '.join(found.points)}."
-    return Picture(name, caption, draw_embedding(found, title), data)
+    return Picture(name, caption, partial(draw_embedding, found, title), data)
 
 
 def _elsewhere(one: Evaluated) -> str:

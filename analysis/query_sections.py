@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def _pair_picture(arm: str, found: Sequence[Evaluated], measure: str, name: str)
     caption = f"{arm}: {MEASURES[measure]} by cameras of query and gallery, in percent; "
     caption += f"mean of {words.counted(len(found), 'repeat')}."
     title = f"{words.shortened(arm, 40)}: {MEASURES[measure]} by gallery camera, %"
-    return Picture(name, caption, draw_map(heat, title))
+    return Picture(name, caption, partial(draw_map, heat, title))
 
 
 def hardest_queries(evaluated: Sequence[Evaluated]) -> Section | None:

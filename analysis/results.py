@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -122,8 +123,8 @@ def _score_picture(records: Records, column: str, label: str, prefix: str) -> Pi
     caption = f"{label}: dots are the repeats, the diamond is their mean, the bar its 95% interval" + (
         "; the cross is the untrained network." if before else "."
     )
-    svg = figures.repeats(found, before, f"{label}, %", colours, name)
-    return Picture(name, caption, svg, repeat_data(records, column, label, found, before))
+    draw = partial(figures.repeats, found, before, f"{label}, %", colours, name)
+    return Picture(name, caption, draw, repeat_data(records, column, label, found, before))
 
 
 def scores(records: Records, prefix: str) -> Section:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from analysis import words
 from analysis.costing import HOUR, arm_costs, unit
@@ -161,4 +162,4 @@ def _picture(
             for arm, (x, summary) in shown.items()
         ),
     )
-    return Picture(name, caption, scatter(shown, on_front, price.label, title, colours, name), data)
+    return Picture(name, caption, partial(scatter, shown, on_front, price.label, title, colours, name), data)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib
 import pandas as pd
 import pytest
+from report_pages import made, section
 
+from analysis import figures
 from analysis.figures import COLOURS, GROUNDS, INK, arm_colours, learning_curves, repeats
 from analysis.statistics import summarise
 
@@ -128,6 +131,20 @@ def test_an_interval_beyond_what_a_score_can_be_does_not_stretch_the_axis() -> N
     svg = repeats({"a": summarise([0.08, 0.25])}, {}, "rank-1, %", {"a": COLOURS[0]}, "m")
     ticks = [float(text) for text in re.findall(r">(\d+)</text>", svg)]
     assert ticks and min(ticks) == 0 and max(ticks) == 100 and "\N{MINUS SIGN}" not in svg
+
+
+def test_a_page_draws_what_is_looked_at(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    def note(figure: object, name: str, title: str) -> str:
+        drawn.append(name)
+        return "<svg/>"
+
+    monkeypatch.setattr(figures, "_to_svg", note)
+    pictures = section(made(example), "Results").pictures
+    assert len(pictures) == 2 and not drawn
+    assert [picture.svg for picture in pictures] == [picture.svg for picture in pictures] == ["<svg/>"] * 2
+    assert drawn == [picture.name for picture in pictures]
 
 
 def test_no_global_state_of_matplotlib_is_touched() -> None:

@@ -143,7 +143,7 @@ def paged(*sections: Section) -> Page:
 
 def test_equal_titles_have_names_of_their_own_and_names_are_stable() -> None:
     grid = Grid("Same", ("a",), "l", (("x",),))
-    picture = Picture("p--same", "c", "<svg></svg>", grid)
+    picture = Picture("p--same", "c", lambda: "<svg></svg>", grid)
     found = chapter(
         paged(Section("Same", grids=(grid, grid), pictures=(picture,)), Section("Same"), Section("--")),
         *("p", "tables"),
