@@ -18,11 +18,18 @@ from autoreid.errors import StorageError
 # How the names of temporary files and folders begin.
 PART = ".part-"
 STALE_SECONDS = 86400.0
+# Bytes of a name that a temporary one repeats: file systems take 255 in all.
+REPEATED_BYTES = 200
 
 
 def temporary_beside(path: Path) -> Path:
     """A name that no other process uses, in the folder of `path`, so that a rename stays on one disk."""
-    return path.parent / f"{PART}{path.name}-{uuid.uuid4().hex[:12]}"
+    return path.parent / f"{_beginning(path)}{uuid.uuid4().hex[:12]}"
+
+
+def _beginning(path: Path) -> str:
+    """How the temporary names for a path begin."""
+    return f"{PART}{os.fsdecode(os.fsencode(path.name)[:REPEATED_BYTES])}-"
 
 
 @contextlib.contextmanager
@@ -59,22 +66,31 @@ def claimed_folder(path: Path) -> Iterator[Path]:
 
 def _claimed(path: Path) -> tuple[Path, int]:
     while True:
+        # Until it is locked another process may take it for a killed one's.
         temporary = temporary_beside(path)
         temporary.mkdir(parents=True)
-        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            descriptor = os.open(temporary, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
         with contextlib.suppress(OSError):  # without locks on this file system the age alone decides
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if temporary.exists():
             return temporary, descriptor
-        os.close(descriptor)  # another process took it for a killed one's before it was locked
+        os.close(descriptor)
 
 
-def remove_left(folder: Path, name: str = "") -> None:
-    """Remove what killed processes left in a folder of temporary files for names that begin with `name`.
+def remove_left_of(path: Path) -> None:
+    """Remove what killed processes left of temporary files for `path`, as `remove_left` does."""
+    remove_left(path.parent, _beginning(path))
+
+
+def remove_left(folder: Path, beginning: str = PART) -> None:
+    """Remove what killed processes left in a folder of temporary files, whose names begin with `beginning`.
 
     What another process has claimed stays; where the file system has no locks, what is younger than a day.
     """
-    for path in folder.glob(f"{PART}{glob.escape(name)}*"):
+    for path in folder.glob(f"{glob.escape(beginning)}*"):
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -100,7 +116,7 @@ def output_file(path: Path) -> Iterator[BinaryIO]:
 
     StorageError where it cannot be written.
     """
-    remove_left(path.parent, f"{path.name}-")
+    remove_left_of(path)
     try:
         with claimed_folder(path) as folder:
             with whole_file(folder / path.name) as file:

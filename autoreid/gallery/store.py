@@ -22,7 +22,7 @@ from autoreid.errors import InputError, StorageError
 from autoreid.folders import to_json
 from autoreid.gallery.feature_files import FeatureFile, Origin
 from autoreid.values import digest
-from autoreid.whole_files import claimed_folder, remove_left
+from autoreid.whole_files import claimed_folder, remove_left, remove_left_of
 from autoreid.words import counted
 
 if TYPE_CHECKING:
@@ -160,10 +160,12 @@ def new_gallery(folder: Path) -> Iterator[Path]:
         raise InputError(
             f"{folder}: is there already. Use 'autoreid gallery add' for a gallery, or name another folder."
         )
+    if folder.is_symlink():
+        raise InputError(f"{folder}: is a link. Name the folder that it stands for, or another one.")
     if not folder.parent.is_dir():
         above = folder.parent
         raise InputError(f"{folder}: there is no folder {above}. Make it: mkdir -p {shlex.quote(str(above))}")
-    remove_left(folder.parent, f"{folder.name}-")
+    remove_left_of(folder)
     with written(folder), claimed_folder(folder) as temporary, _told_of(temporary, folder):
         yield temporary / FIRST
         part = FeatureFile.open(temporary / FIRST)

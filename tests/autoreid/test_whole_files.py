@@ -87,6 +87,31 @@ def test_a_folder_that_is_taken_away_before_it_is_claimed_is_made_again(
         assert folder.is_dir() and folder != taken[0]
 
 
+def test_a_folder_that_is_taken_away_before_it_is_opened_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, taken = os.open, []
+
+    def late(path: Path, flags: int) -> int:
+        if not taken:
+            taken.append(path)
+            path.rmdir()
+        return real(path, flags)
+
+    monkeypatch.setattr(whole_files.os, "open", late)
+    with claimed_folder(tmp_path / "a") as folder:
+        assert folder.is_dir() and folder != taken[0]
+
+
+def test_the_longest_names_are_written(tmp_path: Path) -> None:
+    name = "a" + "\N{GREEK SMALL LETTER ALPHA}" * 127  # 255 bytes, of which a cut falls into a letter
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / name], check=False, timeout=60)
+    assert done.returncode == -9 and left(tmp_path)
+    with output_file(tmp_path / name) as file:
+        file.write(b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_without_locks_what_is_a_day_old_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOTSUP, "Operation not supported")

@@ -225,6 +225,19 @@ def test_places_of_outputs_are_looked_at_before_any_work(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("target", ["nowhere", "empty"])
+def test_a_link_is_no_place_for_a_gallery(run: Run, tmp_path: Path, target: str) -> None:
+    """Told before any work: a folder cannot be put in the place of a link."""
+    write_features(tmp_path / "a.parquet", random_features(3, 8))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(target)
+    code, _, complaints = run(
+        "gallery", "build", "--features", tmp_path / "a.parquet", "--out", tmp_path / "link"
+    )
+    assert code == 2 and f"{tmp_path}/link: is a link. Name the folder that it stands for" in complaints
+    assert (tmp_path / "link").is_symlink() and not list((tmp_path / "empty").iterdir())
+
+
 def test_one_is_no_plural(run: Run, told: Told, tmp_path: Path) -> None:
     for count, name in ((1, "a"), (2, "b")):
         write_features(tmp_path / f"{name}.parquet", random_features(count, 8), prefix=name)
