@@ -174,8 +174,8 @@ class FeatureFile:
                 f"{path}: version {texts['version']!r} of the format of features; this release reads "
                 f"{VERSION}. Use the release that wrote it, or a newer one."
             )
-        known = "feature" in schema.names
-        dimension = getattr(schema.field("feature").type, "list_size", 0) if known else 0
+        found = schema.get_all_field_indices("feature")
+        dimension = getattr(schema.field(found[0]).type, "list_size", 0) if found else 0
         problems = [*column_problems(schema, _columns(max(1, dimension))), *metadata_problems(texts, PREFIX)]
         if problems:
             raise InputError(*(f"{path}: {problem}" for problem in problems), f"{path}: {FORM}")

@@ -14,7 +14,7 @@ VERSION = "1"
 
 
 def _is_size(text: str) -> bool:
-    return re.fullmatch("[1-9][0-9]*", text) is not None
+    return re.fullmatch("[1-9][0-9]{0,5}", text) is not None
 
 
 def _is_json(text: str) -> bool:
@@ -30,8 +30,8 @@ METADATA: dict[str, tuple[str, Callable[[str], bool]]] = {
     "version": (VERSION, lambda text: text == VERSION),
     "model": ("a text that stands for what makes the features, such as a digest of the weights", bool),
     "genotype": ("JSON; {} where there is none", _is_json),
-    "height": ("pixels, a whole number from 1", _is_size),
-    "width": ("pixels, a whole number from 1", _is_size),
+    "height": ("pixels, a whole number from 1 to 999999", _is_size),
+    "width": ("pixels, a whole number from 1 to 999999", _is_size),
     "flip": ("true or false", lambda text: text in ("true", "false")),
     "precision": ("a word such as fp32", bool),
     "normalised": ("true", lambda text: text == "true"),

@@ -63,7 +63,7 @@ def test_all_columns_and_metadata_that_do_not_fit_are_named_together(
             "fixed_size_list<element: float not null>[dimension], never null.",
             "column row: not one of a file of features. Leave it out.",
             "metadata autoreid.genotype: 'cdnet'. Expected: JSON; {} where there is none.",
-            "metadata autoreid.height: '0'. Expected: pixels, a whole number from 1.",
+            "metadata autoreid.height: '0'. Expected: pixels, a whole number from 1 to 999999.",
             "metadata autoreid.flip: 'no'. Expected: true or false.",
             "metadata autoreid.precision: missing. Expected: a word such as fp32.",
             "metadata autoreid.normalised: missing. Expected: true.",
@@ -110,3 +110,22 @@ def test_people_without_identity_or_camera_are_not_evaluated(run: Run, foreign: 
     code, _, complaints = run("evaluate-features", foreign)
     assert code == 2 and "column camera: null for 2 images of query and gallery. Say it of all." in complaints
     assert "column identity" not in complaints
+
+
+def test_two_columns_of_features_are_told(run: Run, foreign: Path) -> None:
+    table = parquet.read_table(foreign)
+    fields = [*table.schema, table.schema.field("feature")]
+    twice = pa.schema(fields, metadata=table.schema.metadata)
+    parquet.write_table(pa.Table.from_arrays([*table.columns, table["feature"]], schema=twice), foreign)
+    code, _, complaints = run("evaluate-features", foreign)
+    assert code == 2 and complaints.splitlines()[0].endswith(
+        "features.parquet: column feature: there is more than one. Keep one."
+    )
+
+
+def test_a_size_beyond_all_images_is_told(run: Run, foreign: Path) -> None:
+    table = parquet.read_table(foreign)
+    said = table.schema.metadata | {b"autoreid.width": b"1" * 5000}
+    parquet.write_table(table.replace_schema_metadata(said), foreign)
+    code, _, complaints = run("evaluate-features", foreign)
+    assert code == 2 and "Expected: pixels, a whole number from 1 to 999999." in complaints
