@@ -47,7 +47,7 @@ KNOWN = (
     "Unlicense",
 )
 OWN = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
-BRACKETS = re.compile(r"\(([^()]*)\)")
+BRACKETS = re.compile(r"(?<![^ (])\(([^()]+)\)(?![^ )])")
 
 
 def check_licence(licence: str | None) -> None:

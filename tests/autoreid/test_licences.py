@@ -16,6 +16,7 @@ from autoreid.licences import KNOWN, check_licence
         "LicenseRef-Ours.v2",
         "MIT OR (Apache-2.0 AND (BSD-3-Clause OR LicenseRef-Ours))",
         "(CC-BY-4.0)",
+        "((MIT) AND ISC)",
     ],
 )
 def test_what_is_known_and_what_is_ones_own(licence: str | None) -> None:
@@ -32,6 +33,9 @@ def test_what_is_known_and_what_is_ones_own(licence: str | None) -> None:
         ("MIT OR", "no licence 'MIT OR'."),
         ("MIT and Apache-2.0", "no licence 'MIT and Apache-2.0'."),
         ("(MIT OR Apache-2.0", "no licence '(MIT'."),
+        ("CC-BY(-4.0)", "no licence 'CC-BY(-4.0)'."),
+        ("MIT()", "no licence 'MIT()'."),
+        ("(MIT)(ISC)", "no licence '(MIT)(ISC)'."),
         ("MIT OR CC-BY-9", "no licence 'CC-BY-9'."),
         ("LicenseRef-", "no licence 'LicenseRef-'."),
         ("LicenseRef-a b", "no licence 'LicenseRef-a b'."),
