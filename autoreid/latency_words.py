@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoreid.size_words import described_text, difference_text
+from autoreid.words import counted
 
 MEMORY_WORDS = {
     "allocator": "the most that torch's allocator held for a batch, the model included",
@@ -47,12 +48,3 @@ def text_of(result: Mapping[str, Any]) -> str:
             f"Memory: {source}.",
         ]
     )
-
-
-def counted(number: int, word: str, words: str = "") -> str:
-    """A number and its word.
-
-    >>> counted(1, "image"), counted(19281, "image"), counted(2, "pass", "passes")
-    ('1 image', '19,281 images', '2 passes')
-    """
-    return f"{number:,} {word if number == 1 else words or word + 's'}"

@@ -91,6 +91,8 @@ def difference_text(rows: Sequence[Mapping[str, Any]]) -> str:
             f"the {name.replace('_', ' ')}": {number_text(row[name]) for row in rows if row[name]}
             for name in SIZES
         },
+        "the stem": {row["stem"] for row in rows},
+        "the number of identities": {row.get("identities") for row in rows},  # where classifiers are counted
     }
     apart = [name for name, found in values.items() if len(found) > 1]
     if not apart:

@@ -69,7 +69,13 @@ def test_the_text_tells_how_networks_are_built(capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     assert f"{trained} images of 64 x 64; neck bnneck; width multiplier 0.25; 3 identities" in text
     assert " images of 64 x 128; neck embedding, f; 751 identities" in text
-    assert "These networks differ in the size of images and the neck: the figures are not" in text
+    listed = "the size of images, the neck and the number of identities"
+    assert f"These networks differ in {listed}: the figures are not" in text
+    same = ("--height=64", "--width=64", "--neck=bnneck", "--width-multiplier=0.25", "--identities=3")
+    assert main(["complexity", str(trained), "cnet-top1", *same]) == 0
+    assert "differ" not in capsys.readouterr().out
+    assert main(["complexity", str(trained), "cnet-top1", *same, "--stem=cifar"]) == 0
+    assert "These networks differ in the stem: the figures are not" in capsys.readouterr().out
     assert main(["complexity", "cdnet-top2", "cdnet-top1", "osnet"]) == 0
     assert "differ" not in capsys.readouterr().out
 
