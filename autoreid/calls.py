@@ -17,7 +17,7 @@ from autoreid.determinism import repeatable
 from autoreid.errors import HeldError, InputError, RunError
 from autoreid.execution import Execution
 from autoreid.feed import identify, prepare
-from autoreid.folders import Folder, LocalFolder, read_json, to_json
+from autoreid.folders import Folder, LocalFolder, expanded, read_json, to_json
 from autoreid.jobs import Job, pretrain_job, search_job, train_job
 from autoreid.leases import Lease, read_lease
 from autoreid.memory import memory_explained
@@ -116,7 +116,7 @@ def local_folder(out: Path | str) -> LocalFolder:
             f"{out}: a single run is kept in a folder of a disk. Name one, or run a campaign: its --storage "
             "may be an address."
         )
-    return LocalFolder(Path(out).expanduser())
+    return LocalFolder(expanded(out))
 
 
 def is_new(job: Job, folder: LocalFolder) -> bool:

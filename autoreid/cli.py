@@ -24,6 +24,8 @@ from autoreid.version import __version__
 
 GROUP = "autoreid.commands"
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
+# What the system says of a place that somebody named and that cannot even be looked at.
+OF_PLACES = (errno.EACCES, errno.ENAMETOOLONG)
 
 # The commands by what somebody wants to do; those of other packages stand in a group of their own.
 GROUPS = {
@@ -184,6 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _leave_stdout()
         return DONE
     except OSError as error:
+        if error.errno in OF_PLACES and error.filename is not None and "--debug" not in given:
+            say(f"autoreid: {error.filename}: {error.strerror}. Name another place, or get the right to it.")
+            return BAD_INPUT
         if error.errno != errno.ENOSPC:
             raise
         _leave_stdout()

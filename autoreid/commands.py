@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autoreid.cli import DONE, Command, add_json_flag, answer, run_command, say
 from autoreid.errors import InputError, Problems, unknown
 from autoreid.evaluation.words import scores_text
+from autoreid.folders import expanded
 from autoreid.interruption import stop_on_signals
 from autoreid.models.commands import find_genotype
 
@@ -138,7 +139,7 @@ def data_source(options: argparse.Namespace) -> DataSource:
 
     if options.data == RENDERED:
         return source_of(RENDERED, None, options.data_option)
-    place = Path(options.data).expanduser()
+    place = expanded(options.data)
     found = options.data_set or (find_set(place) if place.exists() else "market1501")
     return source_of(found, options.data, options.data_option)
 
@@ -159,7 +160,7 @@ def execution_of(options: argparse.Namespace) -> Execution:
 
 
 def cache_of(options: argparse.Namespace) -> Path | None:
-    return Path(options.cache).expanduser() if options.cache else None
+    return expanded(options.cache) if options.cache else None
 
 
 def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:

@@ -6,11 +6,11 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from autoreid.execution import Execution
 from autoreid.forms import place
 from autoreid.gallery.feature_files import FeatureWriter, Origin
 from autoreid.gallery.images import ImageFile
-from autoreid.model_files import unpack_model
+from autoreid.model_files import network_of
 from autoreid.models.assembly import ReIDModel
 from autoreid.optimisation import set_up
 from autoreid.recipes import TrainRecipe
@@ -70,9 +70,8 @@ class Training(NamedTuple):
     order: tuple[int, ...] | None
 
 
-def trained_on(data: bytes, place: str) -> Training | None:
-    """What a model file says of its training; None where it says nothing."""
-    content = read_model(data, place)
+def trained_on(content: Mapping[str, Any]) -> Training | None:
+    """What a model file, as `read_model` reads it, says of its training; None where it says nothing."""
     if not content.get("data"):
         return None
     order = content.get("order")
@@ -102,9 +101,22 @@ class Embedder:
 
         InputError for another kind of file, and for a precision that does not exist.
         """
+        return cls.of(read_model(data, where), where, execution, precision=precision, flip=flip)
+
+    @classmethod
+    def of(
+        cls,
+        content: Mapping[str, Any],
+        where: str,
+        execution: Execution,
+        *,
+        precision: str | None = None,
+        flip: bool = False,
+    ) -> Embedder:
+        """What `load` gives, of a file that `read_model` read already."""
         if precision is not None and precision not in PRECISIONS:
             raise InputError(f"--precision: {unknown('precision', precision, PRECISIONS)}")
-        model, trained, genotype = unpack_model(data, where)
+        model, trained, genotype = network_of(content, where)
         taken = precision or trained.precision
         origin = Origin(
             model=network_digest(model, trained, genotype),

@@ -179,11 +179,21 @@ def open_folder(where: Path | str) -> Folder:
 
         return open_remote(str(where))
     # Absolute: a launch leaves the working directory.
-    path = Path(where).expanduser().absolute()
+    path = expanded(where).absolute()
     standing = existing(path)
     if not standing.is_dir():
         raise InputError(f"{standing}: a file. Give a folder, or an address such as s3://bucket/prefix.")
     return LocalFolder(path)
+
+
+def expanded(given: Path | str) -> Path:
+    """A path as people write it: `~` and `~name` at its beginning are home folders. Of a name that nobody has
+    it stays as it is, and is looked for like any other.
+
+    >>> str(expanded("~no-such-name/a"))
+    '~no-such-name/a'
+    """
+    return Path(os.path.expanduser(given))  # noqa: PTH111 - pathlib's raises a RuntimeError for such a name
 
 
 def existing(path: Path) -> Path:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
 from autoreid.errors import InputError
-from autoreid.folders import amount
+from autoreid.folders import amount, expanded
 from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
 from autoreid.whole_files import output_file
+from autoreid.words import counted
 
 if TYPE_CHECKING:
     from autoreid.portable import Facts
@@ -82,7 +83,7 @@ def _pack(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    path, out = Path(options.checkpoint).expanduser(), new_file(options.out, "--out", ENDING)
+    path, out = expanded(options.checkpoint), new_file(options.out, "--out", ENDING)
     if not path.is_file():
         raise InputError(f"{path}: no such file. Give a checkpoint of Torchreid's OSNet.")
     words = _words(options.card) if options.card else ""
@@ -109,7 +110,7 @@ def _written(out: Path, data: bytes, options: argparse.Namespace) -> int:
 
 def _words(given: str) -> str:
     try:
-        return Path(given).expanduser().read_text(encoding="utf-8")
+        return expanded(given).read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"--card: {given}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
@@ -151,7 +152,7 @@ def _text(plain: dict[str, Any], facts: Facts) -> str:
         "sizes": sizes_text(sizes_of(facts.genotype.space, facts.recipe.macro)) or "one for all",
         "neck": neck_text(facts.recipe.neck),
         "image": f"{shown['height']} x {shown['width']}, {shown['channels']}, {shown['interpolation']}",
-        "training": f"{recipe['epochs']} epochs" if "epochs" in recipe else "not known",
+        "training": counted(recipe["epochs"], "epoch") if "epochs" in recipe else "not known",
         "identities": f"{plain['identities'] or 'not known'}, classifier {classifier}",
         "data": f"{data['set'] or 'not known'}, fingerprint {(data['fingerprint'] or 'not known')[:12]}",
         "metrics": "not known" if plain["metrics"] is None else scores_text(scores),

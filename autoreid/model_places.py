@@ -7,13 +7,13 @@ from pathlib import Path
 
 from autoreid.attempts import OUTCOME
 from autoreid.errors import InputError
-from autoreid.folders import sha256
+from autoreid.folders import expanded, sha256
 
 
 def checkpoint_file(given: Path | str) -> Path:
     """The model file that somebody names, or that of the folder of a training; InputError where there is
     none."""
-    path = Path(given).expanduser()
+    path = expanded(given)
     try:
         path = path / "model.pt" if path.is_dir() else path
         there = path.is_file()

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from autoreid.errors import InputError
-from autoreid.folders import existing
+from autoreid.folders import existing, expanded
 
 
 def new_file(given: str, flag: str = "--out", *endings: str) -> Path:
@@ -21,7 +21,7 @@ def new_file(given: str, flag: str = "--out", *endings: str) -> Path:
     ...
     search_spaces.errors.InputError: --onnx: net.pt does not end with .onnx. Name it so.
     """
-    path = Path(given).expanduser().absolute()
+    path = expanded(given).absolute()
     try:
         problem = _problem(path, endings)
     except OSError as error:  # a folder on the way may not be entered, or a name is too long

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreid.errors import InputError, StorageError
-from autoreid.folders import Folder, sha256
+from autoreid.folders import Folder, expanded, sha256
 from autoreid.model_places import check_vouched
 from autoreid.portable import content_of, is_portable, read
 from autoreid.state_dicts import BackboneWeights, check_weights, foreign, from_torch, of_backbone, split
@@ -53,7 +53,7 @@ def given(
         return "", None
     if weights == IMAGENET:
         return IMAGENET, imagenet(genotype)
-    file = read_file((base or Path()) / Path(weights).expanduser())
+    file = read_file((base or Path()) / expanded(weights))
     if macro is not None:
         _check_fit(file, genotype, macro)
     digest = sha256(file.content)
@@ -66,7 +66,7 @@ def given_teacher(path: Path | str | None) -> tuple[str | None, WeightFile | Non
     """What a teacher's model file is called in ids, and the file; InputError where it cannot be read."""
     if path is None:
         return None, None
-    place = Path(path).expanduser()
+    place = expanded(path)
     try:
         content = place.read_bytes()
     except OSError as error:
@@ -126,7 +126,7 @@ def imagenet(genotype: Genotype) -> WeightFile:
     url = _imagenet_url(genotype)
     name, expected = url.rsplit("/", 1)[-1], _digest_of(url)
     cached = path = Path(torch.hub.get_dir(), "checkpoints", name)
-    local = Path(os.environ[VARIABLE]).expanduser() if os.environ.get(VARIABLE) else None
+    local = expanded(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
     try:
         if not cached.is_file() and local is not None:
             path = local / name if local.is_dir() else local

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.streams import generator
 from autoreid.errors import InputError, unknown
+from autoreid.folders import expanded
 from autoreid.pretrain_recipes import PretrainRecipe
 
 # Torchvision's evaluation: the short side is 256 where the crop is 224.
@@ -153,7 +154,7 @@ def open_classes(name: str, root: Path, *, download: bool = False, cache: Path |
     """The data set of a name in a folder; InputError where it is not there."""
     if name not in READERS:
         raise InputError(f"data: {unknown('data set', name, READERS)}")
-    return READERS[name](root.expanduser(), download, cache)
+    return READERS[name](expanded(root), download, cache)
 
 
 def crop_of(width: int, height: int, smallest: float, random: np.random.Generator) -> Box:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autoreid.cli import BAD_INPUT, DONE, Command, add_json_flag, answer
 from autoreid.errors import InputError
+from autoreid.folders import expanded
 from autoreid.words import counted
 
 SUMMARY = "render pedestrians, check a data set, decode it once"
@@ -98,7 +99,7 @@ def render(options: argparse.Namespace) -> int:
     from autoreid.data.market1501 import read
     from autoreid.data.source import RENDER_FIELDS, DataSource, render_into
 
-    directory = Path(options.directory).expanduser()
+    directory = expanded(options.directory)
     given = {name: getattr(options, name) for name in RENDER_FIELDS}
     source = DataSource.from_plain({"set": "rendered", **given}, "render")
     if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
@@ -118,14 +119,14 @@ def render(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     from autoreid.data import doctor
 
-    place = Path(options.directory).expanduser()
+    place = expanded(options.directory)
     report = doctor.check(place, options.data_set or "", options.data_option, _cache_of(options))
     answer(report.plain(), report.text(), options.json)
     return DONE if report.usable else BAD_INPUT
 
 
 def _cache_of(options: argparse.Namespace) -> Path | None:
-    return Path(options.cache).expanduser() if options.cache else None
+    return expanded(options.cache) if options.cache else None
 
 
 def prepare(options: argparse.Namespace) -> int:
@@ -136,7 +137,7 @@ def prepare(options: argparse.Namespace) -> int:
     from autoreid.data.source import open_index, source_of
 
     cache = _cache_of(options) or default_cache()
-    place = Path(options.directory).expanduser()
+    place = expanded(options.directory)
     name = options.data_set or find_set(place)
     index = open_index(source_of(name, str(place), options.data_option), cache)
     begin = time.monotonic()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autoreid.errors import InputError
+from autoreid.folders import expanded
 from autoreid.whole_files import PART, STALE_SECONDS, whole_file
 
 LONGEST_BUILD_SECONDS = 3600.0
@@ -24,7 +25,7 @@ def default_cache() -> Path:
     system every batch would be a burst of small remote reads.
     """
     given = os.environ.get("AUTOREID_CACHE")
-    return Path(given).expanduser().absolute() if given else Path.home() / ".cache" / "autoreid"
+    return expanded(given).absolute() if given else Path.home() / ".cache" / "autoreid"
 
 
 def writable_folder(folder: Path) -> Path:

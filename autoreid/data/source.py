@@ -17,6 +17,7 @@ from autoreid.data.index import ImageIndex
 from autoreid.data.sets import DATASETS
 from autoreid.data.surveys import Survey, index_of, one_camera, rows_of
 from autoreid.errors import AutoreidError, InputError, Problems, RunError, unknown
+from autoreid.folders import expanded
 from autoreid.whole_files import temporary_beside
 
 __all__ = [
@@ -231,7 +232,7 @@ def open_index(source: DataSource, cache: Path | None = None) -> ImageIndex:
 def _root_of(source: DataSource) -> Path:
     if source.root is None:
         raise InputError(f"data.root: missing. Give the folder of {source.set}.")
-    return Path(source.root).expanduser()
+    return expanded(source.root)
 
 
 def _foreign(source: DataSource) -> Survey:

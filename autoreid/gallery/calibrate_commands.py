@@ -12,6 +12,7 @@ from autoreid.cli import DONE, add_json_flag, answer, say
 from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.embed_commands import CHECKPOINT_HELP, add_feature_flags
 from autoreid.errors import InputError, Problems
+from autoreid.folders import expanded
 from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
 from autoreid.words import counted
@@ -70,15 +71,17 @@ def _run(options: argparse.Namespace) -> int:
     flip = options.flip if gallery is None else gallery.origin.flip
     precision = options.precision if gallery is None else gallery.origin.precision
     model, source = checkpoint_file(options.checkpoint), data_source(options)
-    execution, content = execution_of(options), read_checkpoint(model)
+    execution, written = execution_of(options), read_checkpoint(model)
 
     from autoreid.embed import Embedder, trained_on
     from autoreid.feed import prepare
     from autoreid.gallery.calibration import calibrate
     from autoreid.gallery.thresholds import ACROSS, ALL
+    from autoreid.weights import read_model
 
-    embedder = Embedder.load(content, str(model), execution, precision=precision, flip=flip)
-    training = trained_on(content, str(model))
+    content = read_model(written, str(model))
+    embedder = Embedder.of(content, str(model), execution, precision=precision, flip=flip)
+    training = trained_on(content)
     if gallery is not None:
         gallery.check_origin(embedder.origin, options.checkpoint, "Give the model that built the gallery.")
     data = prepare(source, embedder.origin.height, embedder.origin.width, cache_of(options))
@@ -116,7 +119,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _target(options: argparse.Namespace) -> tuple[Gallery | None, Path]:
     """The gallery to put the threshold into, or the file."""
-    folder = Path(options.out).expanduser().absolute()
+    folder = expanded(options.out).absolute()
     if not folder.is_dir():
         if folder.suffix != ".json":
             raise InputError(

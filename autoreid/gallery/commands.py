@@ -17,6 +17,7 @@ from autoreid.embed_commands import (
     say_left_out,
 )
 from autoreid.errors import Problems
+from autoreid.folders import expanded
 from autoreid.gallery import calibrate_commands, search_commands
 from autoreid.interruption import begins_anew
 from autoreid.words import counted
@@ -94,7 +95,7 @@ def _build(options: argparse.Namespace) -> int:
 
     from autoreid.gallery.store import Gallery, new_gallery
 
-    folder, unreadable = Path(options.out).expanduser().absolute(), []
+    folder, unreadable = expanded(options.out).absolute(), []
     with new_gallery(folder) as place:
         if options.features is not None:
             _copy(options.features, place)
@@ -108,7 +109,7 @@ def _add(options: argparse.Namespace) -> int:
 
     from autoreid.gallery.store import Gallery, addition
 
-    folder, unreadable = Path(options.gallery).expanduser().absolute(), []
+    folder, unreadable = expanded(options.gallery).absolute(), []
     gallery = Gallery.open(folder)
     with addition(gallery) as place:
         if options.features is not None:
@@ -124,7 +125,7 @@ def _remove(options: argparse.Namespace) -> int:
     from autoreid.gallery.store import Gallery
 
     names = sorted(set(options.names))
-    left = remove(Gallery.open(Path(options.gallery).expanduser().absolute()), names)
+    left = remove(Gallery.open(expanded(options.gallery).absolute()), names)
     text = f"{left.folder}   ({counted(len(names), 'image')} removed, {left.count:,} left)"
     answer(left.says() | {"gallery": str(left.folder), "removed": names}, text, options.json)
     return DONE
@@ -134,7 +135,7 @@ def _copy(given: str, place: Path) -> None:
     from autoreid.gallery.feature_files import FeatureFile
     from autoreid.whole_files import output_file
 
-    file = FeatureFile.open(Path(given).expanduser().absolute())
+    file = FeatureFile.open(expanded(given).absolute())
     for _ in file.blocks():
         pass  # features that were changed are named before they are copied
     with file.path.open("rb") as features, output_file(place) as copy:

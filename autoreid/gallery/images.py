@@ -19,6 +19,7 @@ from autoreid.data.market_folders import CUHK03, DUKE, MARKET, SUFFIXES
 from autoreid.data.sets import DATASETS, sets_in
 from autoreid.data.surveys import Row
 from autoreid.errors import InputError, Problems
+from autoreid.folders import expanded
 
 ENDINGS = (*SUFFIXES, ".webp", ".tif", ".tiff")
 # The names of MSMT17 are left out: they are little more than three numbers, which mean anything elsewhere.
@@ -103,7 +104,7 @@ def _is_text(name: str) -> bool:
 
 
 def _absolute(text: str) -> str:
-    return str(Path(os.path.normpath(Path(text).expanduser().absolute())))
+    return str(Path(os.path.normpath(expanded(text).absolute())))
 
 
 def _given(text: str) -> _Given:

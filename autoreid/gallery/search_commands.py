@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autoreid.cli import DONE, add_json_flag, answer, say
 from autoreid.embed_commands import add_image_flags, add_machine_flags, say_left_out
 from autoreid.errors import InputError, Problems
+from autoreid.folders import expanded
 from autoreid.outputs import new_file
 from autoreid.words import counted
 
@@ -61,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     from autoreid.gallery.searching import Found, draw_found, together
     from autoreid.gallery.store import Gallery
 
-    gallery = Gallery.open(Path(options.gallery).expanduser().absolute())
+    gallery = Gallery.open(expanded(options.gallery).absolute())
     threshold, calibration = thresholds.chosen(options.threshold, gallery)
     notes = thresholds.cautions(calibration, other_cameras=options.other_cameras)
     labels, top = gallery.labels(), min(options.top, gallery.count)

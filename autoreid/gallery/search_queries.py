@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autoreid.commands import execution_of
 from autoreid.errors import InputError, Problems
+from autoreid.folders import expanded
 from autoreid.gallery.feature_files import FeatureFile, is_feature_file
 from autoreid.gallery.images import ImageFile, find_images
 from autoreid.gallery.searching import Queries, queries_of_file, queries_of_images
@@ -31,14 +32,14 @@ class Asked:
 
 def asked(options: argparse.Namespace, gallery: Gallery) -> Asked:
     """The queries that the flags name: of a file of features, or images for the model."""
-    files = [path for path in options.images if is_feature_file(Path(path).expanduser())]
+    files = [path for path in options.images if is_feature_file(expanded(path))]
     if not files:
         return _images(options, gallery)
     if len(options.images) > 1:
         raise InputError(f"{files[0]}: a file of features beside other queries. Search for it alone.")
     if options.model is not None:
         raise InputError("--model: without effect on a file of features. Leave it out.")
-    file = FeatureFile.open(Path(files[0]).expanduser())
+    file = FeatureFile.open(expanded(files[0]))
     gallery.check_features(file, files[0], "Embed the queries with the gallery's model and flags.")
     if not file.count:
         raise InputError(f"{files[0]}: no features, so there is nothing to look for.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreid.errors import InputError, Problems, unknown
+from autoreid.folders import expanded
 from autoreid.model_places import checkpoint_file, read_checkpoint
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def find_genotype(name: str) -> Genotype:
     from search_spaces.published import PUBLISHED
     from search_spaces.registry import find_space
 
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name in PUBLISHED:
         return PUBLISHED[name]
     if not path.is_file():
@@ -95,7 +96,7 @@ def read_named(
     found: dict[str, Named] = {}
     architectures = []
     for name in dict.fromkeys(options.models):
-        path = Path(name).expanduser()
+        path = expanded(name)
         if name in PUBLISHED or (path.is_file() and _is_json(path)):
             architectures.append(name)
         elif path.exists():

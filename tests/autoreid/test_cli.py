@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -155,6 +156,45 @@ def test_mistakes_end_with_two_and_without_traceback(
     assert words in captured.err
     assert "Traceback" not in captured.err
     assert not list(tmp_path.iterdir())  # nothing was begun
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["complexity", "PLACE"],
+        ["gallery", "build", "model.pt", "images", "--out", "PLACE"],
+        ["gallery", "calibrate", "model.pt", "--data", "people", "--out", "PLACE"],
+        ["model", "pack", "PLACE", "--out", "net.safetensors"],
+        ["model", "from-torchreid", "PLACE", "--out", "net.safetensors"],
+    ],
+    ids=lambda line: " ".join(line[:2]),
+)
+@pytest.mark.parametrize("place", ["~no-such-name/a", "a" * 256])
+def test_a_place_that_cannot_be_looked_at_is_named(
+    line: list[str],
+    place: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pt").touch()
+    assert main([place if part == "PLACE" else part for part in line]) == 2
+    said = capsys.readouterr().err
+    assert place in said and "Traceback" not in said
+
+
+def test_a_folder_that_may_not_be_entered_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert main(["complexity", "private/net.pt"]) == 2
+    assert capsys.readouterr().err.startswith("autoreid: private/net.pt: Permission denied. ")
+    with pytest.raises(PermissionError):
+        main(["--debug", "complexity", "private/net.pt"])
 
 
 @pytest.mark.parametrize(("pipe", "code", "words"), [("full", 1, "No space left"), ("closed", 0, "")])
