@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -131,6 +132,10 @@ def _target(options: argparse.Namespace) -> tuple[Gallery | None, Path]:
     from autoreid.gallery.store import Gallery
 
     gallery = Gallery.open(folder)
+    if not os.access(folder, os.W_OK):
+        raise InputError(
+            f"--out: {options.out} may not be written to. Get the right to, or name a new file FILE.json."
+        )
     given = {"--flip": options.flip, "--precision": options.precision}
     if named := [flag for flag, value in given.items() if value]:
         raise InputError(f"{', '.join(named)}: a gallery has its own. Leave it out.")

@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from autoreid.gallery import thresholds
     from autoreid.gallery.search_queries import asked
-    from autoreid.gallery.searching import Found, draw_found, together
+    from autoreid.gallery.searching import Found, together
     from autoreid.gallery.store import Gallery
 
     gallery = Gallery.open(expanded(options.gallery).absolute())
@@ -81,11 +81,8 @@ def _run(options: argparse.Namespace) -> int:
         "cameras_unknown": unknown,
     }
     if picture is not None:
-        whole = together(list(found))
-        shape = gallery.origin.height, gallery.origin.width
-        _put(picture, draw_found(whole, shape, options.gallery_images))
+        found = iter([_drawn(found, picture, gallery, options.gallery_images)])
         result |= {"picture": options.picture}
-        found = iter([whole])
     if out is None:
         result |= {"queries": together(list(found)).plain()}
     else:
@@ -170,11 +167,16 @@ def _write(found: Iterator[Found], path: Path) -> int:
     return count
 
 
-def _put(path: Path, data: bytes) -> None:
+def _drawn(found: Iterator[Found], path: Path, gallery: Gallery, folder: str | None) -> Found:
+    """All that was found together, of which a picture is written."""
+    from autoreid.gallery.searching import draw_found, together
     from autoreid.whole_files import output_file
 
+    whole = together(list(found))
+    drawn = draw_found(whole, (gallery.origin.height, gallery.origin.width), folder)
     with output_file(path) as file:
-        file.write(data)
+        file.write(drawn)
+    return whole
 
 
 def _text(result: Mapping[str, Any]) -> str:

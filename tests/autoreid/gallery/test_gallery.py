@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -223,6 +224,15 @@ def test_places_of_outputs_are_looked_at_before_any_work(
     code, _, complaints = run("gallery", "build", checkpoint, people, "--out", tmp_path / "no/g")
     assert code == 2 and f"no/g: there is no folder {tmp_path}/no. Make it: mkdir -p" in complaints
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_gallery_without_the_right_to_write_is_told_before_any_work(
+    run: Run, checkpoint: Path, built: Path, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoreid.embed.Embedder.of", lambda *_, **__: pytest.fail("work begins"))
+    monkeypatch.setattr(os, "access", lambda path, mode: (Path(path), mode) != (built, os.W_OK))
+    code, _, complaints = run("gallery", "calibrate", checkpoint, "--data", people, "--out", built)
+    assert code == 2 and f"--out: {built} may not be written to. Get the right to, or" in complaints
 
 
 @pytest.mark.parametrize("target", ["nowhere", "empty"])
