@@ -9,7 +9,7 @@ import pytest
 from random_galleries import ON_CPU
 
 from autoreid.cli import main
-from autoreid.evaluate_commands import checkpoint_file
+from autoreid.model_places import checkpoint_file
 
 Run = Callable[..., tuple[int, str, str]]
 
