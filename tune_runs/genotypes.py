@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoreid.errors import InputError, Problems, unknown
+from autoreid.folders import expanded
 from search_spaces.genotype import Genotype
 from tune_runs.yaml_places import Document
 
@@ -20,7 +21,7 @@ def read_genotype(
     given, place = str(document.at(path)), document.place(path)
     if given in PUBLISHED:
         return PUBLISHED[given]
-    file = Path(given).expanduser() if folder is None else folder / Path(given).expanduser()
+    file = expanded(given) if folder is None else folder / expanded(given)
     if not file.is_file():
         message = unknown("genotype", given, PUBLISHED)
         problems.add(place, f"{message} Or give a genotype file, such as genotype.json.")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.errors import InputError, Problems
+from autoreid.folders import expanded
 from tune_runs.arm_recipes import CLASS_DATA
 from tune_runs.protocol import pretrains
 from tune_runs.yaml_places import SETTING, Document
@@ -32,7 +33,7 @@ def read_source(
     if source.root is None:
         return source
     base = Path() if folder is None or document.prefix((*path, "root")) == SETTING else folder
-    return dataclasses.replace(source, root=str((base / Path(source.root).expanduser()).absolute()))
+    return dataclasses.replace(source, root=str((base / expanded(source.root)).absolute()))
 
 
 def read_classes(document: Document, folder: Path | None, problems: Problems) -> ClassSource | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autoreid.data.index import ImageIndex, identity_order
 from autoreid.distilling import distils
 from autoreid.errors import InputError, Problems
-from autoreid.folders import Folder
+from autoreid.folders import Folder, expanded
 from tune_runs.arms import Arm
 from tune_runs.weights import Files
 from tune_runs.yaml_places import SETTING, Document
@@ -72,7 +72,7 @@ def _teacher(
         else:
             return teacher.name
         return None
-    file = (folder or Path()) / Path(given).expanduser()
+    file = (folder or Path()) / expanded(given)
     if not file.is_file():
         known = [arm.name for arm in arms if arm.genotype is not None and arm.train is not None]
         problems.add(place, f"{given!r} is neither an arm nor a file. Arms: {', '.join(known) or 'none'}.")

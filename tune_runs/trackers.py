@@ -4,10 +4,10 @@ them."""
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from autoreid.cli import DONE, add_json_flag, answer
+from autoreid.folders import expanded
 
 MODES = ("offline", "online")
 PROJECT = "autoreid"
@@ -53,7 +53,7 @@ def _run_tensorboard(options: argparse.Namespace) -> int:
     from autoreid.storage import Storage
     from tune_runs.curves import curves_text, write_curves
 
-    out = None if options.out is None else Path(options.out).expanduser().absolute()
+    out = None if options.out is None else expanded(options.out).absolute()
     plain = write_curves(Storage(options.storage), out, options.campaign)
     answer(plain, curves_text(plain), options.json)
     return DONE

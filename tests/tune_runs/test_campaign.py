@@ -215,6 +215,18 @@ def test_paths_start_at_the_file_and_settings_at_the_working_directory(tmp_path,
     assert load_campaign(str(path), ("data.root=images",)).source.root == str(tmp_path / "images")
 
 
+def test_the_home_of_nobody_is_a_place_like_any_other(tmp_path):
+    folder = tmp_path / "~no-such-name"
+    folder.mkdir()
+    (folder / "mine.json").write_text(PUBLISHED["cnet-top3"].to_json())
+    path = tmp_path / "c.yaml"
+    text = HEAD.replace("rendered", "{set: market1501, root: ~no-such-name/images}")
+    path.write_text(f"{text}arms: {{a: {{genotype: ~no-such-name/mine.json}}}}")
+    campaign = load_campaign(str(path))
+    assert campaign.source.root == str(folder / "images")
+    assert campaign.arms[0].genotype == PUBLISHED["cnet-top3"]
+
+
 def test_a_genotype_of_another_space_is_refused(tmp_path):
     wrong = PUBLISHED["cnet-top1"].to_json().replace("cs-v1", "cds-v1")
     (tmp_path / "wrong.json").write_text(wrong)
