@@ -88,12 +88,13 @@ class Problems:
 
 
 def unknown(what: str, value: object, known: Iterable[str]) -> str:
-    """The message for a name that is not one of the known ones, with the nearest known one.
+    """The message for a name that is not one of the known ones, with the nearest known one, whatever the case.
 
-    >>> unknown("space", "cd-v1", ["cs-v1", "cds-v1"])
-    "no space 'cd-v1'. Did you mean 'cds-v1'? Known: cds-v1, cs-v1."
+    >>> unknown("space", "CD-V1", ["cs-v1", "cds-v1"])
+    "no space 'CD-V1'. Did you mean 'cds-v1'? Known: cds-v1, cs-v1."
     """
     names = sorted(known)
-    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(str(value).casefold(), folded, n=1, cutoff=0.5)
+    hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
     return f"no {what} {str(value)!r}.{hint} Known: {', '.join(names) or 'none'}."
