@@ -88,7 +88,7 @@ class Problems:
 
 
 def unknown(what: str, value: object, known: Iterable[str]) -> str:
-    """The message for a name that is not one of the known ones, with the nearest known one, whatever the case.
+    """The message for a name that is none of the known ones, with the nearest of them, whatever its case.
 
     >>> unknown("space", "CD-V1", ["cs-v1", "cds-v1"])
     "no space 'CD-V1'. Did you mean 'cds-v1'? Known: cds-v1, cs-v1."
