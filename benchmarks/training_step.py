@@ -153,10 +153,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="compiled forms too; needs a C++ compiler")
 
 
-# The kernels of a quarter of the width are too small for the factor of the paper's size.
-LEAST = {"cdnet-top2, 256x128": 2.5, "cdnet-top2, width 0.25, 128x64": 1.6}
 PROMISES = tuple(
-    Promise(f"{name}, bf16", least=least, device="cpu", optional=True) for name, least in LEAST.items()
+    Promise(f"{network.name}, bf16", least=2.5, device="cpu", optional=True) for network in NETWORKS[:SHORT]
 )
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from random_people import random_people
-from training_step import FORMS, LEAST, NETWORKS, Network, steps_of
+from training_step import FORMS, NETWORKS, Network, steps_of
 
 from autoreid.recipes import Batch
 
@@ -22,7 +22,3 @@ def test_every_network_takes_a_step(network: Network) -> None:
     step()
     moved = [not old.equal(new) for old, new in zip(before, run.model.parameters(), strict=True)]
     assert any(moved) and not run.remarks
-
-
-def test_promises_are_of_networks_that_are_timed() -> None:
-    assert LEAST.keys() <= {network.name for network in NETWORKS}
