@@ -42,6 +42,7 @@ class Case:
 
 CASES = (
     Case("supernet_step", short=(("--short", "--rounds", "5"),)),  # pairs of its steps differ by a third
+    Case("cell_step", long=(("--compile",),)),
     Case("topk_step"),
     Case("training_step"),
     Case("inference"),

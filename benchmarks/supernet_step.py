@@ -5,9 +5,10 @@ python benchmarks/supernet_step.py [--compile] [--precision P] [--rounds 5] [--t
 A step is that of `autoreid search` on `reid-v1` at the paper's size (C = 32, two cells in each block, batch
 16) with images of 256x128: a batch and its augmentation for the weights, one for the alphas, both updates.
 "plain" runs every operation of every edge by itself; "fused" is the default; "recomputed" is fused with
-activation checkpointing; `--compile` adds the plain form compiled, which takes many minutes. All are in
-channels_last, in float32 on a CPU and in bfloat16 on a GPU, unless told otherwise. The images are random
-pixels. Rounds alternate between the forms. The short form leaves out "recomputed".
+activation checkpointing; `--compile` adds the plain and the fused form compiled, which takes most of an hour
+on two cores (`cell_step.py` compiles single cells). All are in channels_last, in float32 on a CPU and in
+bfloat16 on a GPU, unless told otherwise. The images are random pixels. Rounds alternate between the forms.
+The short form leaves out "recomputed".
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ FORMS = {
     "fused": Execution(),
     "recomputed": Execution(recompute=True),
 }
-COMPILED = {"plain, compiled": Execution(supernet="plain", compile=True)}
+COMPILED = {
+    "plain, compiled": Execution(supernet="plain", compile=True),
+    "fused, compiled": Execution(compile=True),
+}
 
 
 def steps_of(recipe: SearchRecipe, data: PreparedData, execution: Execution) -> Callable[[], object]:
@@ -76,7 +80,7 @@ def measure(options: argparse.Namespace) -> list[Measurement]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--compile", action="store_true", help="the compiled form too; needs a C++ compiler")
+    parser.add_argument("--compile", action="store_true", help="compiled forms too; needs a C++ compiler")
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], help="default: fp32; bf16 on a GPU")
 
 

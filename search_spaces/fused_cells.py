@@ -114,10 +114,10 @@ def _brought(
                 found = _part_aware(group, vectors[first : first + size], weights, norms)
             else:
                 found = _operation(name, group, weights, norms)
-            if size == 1:
-                yield group[0].block, found  # the backward of chunk would copy
-            else:
-                yield from zip([edge.block for edge in group], found.chunk(size, 1), strict=True)
+            # The backward of chunk would copy.
+            parts = [found] if size == 1 else found.chunk(size, 1)
+            for edge, part in zip(group, parts, strict=True):
+                yield edge.block, part
 
 
 def _operation(name: str, group: Sequence[Edge], weights: Tensor, norms: Norms) -> Tensor:
@@ -160,7 +160,7 @@ def _is_shared(name: str, stride: int, form: Form) -> bool:
 
 def _mixed(
     names: Sequence[str], states: Sequence[State], edges: Sequence[Edge], norms: Norms, form: Form
-) -> Iterator[tuple[int, Tensor]]:
+) -> list[tuple[int, Tensor]]:
     """What the edges bring by shared options: sums of few maps, other weights for every block."""
     each = len(edges) // len(states)
     maps = []
@@ -177,4 +177,4 @@ def _mixed(
     # (states * blocks, names) -> (blocks, states * names)
     weights = weights.unflatten(0, (-1, each)).transpose(0, 1).flatten(1)
     blocks = [edge.block for edge in edges[:each]]
-    yield from zip(blocks, weighted_sums(maps, weights, form.together), strict=True)
+    return list(zip(blocks, weighted_sums(maps, weights, form.together), strict=True))

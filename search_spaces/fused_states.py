@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,30 +12,44 @@ from torch.nn import functional as F
 from search_spaces.part_aware import check_rows
 
 
+def _once(compute: Callable[[Any], Tensor]) -> Any:
+    """A property that is computed when it is first asked for: `functools.cached_property` without its lock,
+    which torch.compile cannot enter."""
+    name = compute.__name__
+
+    def look(state: State) -> Tensor:
+        if name not in state.known:
+            state.known[name] = compute(state)
+        return state.known[name]
+
+    return property(look)
+
+
 class State:
     """A map (batch, C, h, w) that edges of one stride leave; all that is asked of it is computed once."""
 
     def __init__(self, x: Tensor, stride: int) -> None:
         self.x = x
         self.stride = stride
+        self.known: dict[str, Tensor] = {}
 
-    @cached_property
+    @_once
     def positive(self) -> Tensor:
         return F.relu(self.x)
 
-    @cached_property
+    @_once
     def max_pool_3x3(self) -> Tensor:
         return F.max_pool2d(self.x, 3, self.stride, padding=1)
 
-    @cached_property
+    @_once
     def avg_pool_3x3(self) -> Tensor:
         return F.avg_pool2d(self.x, 3, self.stride, padding=1, count_include_pad=False)
 
-    @cached_property
+    @_once
     def quarters(self) -> Tensor:
         return quarters(self.positive)
 
-    @cached_property
+    @_once
     def thinned(self) -> Tensor:
         """Of `positive` what a convolution of dilation 2 sees of it, as one of dilation 1 wants it.
 
@@ -45,7 +59,7 @@ class State:
         """
         return self.quarters[: len(self.x)] if self.stride == 2 else self.quarters
 
-    @cached_property
+    @_once
     def halves(self) -> Tensor:
         """What the two convolutions of a `FactorizedReduce` see, (batch, 2 C, h / 2, w / 2)."""
         return halves(self.quarters)

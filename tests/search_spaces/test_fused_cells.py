@@ -97,6 +97,31 @@ def test_both_forms_are_equal_in_outputs_gradients_and_statistics(
     assert counts == {int(training)}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["fused", "together"])
+@pytest.mark.parametrize("kind", ["normal", "reduce"])
+def test_a_cell_is_one_graph_to_the_compiler(kind: str, form: str) -> None:
+    torch.manual_seed(0)
+    cell = SearchCell(CellPlan(5, 7, 4, kind, False), REID)
+    before, last = torch.randn(2, 5, 16, 8), torch.randn(2, 7, 16, 8)
+    weights = {key: torch.rand(len(REID), requires_grad=True) for key in cell.edges}
+
+    def compute(cell: SearchCell, weights: dict[str, Tensor]) -> Tensor:
+        if form == "together":
+            return together(cell, before, last, weights)
+        branches = {place_of(kind, k): Branches(tuple(range(len(w))), w) for k, w in weights.items()}
+        return cell(before, last, branches)  # type: ignore[no-any-return]
+
+    # Traced as for a compiler, with an error where the graph would break; then run as it is.
+    traced = torch.compile(compute, fullgraph=True, backend="eager")
+    found = []
+    for call, copied in (compute, copy.deepcopy(cell)), (traced, copy.deepcopy(cell)):
+        output = call(copied, weights)
+        gradients = torch.autograd.grad(output.pow(3).sum(), [*copied.parameters(), *weights.values()])
+        found.append([output, *gradients, *copied.buffers()])
+    torch.testing.assert_close(found[0], found[1])
+
+
 def supernet_of(space: SearchSpace, seed: int = 0, **arrangement: bool) -> CellSupernet:
     torch.manual_seed(seed)
     supernet = space.supernet(SMALL)
