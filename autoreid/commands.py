@@ -42,7 +42,9 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         help="override a recipe field; repeatable",
     )
     parser.add_argument(
-        "--teacher", metavar="FILE", help="model.pt of a training, for an objective that distils"
+        "--teacher",
+        metavar="FILE",
+        help="model.pt of a training, or its folder, for an objective that distils",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_json_flag(parser)
@@ -225,7 +227,9 @@ def _run_search(options: argparse.Namespace) -> int:
 def _configure_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--genotype", required=True, help="published name, such as cdnet-top2, or JSON file")
     parser.add_argument(
-        "--weights", metavar="WEIGHTS", help="what to begin with: imagenet (ResNets), or a file of weights"
+        "--weights",
+        metavar="WEIGHTS",
+        help="what to begin with: imagenet (ResNets), a file of weights, or the folder of a training",
     )
     add_run_flags(parser)
 

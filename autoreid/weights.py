@@ -30,6 +30,8 @@ IMAGENET = "imagenet"
 DIGEST = "sha256:"
 VARIABLE = "AUTOREID_IMAGENET_WEIGHTS"
 RESNETS = ("resnet-v1", "resnet-stride1-v1")
+# What trainings and pretrainings leave in their folders.
+NETWORKS = ("model.pt", "weights.pt")
 MODEL_VERSION = 1
 MODEL_KEYS = ("version", "genotype", "recipe", "identities", "weights")
 
@@ -66,29 +68,31 @@ def given_teacher(path: Path | str | None) -> tuple[str | None, WeightFile | Non
     """What a teacher's model file is called in ids, and the file; InputError where it cannot be read."""
     if path is None:
         return None, None
-    place = expanded(path)
-    try:
-        content = place.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"teacher: {place}: cannot be read ({error.strerror}). Give the model.pt of a training."
-        ) from None
-    check_vouched(place, content)
-    return DIGEST + sha256(content), WeightFile(str(place), content)
+    file = _read(expanded(path), "teacher", "Give the model.pt of a training, or its folder.")
+    return DIGEST + sha256(file.content), file
 
 
 def read_file(path: Path) -> WeightFile:
     """The bytes of a file; InputError where it cannot be read, and where the outcome of its training, beside
     it, vouches for others."""
+    remedy = "Give the model.pt of a training, its folder, a state dict of the network, or imagenet."
+    return _read(path, "weights", remedy)
+
+
+def _read(path: Path, what: str, remedy: str) -> WeightFile:
     try:
+        path = _network_in(path) if path.is_dir() else path
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"weights: {path}: cannot be read ({error.strerror}). Give the model.pt of a training, a state "
-            "dict of the network, or imagenet."
-        ) from None
+        raise InputError(f"{what}: {path}: cannot be read ({error.strerror}). {remedy}") from None
     check_vouched(path, content)
     return WeightFile(str(path), content)
+
+
+def _network_in(folder: Path) -> Path:
+    """What a training or a pretraining has left in its folder; the folder itself where that is neither."""
+    files = [folder / name for name in NETWORKS if (folder / name).is_file()]
+    return files[0] if files else folder
 
 
 def _imagenet_url(genotype: Genotype) -> str:

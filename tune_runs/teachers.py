@@ -73,7 +73,7 @@ def _teacher(
             return teacher.name
         return None
     file = (folder or Path()) / expanded(given)
-    if not file.is_file():
+    if not file.exists():
         known = [arm.name for arm in arms if arm.genotype is not None and arm.train is not None]
         problems.add(place, f"{given!r} is neither an arm nor a file. Arms: {', '.join(known) or 'none'}.")
         return None
@@ -87,7 +87,7 @@ def _teacher(
         for problem in error.problems:
             problems.add(place, problem)
         return None
-    files[name] = file.absolute()
+    files[name] = Path(content.place).absolute()
     return name
 
 

@@ -146,6 +146,8 @@ def test_a_file_can_teach(tmp_path: Path, small_data: PreparedData) -> None:
     content = pack_model(model, CDNET_TRAIN, network, small_data.identity_order, small_data.fingerprint)
     (tmp_path / "model.pt").write_bytes(content)
     campaign = read_text(TEXT.replace("teacher: T\n", "teacher: model.pt\n"), folder=tmp_path)
+    by_folder = read_text(TEXT.replace("teacher: T\n", "teacher: .\n"), folder=tmp_path)
+    assert (by_folder.arms, by_folder.weights) == (campaign.arms, campaign.weights)
     plan = make_plan(campaign, small_data.fingerprint)
     check_teachers(plan, {"rendered": small_data.index})
     assert f"\ntaught by {tmp_path / 'model.pt'}: kdas\n" in plan_text(plan_plain(plan, None, None))
