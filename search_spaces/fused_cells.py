@@ -104,34 +104,44 @@ def _brought(
         yield from _mixed(shared, states, edges, norms, form)
     vectors = _part_vectors(edges, norms) if "part_aware" in form.options else None
     size = len(edges) if form.together else 1
-    for first in range(0, len(edges), size):
+    for first, scales in zip(range(0, len(edges), size), _scales(edges, size), strict=True):
         group = edges[first : first + size]
-        for number, name in enumerate(form.options):
+        for name, scale in zip(form.options, scales, strict=True):
             if name == NONE or name in shared:
                 continue
-            weights = torch.stack([edge.weights[number] for edge in group])
             if name == "part_aware" and vectors is not None:
-                found = _part_aware(group, vectors[first : first + size], weights, norms)
+                found = _part_aware(group, vectors[first : first + size], scale, norms)
             else:
-                found = _operation(name, group, weights, norms)
+                found = _operation(name, group, scale, norms)
             # The backward of chunk would copy.
             parts = [found] if size == 1 else found.chunk(size, 1)
             for edge, part in zip(group, parts, strict=True):
                 yield edge.block, part
 
 
-def _operation(name: str, group: Sequence[Edge], weights: Tensor, norms: Norms) -> Tensor:
+def _scales(edges: Sequence[Edge], size: int) -> Iterator[Sequence[Tensor]]:
+    """For each group of `size` edges and each option, the weight of every channel that it brings.
+
+    All at once: their gradients come back in one piece.
+    """
+    weights = torch.stack([edge.weights for edge in edges]).unflatten(0, (-1, size)).transpose(1, 2)
+    channels = edges[0].state.x.shape[1]
+    for group in weights[..., None].expand(-1, -1, -1, channels).flatten(2).contiguous().unbind():
+        yield group.unbind()
+
+
+def _operation(name: str, group: Sequence[Edge], scale: Tensor, norms: Norms) -> Tensor:
     """What one option brings on a group of edges, side by side."""
     modules = [edge.operations[name] for edge in group]
     if name in POOLINGS:
-        return pooled(modules, _read(group, name), weights, norms)
+        return pooled(modules, _read(group, name), scale, norms)
     if name == "skip_connect":
-        return reduced(modules, _read(group, "halves"), weights, norms)
+        return reduced(modules, _read(group, "halves"), scale, norms)
     if name.startswith("dil_conv"):
         shape = group[0].state.x.shape
-        return dilated(modules, _read(group, "thinned"), shape, weights, norms)
+        return dilated(modules, _read(group, "thinned"), shape, scale, norms)
     if name.startswith("sep_conv"):
-        return separable(modules, _read(group, "positive"), weights, norms)
+        return separable(modules, _read(group, "positive"), scale, norms)
     raise ValueError(f"no fused form of {name!r}: arrange the supernet with fused=False")
 
 
@@ -141,11 +151,11 @@ def _part_vectors(edges: Sequence[Edge], norms: Norms) -> Tensor:
     return part_vectors(modules, stripes, norms)
 
 
-def _part_aware(group: Sequence[Edge], vectors: Tensor, weights: Tensor, norms: Norms) -> Tensor:
+def _part_aware(group: Sequence[Edge], vectors: Tensor, scale: Tensor, norms: Norms) -> Tensor:
     state = group[0].state
     x = _read(group, "x" if state.stride == 1 else "halves")
     modules = [edge.operations["part_aware"] for edge in group]
-    return part_aware(modules, x, vectors, state.places(modules[0].parts), weights, norms)
+    return part_aware(modules, x, vectors, state.places(modules[0].parts), scale, norms)
 
 
 def _read(group: Sequence[Edge], what: str) -> Tensor:

@@ -28,21 +28,22 @@ class Norms:
     def __init__(self) -> None:
         self.seen: list[Seen] = []
 
-    def apply(self, x: Tensor, norms: Sequence[AnyNorm], weights: Tensor | None = None) -> Tensor:
+    def apply(self, x: Tensor, norms: Sequence[AnyNorm], scale: Tensor | None = None) -> Tensor:
         """Norms without parameters, side by side: x (batch, norms * C, ...) -> the same shape.
 
-        `weights`, one per norm, scales what each brings: a norm multiplies by a scale at no cost.
+        `scale`, (norms * C,), multiplies what they bring: a norm does that at no cost.
         """
         first, channels = norms[0], x.shape[1] // len(norms)
-        scale = None
-        if weights is not None:
-            repeated = weights.to(_buffer(first, "running_mean").dtype)[:, None].expand(-1, channels)
-            scale = repeated.flatten().contiguous()  # the kernels for channels_last look at no strides
+        if scale is not None:  # contiguous: the kernels for channels_last look at no strides
+            scale = scale.to(_buffer(first, "running_mean").dtype).contiguous()
         if not first.training:
             mean, variance = (_joined([_buffer(norm, name) for norm in norms]) for name in RUNNING)
             return F.batch_norm(x, mean, variance, scale, None, False, 0.0, first.eps)
         found, mean, variance = _of_batch(x, first, scale)
-        self.seen += map(Seen, norms, mean.split(channels), variance.split(channels))
+        if len(norms) == 1:
+            self.seen.append(Seen(first, mean, variance))
+        else:
+            self.seen += map(Seen, norms, mean.split(channels), variance.split(channels))
         return found
 
     def apply_shared(self, x: Tensor, norms: Sequence[AnyNorm]) -> Tensor:

@@ -21,18 +21,18 @@ from search_spaces.operations import FactorizedReduce
 Modules = Sequence[Any]
 
 
-def separable(modules: Modules, x: Tensor, weights: Tensor, norms: Norms) -> Tensor:
+def separable(modules: Modules, x: Tensor, scale: Tensor, norms: Norms) -> Tensor:
     """`sep_conv`; x has gone through ReLU."""
-    for begin, scale in ((0, None), (4, weights)):
+    for begin, weights in ((0, None), (4, scale)):
         _, depthwise, pointwise, norm = zip(*(module[begin : begin + 4] for module in modules), strict=True)
         x = _convolved(_convolved(x, depthwise), pointwise)
-        x = norms.apply(x, norm, scale)
-        if scale is None:
+        x = norms.apply(x, norm, weights)
+        if weights is None:
             x = F.relu_(x)  # a norm's backward does not need what it brought
     return x
 
 
-def dilated(modules: Modules, thinned: Tensor, shape: torch.Size, weights: Tensor, norms: Norms) -> Tensor:
+def dilated(modules: Modules, thinned: Tensor, shape: torch.Size, scale: Tensor, norms: Norms) -> Tensor:
     """`dil_conv` on `State.thinned`; `shape` is that of the map which it brings.
 
     Of four maps with even sides the quarters are brought as they are: all that follows looks at single
@@ -47,14 +47,14 @@ def dilated(modules: Modules, thinned: Tensor, shape: torch.Size, weights: Tenso
     )
     if len(x) != shape[0] and (shape[2] % 2 or shape[3] % 2):
         x = whole(x, *shape[2:])  # what was padded must not be seen by the norm
-    return norms.apply(_convolved(x, pointwise), norm, weights)
+    return norms.apply(_convolved(x, pointwise), norm, scale)
 
 
-def reduced(modules: Modules, x: Tensor, weights: Tensor, norms: Norms) -> Tensor:
+def reduced(modules: Modules, x: Tensor, scale: Tensor, norms: Norms) -> Tensor:
     """`skip_connect` of stride 2, a `FactorizedReduce`, on `State.halves`."""
     kernels = side_by_side([factorized(module) for module in modules])
     x = F.conv2d(x, kernels, groups=len(modules))
-    return norms.apply(x, [module.norm for module in modules], weights)
+    return norms.apply(x, [module.norm for module in modules], scale)
 
 
 def preprocessed(module: nn.Module, x: Tensor, norms: Norms) -> Tensor:
@@ -66,9 +66,9 @@ def preprocessed(module: nn.Module, x: Tensor, norms: Norms) -> Tensor:
     return norms.apply(x, [module.norm])
 
 
-def pooled(modules: Modules, x: Tensor, weights: Tensor, norms: Norms) -> Tensor:
+def pooled(modules: Modules, x: Tensor, scale: Tensor, norms: Norms) -> Tensor:
     """The norms of a pooling, in evaluation."""
-    return norms.apply(x, [module.norm for module in modules], weights)
+    return norms.apply(x, [module.norm for module in modules], scale)
 
 
 def factorized(module: FactorizedReduce, channels: int | None = None) -> Tensor:

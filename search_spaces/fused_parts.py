@@ -69,7 +69,7 @@ def _added_halved(modules: Sequence[PartAware], attended: Tensor, channels: int)
 
 
 def part_aware(
-    modules: Sequence[PartAware], x: Tensor, vectors: Tensor, places: Tensor, weights: Tensor, norms: Norms
+    modules: Sequence[PartAware], x: Tensor, vectors: Tensor, places: Tensor, scale: Tensor, norms: Norms
 ) -> Tensor:
     """`part_aware` on a group of edges: x (batch, edges * C, h, w) is the map, or at stride 2 `State.halves`;
     `vectors` are theirs of `part_vectors`, `places` is `State.places`."""
@@ -85,6 +85,5 @@ def part_aware(
     found = F.conv2d(x, side_by_side(kernels), groups=len(modules))
     added = vectors.permute(1, 2, 0, 3).flatten(2)  # (batch, parts, edges * C)
     rows = found.shape[2]
-    # In place: a convolution's backward does not need what it brought.
-    pixels = as_pixels(found).baddbmm_(places.expand(len(found), -1, -1), added)
-    return norms.apply(pixels.unflatten(1, (rows, -1)).permute(0, 3, 1, 2), last, weights)  # type: ignore[arg-type]
+    pixels = torch.baddbmm(as_pixels(found), places.expand(len(found), -1, -1), added)
+    return norms.apply(pixels.unflatten(1, (rows, -1)).permute(0, 3, 1, 2), last, scale)  # type: ignore[arg-type]

@@ -12,17 +12,17 @@ from torch.nn import functional as F
 from search_spaces.part_aware import check_rows
 
 
-def _once(compute: Callable[[Any], Tensor]) -> Any:
-    """A property that is computed when it is first asked for: `functools.cached_property` without its lock,
-    which torch.compile cannot enter."""
-    name = compute.__name__
+def _once(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A method that computes what it is asked for the first time: `functools.cached_property` without its
+    lock, which torch.compile cannot enter, and for methods with an argument."""
 
-    def look(state: State) -> Tensor:
-        if name not in state.known:
-            state.known[name] = compute(state)
-        return state.known[name]
+    def look(state: State, *given: int) -> Tensor:
+        key = (compute.__name__, *given)
+        if key not in state.known:
+            state.known[key] = compute(state, *given)
+        return state.known[key]
 
-    return property(look)
+    return look
 
 
 class State:
@@ -31,24 +31,29 @@ class State:
     def __init__(self, x: Tensor, stride: int) -> None:
         self.x = x
         self.stride = stride
-        self.known: dict[str, Tensor] = {}
+        self.known: dict[tuple[object, ...], Tensor] = {}
 
+    @property
     @_once
     def positive(self) -> Tensor:
         return F.relu(self.x)
 
+    @property
     @_once
     def max_pool_3x3(self) -> Tensor:
         return F.max_pool2d(self.x, 3, self.stride, padding=1)
 
+    @property
     @_once
     def avg_pool_3x3(self) -> Tensor:
         return F.avg_pool2d(self.x, 3, self.stride, padding=1, count_include_pad=False)
 
+    @property
     @_once
     def quarters(self) -> Tensor:
         return quarters(self.positive)
 
+    @property
     @_once
     def thinned(self) -> Tensor:
         """Of `positive` what a convolution of dilation 2 sees of it, as one of dilation 1 wants it.
@@ -59,16 +64,19 @@ class State:
         """
         return self.quarters[: len(self.x)] if self.stride == 2 else self.quarters
 
+    @property
     @_once
     def halves(self) -> Tensor:
         """What the two convolutions of a `FactorizedReduce` see, (batch, 2 C, h / 2, w / 2)."""
         return halves(self.quarters)
 
+    @_once
     def stripes(self, parts: int) -> Tensor:
         """The mean of every part's rows, (batch, parts, C)."""
         shares = self._part_of_pixel(parts)
         return torch.matmul((shares / shares.sum(0)).T, as_pixels(self.x))
 
+    @_once
     def places(self, parts: int) -> Tensor:
         """Where in the output a part's vector is added, 0 or 1: (h * w, parts). At stride 2, as for `halves`,
         what an even and what an odd pixel brings: (h * w / 4, 2 * parts)."""
@@ -79,6 +87,7 @@ class State:
         shifted = F.pad(grid, (0, 0, 0, 1, 0, 1))[1::2, 1::2]
         return torch.cat([grid[::2, ::2], shifted], dim=2).flatten(0, 1)
 
+    @_once
     def _part_of_pixel(self, parts: int) -> Tensor:
         """1 where a pixel belongs to a part, else 0, (h * w, parts)."""
         rows, columns = self.x.shape[2:]
