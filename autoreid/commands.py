@@ -43,7 +43,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--teacher",
-        metavar="FILE",
+        metavar="PATH",
         help="model.pt of a training, or its folder, for an objective that distils",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -229,7 +229,7 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="WEIGHTS",
-        help="what to begin with: imagenet (ResNets), a file of weights, or the folder of a training",
+        help="what to begin with: imagenet (ResNets), a file of weights, or the folder of a run",
     )
     add_run_flags(parser)
 

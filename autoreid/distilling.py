@@ -28,8 +28,8 @@ def check_teacher(recipe: object, teacher: object) -> None:
     """InputError where a recipe that distils has no teacher (None), or one that does not has one."""
     if distils(recipe) and teacher is None:
         raise InputError(
-            "objective.distillation: needs a teacher. Give its model: --teacher FILE (in a campaign, "
-            "teacher: NAME), or set it to 0."
+            "objective.distillation: needs a teacher. Give its model or its folder: --teacher PATH (in a "
+            "campaign, teacher: NAME), or set it to 0."
         )
     if teacher is not None and not distils(recipe):
         raise InputError("teacher: nothing is distilled. Set objective.distillation, or leave it out.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ IMAGENET = "imagenet"
 DIGEST = "sha256:"
 VARIABLE = "AUTOREID_IMAGENET_WEIGHTS"
 RESNETS = ("resnet-v1", "resnet-stride1-v1")
-# What trainings and pretrainings leave in their folders.
+# What a training and a pretraining leave in their folders.
 NETWORKS = ("model.pt", "weights.pt")
 MODEL_VERSION = 1
 MODEL_KEYS = ("version", "genotype", "recipe", "identities", "weights")
@@ -68,31 +68,36 @@ def given_teacher(path: Path | str | None) -> tuple[str | None, WeightFile | Non
     """What a teacher's model file is called in ids, and the file; InputError where it cannot be read."""
     if path is None:
         return None, None
-    file = _read(expanded(path), "teacher", "Give the model.pt of a training, or its folder.")
+    remedy = "Give the model.pt of a training, or the folder of one that has ended."
+    if path == "":
+        raise InputError(f"teacher: '' is no path. {remedy}")
+    file = _read(expanded(path), "teacher", NETWORKS[:1], remedy)
     return DIGEST + sha256(file.content), file
 
 
 def read_file(path: Path) -> WeightFile:
     """The bytes of a file; InputError where it cannot be read, and where the outcome of its training, beside
     it, vouches for others."""
-    remedy = "Give the model.pt of a training, its folder, a state dict of the network, or imagenet."
-    return _read(path, "weights", remedy)
+    remedy = (
+        "Give the model.pt of a training, the folder of one that has ended, a state dict of the network, or "
+        "imagenet."
+    )
+    return _read(path, "weights", NETWORKS, remedy)
 
 
-def _read(path: Path, what: str, remedy: str) -> WeightFile:
+def _read(path: Path, what: str, names: Sequence[str], remedy: str) -> WeightFile:
+    """A file, or of a folder the first one of these names."""
     try:
-        path = _network_in(path) if path.is_dir() else path
+        if path.is_dir():
+            there = [path / name for name in names if (path / name).is_file()]
+            if not there:
+                raise InputError(f"{what}: {path}: a folder without {' or '.join(names)}. {remedy}")
+            path = there[0]
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{what}: {path}: cannot be read ({error.strerror}). {remedy}") from None
     check_vouched(path, content)
     return WeightFile(str(path), content)
-
-
-def _network_in(folder: Path) -> Path:
-    """What a training or a pretraining has left in its folder; the folder itself where that is neither."""
-    files = [folder / name for name in NETWORKS if (folder / name).is_file()]
-    return files[0] if files else folder
 
 
 def _imagenet_url(genotype: Genotype) -> str:

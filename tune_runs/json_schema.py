@@ -59,7 +59,7 @@ KEYS = {
     "latency": "How the networks of all arms are timed, side by side in one job; true: as CDNet's Table 12.",
     "execution": "How the jobs are run. Nothing here changes a result.",
     "baseline": "The arm that differences are taken to in reports.",
-    "teacher": "What guides the jobs that distil: an arm that trains a genotype, or a file model.pt.",
+    "teacher": "What guides the jobs that distil: an arm that trains a genotype, a model.pt or its folder.",
     "arms": "What is compared, by name.",
     "grid": "Lists of values for fields such as search.k; every product is an arm.",
     "sweep": "Which fields are chosen by a study, from what, how often, and for what aim.",

@@ -45,7 +45,7 @@ def read_teachers(
         elif given is None:
             message = (
                 "missing, and the objective distils. Name an arm that trains a genotype, or the model.pt of "
-                "a training."
+                "a training, or its folder."
             )
             problems.add(document.place(own), message)
         else:
@@ -73,9 +73,12 @@ def _teacher(
             return teacher.name
         return None
     file = (folder or Path()) / expanded(given)
-    if not file.exists():
+    if not given or _nothing(file):
         known = [arm.name for arm in arms if arm.genotype is not None and arm.train is not None]
-        problems.add(place, f"{given!r} is neither an arm nor a file. Arms: {', '.join(known) or 'none'}.")
+        message = (
+            f"{given!r} is no arm, no file and no folder of a training. Arms: {', '.join(known) or 'none'}."
+        )
+        problems.add(place, message)
         return None
     from autoreid.weights import given_teacher, read_model  # deferred: loads torch
 
@@ -85,10 +88,18 @@ def _teacher(
         read_model(content.content, content.place)
     except InputError as error:
         for problem in error.problems:
-            problems.add(place, problem)
+            problems.add(place, problem.removeprefix("teacher: "))
         return None
     files[name] = Path(content.place).absolute()
     return name
+
+
+def _nothing(path: Path) -> bool:
+    """Whether there is neither a file nor the folder of a training that has ended."""
+    try:
+        return not (path / "model.pt" if path.is_dir() else path).exists()
+    except OSError:  # why it may not be looked at is said when it is read
+        return False
 
 
 def check_teachers(plan: Plan, indexes: Mapping[str, ImageIndex]) -> None:

@@ -298,7 +298,6 @@ def test_a_file_that_its_training_does_not_vouch_for_is_refused(tmp_path: Path) 
     known = f"sha256:{sha256(file.read_bytes())}"
     assert given(str(file), CNET)[0] == given_teacher(file)[0] == known
     assert given(str(tmp_path), CNET) == given(str(file), CNET)
-    assert given_teacher(tmp_path) == given_teacher(file)
     plain_file(file, backbone_of(CNET, seed=9))
     for read in (lambda: given(str(file), CNET), lambda: given_teacher(file)):
         with pytest.raises(InputError, match=r"weights\.pt: not the file that .*outcome\.json vouches for"):
@@ -308,13 +307,17 @@ def test_a_file_that_its_training_does_not_vouch_for_is_refused(tmp_path: Path) 
 
 
 def test_a_folder_stands_for_the_network_that_it_holds(tmp_path: Path) -> None:
-    for read in (lambda: given(str(tmp_path), CNET), lambda: given_teacher(tmp_path)):
-        with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)\. Give the model\.pt"):
-            read()
-    for name, content in (("weights.pt", b"of a pretraining"), ("model.pt", b"of a training")):
-        (tmp_path / name).write_bytes(content)
-        assert given(str(tmp_path), CNET)[1] == WeightFile(str(tmp_path / name), content)
-        assert given_teacher(tmp_path)[1] == WeightFile(str(tmp_path / name), content)
+    with pytest.raises(InputError, match=r"^weights: .*: a folder without model\.pt or weights\.pt\. Give "):
+        given(str(tmp_path), CNET)
+    (tmp_path / "weights.pt").write_bytes(b"of a pretraining")
+    assert given(str(tmp_path), CNET)[1] == WeightFile(str(tmp_path / "weights.pt"), b"of a pretraining")
+    with pytest.raises(InputError, match=r"^teacher: .*: a folder without model\.pt\. Give "):
+        given_teacher(tmp_path)
+    (tmp_path / "model.pt").write_bytes(b"of a training")
+    assert given(str(tmp_path), CNET)[1] == WeightFile(str(tmp_path / "model.pt"), b"of a training")
+    assert given_teacher(tmp_path) == given_teacher(tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"^teacher: '' is no path\. Give "):
+        given_teacher("")
 
 
 def test_a_single_run_takes_a_path_and_continues_with_the_same_content(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -87,7 +88,14 @@ def test_every_kind_of_job_that_distils_has_its_teacher() -> None:
     ("change", "problem"),
     [
         (("teacher: T\n", ""), "8: arms.kdas.teacher: missing, and the objective distils. Name an arm"),
-        (("teacher: T\n", "teacher: Tt\n"), "6: teacher: 'Tt' is neither an arm nor a file. Arms: T, plain."),
+        (
+            ("teacher: T\n", "teacher: Tt\n"),
+            "6: teacher: 'Tt' is no arm, no file and no folder of a training. Arms: T, plain.",
+        ),
+        (
+            ("teacher: T\n", "teacher: ''\n"),
+            "6: teacher: '' is no arm, no file and no folder of a training. Arms: T, plain.",
+        ),
         (("{search: {}}", "{search: {}, teacher: kdas}"), "9: arms.kdas.teacher: 'kdas' trains no genotype"),
         (("recipe: kdas-teacher", "recipe: kdas"), "6: teacher: 'T' learns from a teacher itself."),
         (
@@ -167,8 +175,20 @@ def test_a_file_can_teach(tmp_path: Path, small_data: PreparedData) -> None:
         with pytest.raises(InputError, match=r"^teacher: .*model\.pt: cannot be read .* the model\.pt of a"):
             check()
     (tmp_path / "model.pt").write_bytes(b"another")
-    with pytest.raises(InputError, match=r"small\.yaml:6: teacher: .*model\.pt"):
-        read_text(TEXT.replace("teacher: T\n", "teacher: model.pt\n"), folder=tmp_path)
+    for given in ("model.pt", "."):
+        with pytest.raises(InputError, match=r"^small\.yaml:6: teacher: /.*model\.pt"):
+            read_text(TEXT.replace("teacher: T\n", f"teacher: {given}\n"), folder=tmp_path)
+
+
+def test_a_teacher_that_may_not_be_looked_at_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    with pytest.raises(InputError, match=r"^small\.yaml:6: teacher: /.*taught: cannot be read \(Permission"):
+        read_text(TEXT.replace("teacher: T\n", "teacher: taught\n"), folder=tmp_path)
 
 
 def test_a_file_that_cannot_teach_on_one_of_several_sets_is_named_with_it(
