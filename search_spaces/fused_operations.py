@@ -23,11 +23,11 @@ Modules = Sequence[Any]
 
 def separable(modules: Modules, x: Tensor, scale: Tensor, norms: Norms) -> Tensor:
     """`sep_conv`; x has gone through ReLU."""
-    for begin, weights in ((0, None), (4, scale)):
+    for begin, scaling in ((0, None), (4, scale)):
         _, depthwise, pointwise, norm = zip(*(module[begin : begin + 4] for module in modules), strict=True)
         x = _convolved(_convolved(x, depthwise), pointwise)
-        x = norms.apply(x, norm, weights)
-        if weights is None:
+        x = norms.apply(x, norm, scaling)
+        if scaling is None:
             x = F.relu_(x)  # a norm's backward does not need what it brought
     return x
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ def _once(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A method that computes what it is asked for the first time: `functools.cached_property` without its
     lock, which torch.compile cannot enter, and for methods with an argument."""
 
+    @wraps(compute)
     def look(state: State, *given: int) -> Tensor:
         key = (compute.__name__, *given)
         if key not in state.known:

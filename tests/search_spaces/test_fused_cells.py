@@ -244,15 +244,19 @@ def test_a_step_of_the_alphas_computes_no_gradients_of_weights(recompute: bool) 
     assert operators_of_an_alpha_step(supernet_of(space, recompute=recompute), space).weight_gradients == 0
 
 
-def test_all_edges_together_launch_a_fraction_of_the_operators(monkeypatch: pytest.MonkeyPatch) -> None:
-    space, counts = SPACES["reid-v1"], []
-    counts.append(operators_of_an_alpha_step(supernet_of(space, fused=False), space).count)
+def test_fused_cells_launch_a_fraction_of_the_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = SPACES["reid-v1"]
+    counts = [
+        operators_of_an_alpha_step(supernet_of(space, fused=fused), space).count for fused in (False, True)
+    ]
     monkeypatch.setattr(
         "search_spaces.cells.Form",
         lambda options, training, together: Form(options, training, together=True),
     )
     counts.append(operators_of_an_alpha_step(supernet_of(space), space).count)
-    assert counts[1] < 0.45 * counts[0]
+    plain, edge_by_edge, all_together = counts
+    assert edge_by_edge < 0.6 * plain
+    assert all_together < 0.37 * plain
 
 
 @pytest.fixture(params=[True, False], ids=["fused", "plain"])

@@ -27,6 +27,15 @@ def test_stripes_are_means_of_rows_as_even_as_can_be() -> None:
     torch.testing.assert_close(State(x, 1).stripes(4), means)
 
 
+def test_what_edges_share_is_computed_once() -> None:
+    state = State(torch.randn(2, 3, 8, 4), 2)
+    for name in ("positive", "max_pool_3x3", "avg_pool_3x3", "quarters", "thinned", "halves"):
+        assert getattr(state, name) is getattr(state, name)
+    for method in (state.stripes, state.places):
+        assert method(4) is method(4)
+        assert method(2).shape != method(4).shape
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_weighted_sums_and_their_derivatives(together: bool) -> None:
     generator = torch.Generator().manual_seed(0)
