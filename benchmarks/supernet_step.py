@@ -5,7 +5,7 @@ python benchmarks/supernet_step.py [--compile] [--precision P] [--rounds 5] [--t
 A step is that of `autoreid search` on `reid-v1` at the paper's size (C = 32, two cells in each block, batch
 16) with images of 256x128: a batch and its augmentation for the weights, one for the alphas, both updates.
 "plain" runs every operation of every edge by itself; "fused" is the default; "recomputed" is fused with
-activation checkpointing; `--compile` adds the plain and the fused form compiled, which takes most of an hour
+activation checkpointing; `--compile` adds the plain and the fused form compiled, which takes over an hour
 on two cores (`cell_step.py` compiles single cells). All are in channels_last, in float32 on a CPU and in
 bfloat16 on a GPU, unless told otherwise. The images are random pixels. Rounds alternate between the forms.
 The short form leaves out "recomputed".
