@@ -173,12 +173,12 @@ def builder(job: Job, storage: Storage, data: JobData, execution: Execution) -> 
     return build
 
 
-def remark(run: Run) -> str | None:
-    """What the log of a run says of it before its first step, if there is anything."""
+def remarks(run: Run) -> list[str]:
+    """What the log of a run says of it: before its first step, and what is found later, at the end."""
     inner = run.run if isinstance(run, ShortTrainings) else run
     teacher = inner.teacher if isinstance(inner, (SearchRun, TrainRun)) else None
-    found = [*getattr(inner, "remarks", ()), None if teacher is None else teacher.remark]
-    return "; ".join(words for words in found if words) or None
+    of_teacher = None if teacher is None else teacher.remark
+    return [*([of_teacher] if of_teacher else []), *getattr(inner, "remarks", ())]
 
 
 def _build_pretraining(

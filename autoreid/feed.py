@@ -165,17 +165,17 @@ class _Source:
         labels = torch.from_numpy(self.labels[chosen])
         if self.stream is None:
             return (
-                augment(_sent(pixels, self.device), parameters, self.layout),
-                _sent(labels, self.device),
+                augment(sent(pixels, self.device), parameters, self.layout),
+                sent(labels, self.device),
                 None,
             )
         with torch.cuda.stream(self.stream):
-            images = augment(_sent(pixels, self.device), parameters, self.layout)
-            labels = _sent(labels, self.device)
+            images = augment(sent(pixels, self.device), parameters, self.layout)
+            labels = sent(labels, self.device)
             return images, labels, self.stream.record_event()
 
 
-def _sent(values: Tensor, device: torch.device) -> Tensor:
+def sent(values: Tensor, device: torch.device) -> Tensor:
     """Values on a device; on their way to a GPU nothing waits for them."""
     if device.type == "cuda":
         values = values.pin_memory()

@@ -5,7 +5,8 @@ A form changes the time that a step takes, and of its results the rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -52,7 +53,9 @@ def compiled(
 
     Parameters and the names of the model's state stay as they are; the model itself stays uncompiled, for
     what is called seldom. The first call takes minutes. `note` is told where it is not possible, and why.
-    `changes`: which operations run differs between steps, each of which would be compiled anew.
+    `changes`: which operations run differs between steps, each of which would be compiled anew. Where a call
+    shows that the network cannot be compiled after all, `note` is told too, and it runs uncompiled from then
+    on.
     """
     if not execution.compile:
         return model
@@ -66,7 +69,51 @@ def compiled(
     if problem is not None:
         note(f"compile: the network runs uncompiled, for nothing can be compiled here ({problem})")
         return model
-    return torch.compile(model, **COMPILED)
+    return _Compiled(model, torch.compile(model, **COMPILED), note)
+
+
+class _Compiled:
+    """A model that is called in its compiled form, for as long as that can be compiled."""
+
+    def __init__(self, model: nn.Module, call: Callable[..., Any], note: Callable[[str], None]) -> None:
+        self.model, self.call, self.note = model, call, note
+
+    def __call__(self, *given: Any) -> Any:
+        try:
+            return self.call(*given)
+        except RuntimeError as error:
+            from torch._dynamo.exc import TorchDynamoException  # deferred: takes a second or two
+
+            if not isinstance(error, TorchDynamoException):
+                raise
+            # It is raised before anything of the network has run.
+            why = in_one_line(error)
+            self.note(f"compile: the network runs uncompiled, for it cannot be compiled ({why})")
+            self.call = self.model
+        return self.model(*given)
+
+
+@contextlib.contextmanager
+def without_gradients(network: Callable[..., Any]) -> Iterator[None]:
+    """Within, the weights of a compiled network take no gradients. Compiled gradients are computed all
+    together, those that nobody asks for too; uncompiled, what is not asked for is not computed anyway."""
+    if not isinstance(network, _Compiled):
+        yield
+        return
+    wanted = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in wanted:
+            parameter.requires_grad = False
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad = True
+
+
+def in_one_line(error: Exception) -> str:
+    """The kind of an error and the first line of its words."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
 
 
 def compiler_problem(device: torch.device) -> str | None:
@@ -82,6 +129,5 @@ def compiler_problem(device: torch.device) -> str | None:
     try:
         tried(torch.ones(8, device=device))
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+        return in_one_line(error)
     return None

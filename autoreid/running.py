@@ -12,7 +12,7 @@ from typing import Any
 
 from autoreid.allocation import kept_memory
 from autoreid.attempts import INTERRUPTED, STARTED, Attempt, Outcome, now
-from autoreid.building import JobData, builder, remark
+from autoreid.building import JobData, builder
 from autoreid.cli import say
 from autoreid.data.source import ClassSource, DataSource
 from autoreid.determinism import repeatable
@@ -97,10 +97,9 @@ def run_attempt(
         try:
             with memory_explained(recipe, execution), repeatable(execution), kept_memory(execution):
                 run, saved = resume(build, attempt, earlier)
-                if said := remark(run):
-                    attempt.log(said)
+                saver = Saver(run, attempt, execution, saved)
                 attempt.flush_log()
-                result, files = yield from drive(run, Saver(run, attempt, execution, saved), keeper, stop)
+                result, files = yield from drive(run, saver, keeper, stop)
         except (InterruptionError, GeneratorExit, KeyboardInterrupt) as error:
             attempt.log(str(error) or "interrupted")
             _if_possible(lambda: _leave(attempt, facts(started, begin, run, execution)))

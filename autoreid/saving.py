@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from autoreid.attempts import Attempt
+from autoreid.building import remarks
 from autoreid.cli import say
 from autoreid.errors import StorageError
 from autoreid.execution import Execution
@@ -89,6 +90,8 @@ class Saver:
         self.part, self.rows = saved.part, list(saved.rows)
         self._saved = copy.copy(run.position)
         self._time = time.monotonic()
+        self._logged = 0
+        self._log_remarks()
 
     @property
     def kept(self) -> str:
@@ -119,6 +122,14 @@ class Saver:
     def add(self, row: Row) -> None:
         """Take the record of the epoch that is over, and save where it is time to."""
         self.rows.append(row)
+        self._log_remarks()
         at = self.run.position
         if at.epoch % self.execution.checkpoint_epochs == 0 or at.epoch == at.epochs:
             self.save()
+
+    def _log_remarks(self) -> None:
+        """Log what the run says of itself, as far as that is new."""
+        said = remarks(self.run)
+        for words in said[self._logged :]:
+            self.attempt.log(words)
+        self._logged = len(said)

@@ -20,7 +20,7 @@ from autoreid.complexity import measure
 from autoreid.epochs import Position, all_finite
 from autoreid.execution import Execution
 from autoreid.feed import Batches, PreparedData, split_positions
-from autoreid.forms import arranged, compiled, fused, layout, place
+from autoreid.forms import arranged, compiled, fused, layout, place, without_gradients
 from autoreid.models.assembly import build_supernet, initialise
 from autoreid.optimisation import (
     autocast,
@@ -63,7 +63,7 @@ class SearchRun:
         self.device = set_up(execution, recipe.precision)
         self._build_batches(split_seed, search_seed)
         self._build_model(search_seed)
-        self.teacher = find_teacher(teacher, recipe, data, self.device)
+        self.teacher = find_teacher(teacher, recipe, data, self.device, layout(execution))
         self.genotype: Genotype | None = None
         self.last_row: dict[str, Any] = {}
         # Eigenvalues and genotypes of the last epochs, as long as early stopping looks back.
@@ -115,7 +115,7 @@ class SearchRun:
         images, labels = self.held_out.batch(step)
         objective, epoch = self.recipe.alpha_objective, self.position.epoch
         guided = guidance(objective, self.teacher, epoch, self.held_out, step, images)
-        with autocast(self.recipe.precision, self.device):
+        with without_gradients(self.network), autocast(self.recipe.precision, self.device):
             outputs = self.network(images, branches)
         found = losses.compute(objective, outputs, labels, guided)
         # Gradients of the alphas only: those of the weights are not wanted here, and not computed.

@@ -12,7 +12,7 @@ from torch import Tensor
 from autoreid.data.augment import normalise
 from autoreid.distilling import check_teacher
 from autoreid.errors import InputError
-from autoreid.feed import Batches, PreparedData
+from autoreid.feed import Batches, PreparedData, sent
 from autoreid.losses import Guidance
 from autoreid.model_files import unpack_model
 from autoreid.objectives import Objective
@@ -31,13 +31,21 @@ class Teacher:
     not all identities of the training set: their order in its classifier is that of the file.
     """
 
-    def __init__(self, file: WeightFile, data: PreparedData, *, device: torch.device, precision: str) -> None:
+    def __init__(
+        self,
+        file: WeightFile,
+        data: PreparedData,
+        *,
+        device: torch.device,
+        precision: str,
+        layout: torch.memory_format = torch.channels_last,
+    ) -> None:
         columns = columns_of(file, data.fingerprint, data.identity_order)
         network, self.recipe, self.genotype = unpack_model(file.content, file.place)
         network.requires_grad_(requires_grad=False)
-        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
         self.columns = torch.from_numpy(columns).to(device)
-        self.device, self.precision = device, precision
+        self.device, self.precision, self.layout = device, precision, layout
         self.shown = data.images.shape[2:]
         self._seen: dict[Batches, Tensor] = {}
 
@@ -75,7 +83,7 @@ class Teacher:
         for begin in range(0, len(batches.rows), AT_ONCE):
             pulse()
             pixels = torch.from_numpy(batches.images[batches.rows[begin : begin + AT_ONCE]])
-            images = normalise(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
+            images = normalise(sent(pixels, self.device)).contiguous(memory_format=self.layout)
             found.append(self.logits(images))
         self._seen[batches] = torch.cat(found)
 
@@ -84,7 +92,7 @@ class Teacher:
         seen = self._seen.get(batches)
         if seen is None:
             return self.logits(images)
-        return seen[torch.from_numpy(batches.chosen(step)).to(self.device)]
+        return seen[sent(torch.from_numpy(batches.chosen(step)), self.device)]
 
 
 def columns_of(file: WeightFile, fingerprint: str, wanted: Sequence[int]) -> np.ndarray:
@@ -111,11 +119,17 @@ def columns_of(file: WeightFile, fingerprint: str, wanted: Sequence[int]) -> np.
 
 
 def find_teacher(
-    file: WeightFile | None, recipe: SearchRecipe | TrainRecipe, data: PreparedData, device: torch.device
+    file: WeightFile | None,
+    recipe: SearchRecipe | TrainRecipe,
+    data: PreparedData,
+    device: torch.device,
+    layout: torch.memory_format,
 ) -> Teacher | None:
     """The teacher of a recipe, if it distils; InputError where it is not given, or is given in vain."""
     check_teacher(recipe, file)
-    return None if file is None else Teacher(file, data, device=device, precision=recipe.precision)
+    if file is None:
+        return None
+    return Teacher(file, data, device=device, precision=recipe.precision, layout=layout)
 
 
 def look_ahead(

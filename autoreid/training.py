@@ -87,7 +87,7 @@ class TrainRun:
         self.model = place(model, self.device, execution)
         self.network = compiled(self.model, execution, self.remarks.append)
         self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters(), fused=fused(execution))
-        self.teacher = find_teacher(teacher, recipe, data, self.device)
+        self.teacher = find_teacher(teacher, recipe, data, self.device, layout(execution))
         self.untrained: dict[str, Any] | None = None
 
     def _step(self, step: int) -> Tensor:

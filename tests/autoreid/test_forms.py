@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 
 from autoreid import forms
-from autoreid.building import remark
+from autoreid.building import remarks
+from autoreid.data.source import DataSource
 from autoreid.execution import Execution
 from autoreid.feed import Batches, PreparedData
 from autoreid.forms import compiled, compiler_problem, place
+from autoreid.jobs import train_job
 from autoreid.models.assembly import build_network, build_supernet, initialise
 from autoreid.optimisation import build_optimizer, restore_optimizer
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
 from autoreid.recipes import Neck, Optimizer
+from autoreid.running import run_job
 from autoreid.searching import SearchRun
+from autoreid.storage import Storage
 from autoreid.training import TrainRun
 from autoreid.validation import score_in_supernet
 from autoreid.values import override
@@ -226,18 +233,97 @@ def test_without_a_compiler_a_run_goes_on_and_its_log_says_so(
 ) -> None:
     monkeypatch.setattr(forms, "compiler_problem", lambda _device: "InductorError: no compiler found")
     run = train(small_data, replace(FAST, compile=True))
-    assert remark(run) == (
+    assert remarks(run) == [
         "compile: the network runs uncompiled, for nothing can be compiled here (InductorError: no compiler "
         "found)"
-    )
+    ]
     agree(run._step(0), train(small_data, FAST)._step(0))
 
 
 def test_a_search_by_some_branches_runs_uncompiled_and_says_so(small_data: PreparedData) -> None:
     run = search(small_data, replace(FAST, compile=True))
     assert run.network is run.model
-    assert "change" in (remark(run) or "")
-    assert remark(search(small_data, FAST)) is None
+    (words,) = remarks(run)
+    assert "change" in words
+    assert remarks(search(small_data, FAST)) == []
+
+
+def compiling(monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any]) -> None:
+    """torch.compile makes `call` of a model, which is its first argument from then on."""
+    monkeypatch.setattr(forms, "compiler_problem", lambda _device: None)
+    monkeypatch.setattr(torch, "compile", lambda model, **_how: partial(call, model))
+
+
+def test_what_cannot_be_compiled_after_all_runs_uncompiled_and_says_so(
+    small_data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def fails(*_given: Any) -> None:
+        calls.append(1)
+        raise TorchDynamoException("LoweringException: bmm\n  and how it came to that")
+
+    compiling(monkeypatch, fails)
+    run, plain = train(small_data, replace(FAST, compile=True)), train(small_data, FAST)
+    assert remarks(run) == []
+    for step in range(2):
+        assert torch.equal(run._step(step), plain._step(step))
+    assert calls == [1]
+    assert remarks(run) == [
+        "compile: the network runs uncompiled, for it cannot be compiled (TorchDynamoException: "
+        "LoweringException: bmm)"
+    ]
+
+
+def test_what_is_found_in_an_epoch_is_in_the_log(
+    tmp_path: Path,
+    small_source: DataSource,
+    small_data: PreparedData,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_given: Any) -> None:
+        raise TorchDynamoException("no such kernel")
+
+    compiling(monkeypatch, fails)
+    job, storage = train_job(TRAIN, small_data.fingerprint, CDNET, train_seed=0), Storage(tmp_path)
+    list(run_job(job, storage, small_source, replace(FAST, compile=True), cache))
+    (attempt,) = storage.job(job.id).attempts()
+    log = attempt.folder.read("log.txt").decode()
+    assert log.count("cannot be compiled (TorchDynamoException: no such kernel)") == 1
+
+
+def test_other_errors_of_a_compiled_network_are_its_own(
+    small_data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_given: Any) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    compiling(monkeypatch, fails)
+    run = train(small_data, replace(FAST, compile=True))
+    with pytest.raises(torch.OutOfMemoryError):
+        run._step(0)
+    assert remarks(run) == []
+
+
+def test_a_compiled_network_takes_no_gradients_of_its_weights_for_the_alphas(
+    small_data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noted(model: nn.Module, *given: Any) -> Any:
+        seen.append({parameter.requires_grad for parameter in model.parameters()})
+        return model(*given)
+
+    compiling(monkeypatch, noted)
+    run = search(small_data, replace(FAST, compile=True), k="all")
+    plain = search(small_data, FAST, k="all")
+    for step in range(2):
+        assert torch.equal(run._step(step), plain._step(step))
+    assert seen == 2 * [{True}, {False}]
+    assert all(parameter.requires_grad for parameter in run.model.parameters())
+    for place_, alpha in run.alphas.items():
+        assert torch.equal(alpha, plain.alphas[place_])
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from test_interruption import stop_at
 
 import autoreid.teaching
 from autoreid import losses
-from autoreid.building import build_run, remark
+from autoreid.building import build_run, remarks
 from autoreid.calls import search, train
 from autoreid.data.source import DataSource
 from autoreid.distilling import distils
@@ -260,8 +260,8 @@ def test_images_of_another_size_are_told(
     assert teacher_of(file, small_data).remark is None
     taller = prepare(small_source, 96, 32, cache)
     job = train_job(replace(STUDENT, height=96), small_data.fingerprint, CNET, train_seed=0, teacher="t" * 32)
-    said = remark(build_run(job, CNET, taller, CPU, teacher=file))
-    assert said is not None and "images of 64 x 32" in said and "of 96 x 32" in said
+    (said,) = remarks(build_run(job, CNET, taller, CPU, teacher=file))
+    assert "images of 64 x 32" in said and "of 96 x 32" in said
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import torchvision
 
 from autoreid import weights as module
 from autoreid.attempts import Attempt, Outcome
-from autoreid.building import remark
+from autoreid.building import remarks
 from autoreid.calls import train
 from autoreid.cli import main
 from autoreid.data.source import DataSource
@@ -388,7 +388,7 @@ def test_a_training_begins_with_torchreids_weights(
         assert torch.equal(weight, state[key]) if weight.ndim else weight == 0
     parts = "fc (7 tensors), classifier (2 tensors)"
     parts = parts if network == "osnet" else f"conv5 (5 tensors), {parts}"
-    assert remark(run) == f"left out of the weights: {parts}"
+    assert remarks(run) == [f"left out of the weights: {parts}"]
 
 
 def test_weights_of_another_width_are_said_to_be_so(tmp_path: Path) -> None:
