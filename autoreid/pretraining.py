@@ -93,7 +93,12 @@ class PretrainRun:
         at, images = self.position, len(self.data.train.labels)
         seed = stream(self.seed, "train")
         batches = epoch_batches(seed, at.epoch, images, self.recipe.batch, at.step)
-        return loaded(Samples(self.data.train, self.recipe), batches, self.execution.workers)
+        return self._loaded(Samples(self.data.train, self.recipe), batches)
+
+    def _loaded(
+        self, samples: Samples, batches: Iterator[list[tuple[int, int | None]]]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        return loaded(samples, batches, self.execution.workers, pinned=self.device.type == "cuda")
 
     def _outputs(self, network: Callable[[Tensor], Any], pixels: Tensor) -> Any:
         images = normalise(pixels.to(self.device, non_blocking=True))
@@ -145,7 +150,7 @@ class PretrainRun:
         )
         right = torch.zeros(2, dtype=torch.int64, device=self.device)
         samples = Samples(self.data.validation, self.recipe)
-        for pixels, labels in loaded(samples, batches, self.execution.workers):
+        for pixels, labels in self._loaded(samples, batches):
             self.position.pulse()
             with torch.no_grad():
                 logits = self._outputs(self.model, pixels)[0].logits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from local_s3 import Proxy, address, s3_server
 
 from autoreid.data.source import DataSource
+from autoreid.determinism import VARIABLE, WORKSPACES
 from autoreid.feed import PreparedData, prepare
 from autoreid.folders import Folder, open_folder
 
 torch.set_num_threads(1)  # two workers share two cores
+# Before any test begins with CUDA, which reads it once; tests of deterministic kernels need it.
+os.environ.setdefault(VARIABLE, WORKSPACES[0])
 
 # Small enough for a search in a second: 8 training identities, 3 cameras, 2 images each.
 SMALL = DataSource(set="rendered", identities=16, cameras=3, images=2, height=64, width=32)

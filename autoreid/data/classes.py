@@ -230,11 +230,11 @@ def _batch(samples: list[tuple[Tensor, int] | InputError]) -> Any:
 
 
 def loaded(
-    samples: Samples, batches: Iterator[list[tuple[int, int | None]]], workers: int
+    samples: Samples, batches: Iterator[list[tuple[int, int | None]]], workers: int, *, pinned: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of images and classes in their order, read by so many other processes; 0: by this one.
 
-    InputError where an image cannot be read.
+    `pinned`: in memory from which a GPU copies while it computes. InputError where an image cannot be read.
     """
     context = "spawn" if workers else None
     for batch in DataLoader(
@@ -243,6 +243,7 @@ def loaded(
         collate_fn=_batch,
         num_workers=workers,
         multiprocessing_context=context,
+        pin_memory=pinned,
         # Of its own: the loader must not draw from the numbers of the dropout.
         generator=torch.Generator().manual_seed(0),
     ):

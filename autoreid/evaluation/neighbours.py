@@ -212,9 +212,10 @@ def _all_of(work: Callable[[int], None], starts: range) -> None:
 @contextlib.contextmanager
 def _whole_products() -> Iterator[None]:
     """No TensorFloat-32, whose products err by more than the slack."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "ieee"
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        products.fp32_precision = before

@@ -47,6 +47,23 @@ def test_an_epoch_runs_in_every_precision(kind: str, precision: str, small_data:
     assert row["loss"] > 0
 
 
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_a_step_waits_for_nothing(kind: str, small_data: PreparedData) -> None:
+    """Batches and copies to the device are a part of it. torch raises an error where the host waits."""
+    if kind == "search":
+        recipe = override(CDNET_SEARCH, SIZE | {"split.held_out": 2, "k": "all"})
+        job = search_job(recipe, small_data.fingerprint, split_seed=0, search_seed=0)
+    else:
+        job = train_job(override(CDNET_TRAIN, SIZE), small_data.fingerprint, CDNET, train_seed=0)
+    run = build_run(job, CDNET, small_data, CUDA)
+    run._step(0)  # type: ignore[attr-defined]  # what is set up once may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        run._step(1)  # type: ignore[attr-defined]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_the_first_loss_is_that_of_the_cpu(small_data: PreparedData) -> None:
     job = train_job(override(CDNET_TRAIN, SIZE), small_data.fingerprint, CDNET, train_seed=0)
     found = [build_run(job, CDNET, small_data, Execution(device=d))._step(0) for d in ("cpu", "cuda")]  # type: ignore[attr-defined]
@@ -66,7 +83,7 @@ def test_work_begun_on_the_cpu_continues_on_the_gpu(
 
 def test_a_genotype_scores_in_its_supernet_as_on_the_cpu(small_data: PreparedData) -> None:
     recipe = override(CDNET_SEARCH, SIZE | {"split.held_out": 2})
-    model = build_supernet(recipe.space, recipe.neck, small_data.identities, width_multiplier=0.25)
+    model = build_supernet(recipe.space, recipe.neck, small_data.identities, recipe.macro)
     found = [
         score_in_supernet(
             recipe, CDNET, model.state_dict(), small_data, split_seed=0, execution=Execution(device=device)

@@ -235,6 +235,19 @@ def test_products_of_pytorch_lead_to_the_same_neighbours(
     np.testing.assert_array_equal(found.farthest, expected.farthest)
 
 
+def test_products_are_whole_where_a_training_left_others() -> None:
+    """A training in tf32 in the same process leaves its precision behind."""
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "tf32"
+    try:
+        with neighbours._whole_products():
+            assert products.fp32_precision == "ieee"
+        assert products.fp32_precision == "tf32"
+    finally:
+        products.fp32_precision = before
+
+
 def test_too_little_memory_names_the_least() -> None:
     arrays = clusters(7)
     with pytest.raises(InputError) as caught:
