@@ -29,6 +29,8 @@ Plain = dict[str, Any]
 Recipe = SearchRecipe | TrainRecipe | PretrainRecipe
 # So many different sizes are counted, each in a second or two.
 MOST_COUNTED = 8
+# The share of a GPU's memory that advice counts on: what CUDA keeps, workspaces and gaps take some of it.
+USABLE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def _row(
         "batch": found.images,
         "bytes": found.peak(),
         "bytes_per_image": found.per_image,
-        "largest_batch": largest_batch(found, memory),
+        "largest_batch": _whole(largest_batch(found, int(USABLE * memory)), question.recipe),
         "fits": fits,
         "remedies": remedies,
     }
@@ -189,7 +191,13 @@ def _remedies(question: Question, execution: Execution, memory: int) -> dict[str
     if recipe.precision != "bf16":
         lowered = replace(question, recipe=replace(recipe, precision="bf16"))
         found["precision: bf16"] = lowered.count(execution).peak()
-    return {field: size for field, size in found.items() if size <= memory}
+    return {field: size for field, size in found.items() if size <= USABLE * memory}
+
+
+def _whole(images: int, recipe: Recipe) -> int:
+    """The largest batch of a recipe with at most so many images: it has as many of every identity."""
+    each = 1 if isinstance(recipe, PretrainRecipe) else recipe.batch.images
+    return images // each * each
 
 
 def _identities(plan: Plan) -> Callable[[str], int]:
