@@ -45,7 +45,8 @@ CASE, HEIGHT, WIDTH = "data_path", 256, 128
 BATCH = Batch(identities=16, images=4)
 MARKET = "Market-1501-v15.09.15"
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-OURS, LAST, OTHER, TORCHREID = "autoreid", "autoreid, channels_last", "DataLoader", "torchreid"
+OURS, LAST = "autoreid, contiguous", "autoreid, channels_last"
+OTHER, TORCHREID = "DataLoader", "torchreid"
 # A step of a CPU's size: half of the paper's images, a quarter of its width.
 SEARCHED = {"height": 128, "width": 64, "width_multiplier": 0.25, "batch": {"identities": 8, "images": 4}}
 PEER = """

@@ -65,12 +65,13 @@ def measure(options: argparse.Namespace) -> list[Measurement]:
     data = random_people(**size, identities=32, images=12)
     found: list[Measurement] = []
     for kind in KINDS:
-        forms = []
+        forms, count = [], 1 if options.short else 4
         for words, deterministic in ((kind, False), (f"{kind}, deterministic", True)):
             execution = Execution(options.device, options.threads, deterministic=deterministic)
             run = build(kind, options.device, data, execution)
-            forms.append(Form(words, steps(run, 1 if options.short else 4)))
-        found += measurements_of(CASE, compare(forms, rounds=options.rounds, device=options.device))
+            forms.append(Form(words, steps(run, count)))
+        timings = compare(forms, rounds=options.rounds, device=options.device, steps=count)
+        found += measurements_of(CASE, timings)
     return found
 
 

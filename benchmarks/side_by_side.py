@@ -134,12 +134,18 @@ def timed(run: Callable[[], object], device: str = "cpu") -> Seconds:
     return time.perf_counter() - begin, time.process_time() - busy
 
 
-def compare(forms: Sequence[Form], *, rounds: int, warmup: int = 1, device: str = "cpu") -> list[Timing]:
-    """Time forms in rounds, one call of each in turn, after `warmup` calls of each that are not counted."""
+def compare(
+    forms: Sequence[Form], *, rounds: int, warmup: int = 1, device: str = "cpu", steps: int = 1
+) -> list[Timing]:
+    """Time forms in rounds, one call of each in turn, after `warmup` calls of each that are not counted.
+
+    steps: so many are in every call; seconds are those of one.
+    """
     for form in forms:
         for _ in range(warmup):
             form.run()
-    own = interleaved([functools.partial(timed, form.run, device) for form in forms], rounds)
+    calls = interleaved([functools.partial(timed, form.run, device) for form in forms], rounds)
+    own = [[(wall / steps, busy / steps) for wall, busy in turns] for turns in calls]
     return [timing_of(form.name, own[0], turns) for form, turns in zip(forms, own, strict=True)]
 
 

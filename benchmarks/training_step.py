@@ -31,7 +31,7 @@ from autoreid.recipes import Batch, Neck, TrainRecipe
 from autoreid.training import TrainRun
 from search_spaces.published import PUBLISHED
 
-IDENTITIES = 100
+IDENTITIES, GPU_STEPS = 100, 10
 PLAIN = Execution(memory_format="contiguous", optimizers="plain", prefetch=False, keep_memory=False)
 # Name, precision, how it runs.
 FORMS: tuple[tuple[str, Any, Execution], ...] = (
@@ -75,7 +75,8 @@ SHORT = 2
 
 @dataclass(slots=True)
 class Parts:
-    """Where the last step of a run spent its seconds: the rest is the batch, the losses and the way back."""
+    """Where a step of a run that is watched spends its seconds: the rest is the batch, the losses and the way
+    back. The device is waited for around each part, so that no step is timed while it is watched."""
 
     forward: float = 0.0
     optimizer: float = 0.0
@@ -114,26 +115,39 @@ def steps_of(
     return step, run
 
 
+def repeated(step: Callable[[], object], count: int) -> Callable[[], None]:
+    """So many steps a call."""
+
+    def steps() -> None:
+        for _ in range(count):
+            step()
+
+    return steps
+
+
 def measure_network(network: Network, options: argparse.Namespace) -> list[Measurement]:
     """The forms of one network, against its plain one."""
     base = network.on(options.device)
     data = random_people(base.height, base.width, identities=IDENTITIES, images=base.batch.images)
-    forms, parts = [], {}
+    # On a GPU the host prepares a step while the one before runs: several are timed together.
+    forms, watched, count = [], {}, 1 if options.device == "cpu" else GPU_STEPS
     for name, precision, execution in FORMS + (COMPILED if options.compile else ()):
         placed = replace(execution, device=options.device, threads=options.threads)
         step, run = steps_of(network, replace(base, precision=precision), data, placed)
         for remark in run.remarks:
             raise SystemExit(remark)
-        forms.append(Form(f"{network.name}, {name}", step))
-        parts[forms[-1].name] = Parts()
-        parts[forms[-1].name].watch(run, options.device)
-    timings = compare(forms, rounds=options.rounds, device=options.device)
+        forms.append(Form(f"{network.name}, {name}", repeated(step, count)))
+        watched[forms[-1].name] = Parts(), run, step
+    timings = compare(forms, rounds=options.rounds, device=options.device, steps=count)
+    for parts, run, step in watched.values():
+        parts.watch(run, options.device)
+        step()
     extra = {
         timing.name: {
             "batch": base.batch.size,
             "images_per_second": base.batch.size / timing.seconds,
-            "forward_share": parts[timing.name].forward / timing.seconds,
-            "optimizer_share": parts[timing.name].optimizer / timing.seconds,
+            "forward_share": watched[timing.name][0].forward / timing.seconds,
+            "optimizer_share": watched[timing.name][0].optimizer / timing.seconds,
         }
         for timing in timings
     }
