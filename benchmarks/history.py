@@ -126,6 +126,15 @@ def draw(case: str, rows: pd.DataFrame, path: Path) -> None:
     picture.savefig(path, dpi=120)
 
 
+def draw_all(rows: pd.DataFrame, folder: Path) -> None:
+    """A figure for every case, in a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for case, group in rows.groupby("case"):
+        path = folder / f"{case}.png"
+        draw(str(case), group, path)
+        say(f"{path} is drawn")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -145,12 +154,7 @@ def main() -> int:
             raise SystemExit(
                 f"--case {options.case}: no such case in {options.folder}. There: {', '.join(known)}"
             )
-    folder = options.figures or options.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for case, group in rows.groupby("case"):
-        path = folder / f"{case}.png"
-        draw(str(case), group, path)
-        say(f"{path} is drawn")
+    draw_all(rows, options.figures or options.folder)
     answer(json.loads(rows.to_json(orient="records")), shown(rows), options.json)
     return 0
 

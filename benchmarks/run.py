@@ -5,7 +5,7 @@ python benchmarks/run.py [CASE ...] [--long] [--history DIR] [--device D] [--thr
 The short forms take about 12 minutes on two cores. `--long` measures all: every round, MSMT17's size,
 and where `--peers PYTHON --torchreid PATH` name them the peers (pages evaluation.md and data_path.md). The
 exit code is 1 where a promise is not kept or a case fails. Measurements are added to benchmarks/history
-unless told otherwise.
+unless told otherwise, and the figures there are drawn anew.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import history
 from side_by_side import report
 
 from autoreid.cli import say
+from autoreid.words import counted
 
 HERE = Path(__file__).parent
 
@@ -82,7 +84,7 @@ class Ended:
             return f"| {self.name} | {self.seconds:.0f} | failed with exit code {self.code} |"
         promises = self.result["promises"]
         broken = [one["promise"] for one in promises if not one["kept"]]
-        said = f"NOT KEPT: {'; '.join(broken)}" if broken else f"{len(promises)} promises kept"
+        said = f"NOT KEPT: {'; '.join(broken)}" if broken else f"{counted(len(promises), 'promise')} kept"
         return f"| {self.name} | {self.seconds:.0f} | {said} |"
 
 
@@ -143,6 +145,10 @@ def main() -> int:
         say(f"{name}: {' '.join(command[2:])}")
         ended.append(run(name, command))
         show(ended[-1])
+    measured = {one.name for one in ended if one.result is not None}
+    if measured:
+        rows = history.read(options.history)
+        history.draw_all(rows[rows["case"].isin(measured)], options.history)
     print("\n".join(["| case | seconds | |", "|---|---|---|", *(one.line() for one in ended)]))
     return 0 if all(one.kept for one in ended) else 1
 

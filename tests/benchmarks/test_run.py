@@ -43,8 +43,9 @@ def test_a_kept_promise_is_exit_code_0_and_leaves_rows(
     assert run_all(monkeypatch, cases, "good") == 0
     shown = capsys.readouterr().out
     assert "| fused | 0.5 | 0.5 | 3 | plain |" in shown
-    assert "1 promises kept" in shown.splitlines()[-1]
+    assert "1 promise kept" in shown.splitlines()[-1]
     assert len(list((cases / "history").glob("*-good-*.parquet"))) == 1
+    assert [path.name for path in (cases / "history").glob("*.png")] == ["good.png"]
 
 
 def test_a_broken_promise_and_a_failure_are_named_and_the_rest_runs(
@@ -54,6 +55,7 @@ def test_a_broken_promise_and_a_failure_are_named_and_the_rest_runs(
     *_, broken, slow = capsys.readouterr().out.splitlines()
     assert "failed with exit code 1" in broken
     assert "NOT KEPT: fused: ratio at least 2" in slow
+    assert [path.name for path in (cases / "history").glob("*.png")] == ["slow.png"]
 
 
 def test_an_unknown_case_is_named(cases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
