@@ -30,7 +30,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 import autoreid.feed
-from autoreid.allocation import keep_memory
 from autoreid.data.augment import MEAN, STD
 from autoreid.data.source import DataSource
 from autoreid.execution import Execution
@@ -134,16 +133,15 @@ def feeds(data: PreparedData, batches: int) -> list[Form]:
     chosen = [ours.chosen(step).tolist() for step in range(batches)]
     loader: DataLoader[Any] = DataLoader(Files(data), batch_sampler=chosen)
 
-    def take(given: Iterator[Any], keep: bool) -> None:
-        keep_memory(keep)  # as our runs do, and others do not
+    def take(given: Iterator[Any]) -> None:
         for _ in given:
             pass
 
     return [
-        Form(OTHER, lambda: take(iter(loader), False)),
+        Form(OTHER, lambda: take(iter(loader))),
         # Ten times as many: a batch of ours is done before a clock has ticked.
-        Form(OURS, lambda: take(map(ours.batch, range(10 * batches)), True)),
-        Form(LAST, lambda: take(map(last.batch, range(10 * batches)), True)),
+        Form(OURS, lambda: take(map(ours.batch, range(10 * batches)))),
+        Form(LAST, lambda: take(map(last.batch, range(10 * batches)))),
     ]
 
 
