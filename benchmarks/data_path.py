@@ -14,6 +14,7 @@ import argparse
 import functools
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -32,6 +33,7 @@ from torchvision import transforms
 import autoreid.feed
 from autoreid.data.augment import MEAN, STD
 from autoreid.data.source import DataSource
+from autoreid.errors import InputError
 from autoreid.execution import Execution
 from autoreid.feed import Batches, PreparedData, prepare
 from autoreid.published import CDNET_SEARCH
@@ -227,6 +229,8 @@ def steps(data: PreparedData, options: argparse.Namespace) -> list[Measurement]:
 
 
 def measure(options: argparse.Namespace) -> list[Measurement]:
+    if options.peer and shutil.which(options.peer) is None:
+        raise InputError(f"--peer: no program {options.peer!r}. Give a Python in which torchreid works.")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         root = write_people(folder)

@@ -101,7 +101,8 @@ def draw(case: str, rows: pd.DataFrame, path: Path) -> None:
     column, rows = drawn(rows)
     runs = {run: number for number, run in enumerate(dict.fromkeys(rows["run"]))}
     labels = [
-        f"{time[:10]} {commit}" for time, commit in rows.drop_duplicates("run")[["time", "commit"]].values
+        f"{time[:10]} {time[11:16]} {commit[:7]}"
+        for time, commit in rows.drop_duplicates("run")[["time", "commit"]].values
     ]
     picture = Figure(figsize=(10, 5), layout="constrained")
     axes = picture.subplots()
@@ -127,9 +128,12 @@ def draw(case: str, rows: pd.DataFrame, path: Path) -> None:
 
 
 def draw_all(rows: pd.DataFrame, folder: Path) -> None:
-    """A figure for every case, in a folder, which is made."""
+    """A figure for every case that has ratios or seconds, in a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     for case, group in rows.groupby("case"):
+        if drawn(group)[1].empty:
+            say(f"{case}: no ratios and no seconds to draw")
+            continue
         path = folder / f"{case}.png"
         draw(str(case), group, path)
         say(f"{path} is drawn")

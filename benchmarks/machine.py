@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,23 @@ def printed(command: list[str]) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
+
+
+def without_places(arguments: Sequence[str]) -> list[str]:
+    """Flags as they were given, but for where rows go and where peers lie: these measure nothing, and name
+    folders of a machine.
+
+    >>> without_places(["--short", "--history", "/data/rows", "--peer=/opt/python", "--threads", "2"])
+    ['--short', '--threads', '2']
+    """
+    kept, places = [], ("--history", "--peer", "--peers", "--torchreid")
+    left = iter(arguments)
+    for one in left:
+        if one in places:
+            next(left, None)
+        elif one.split("=")[0] not in places:
+            kept.append(one)
+    return kept
 
 
 def commit() -> str:
@@ -122,7 +139,7 @@ class Watch:
             "commit": commit(),
             "load_average": self.load,
             "others_busy": others,
-            "command": " ".join(sys.argv[1:]),
+            "command": " ".join(without_places(sys.argv[1:])),
         }
 
 

@@ -26,6 +26,7 @@ from machine import Watch, sentence, usable_cores
 
 from autoreid.allocation import keep_memory
 from autoreid.cli import answer, say
+from autoreid.errors import InputError
 from autoreid.latency_rounds import interleaved, median_ratio
 
 Seconds = tuple[float, float]  # wall and processor
@@ -271,10 +272,17 @@ def main(
     add_flags(parser)
     configure(parser)
     options = parser.parse_args()
-    settle(options)
+    if options.rounds is not None and options.rounds < 1:
+        parser.error(f"--rounds: {options.rounds} is too small. Use 1 or more.")
+    if options.threads is not None and options.threads < 1:
+        parser.error(f"--threads: {options.threads} is too small. Use 1 or more.")
     watch = Watch()
     keep_memory(True)  # as runs do
-    measurements = measure(options)
+    try:
+        settle(options)
+        measurements = measure(options)
+    except InputError as error:
+        parser.error(str(error))
     facts = watch.facts(options)
     checked = [one.check(measurements) for one in promises if one.applies(options, measurements)]
     if options.history:

@@ -147,7 +147,7 @@ def _larger(proxy: Proxy, storage: Storage) -> Count:
 
     def put(size: int) -> Count:
         state = {"position": {"epoch": 1, "step": 0}, "bytes": torch.zeros(size, dtype=torch.uint8)}
-        return count(proxy, lambda: write_checkpoint(attempt, state, 1))
+        return count(proxy, lambda: write_checkpoint(attempt, state, 1, "default"))
 
     return put(LARGE_BYTES) - put(1)
 

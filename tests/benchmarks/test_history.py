@@ -60,6 +60,16 @@ def test_ratios_are_drawn_where_there_are_some_else_seconds(tmp_path: Path) -> N
     assert (column, rows["name"].tolist()) == ("seconds", ["plain", "fused"])
 
 
+def test_a_case_without_ratios_and_seconds_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path, 3.0)
+    history.append(tmp_path, FACTS, [Measurement("requests", "a job", extra={"requests": 20})])
+    history.draw_all(history.read(tmp_path), tmp_path / "figures")
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["step.png"]
+    assert "requests: no ratios and no seconds to draw" in capsys.readouterr().err
+
+
 def test_points_of_a_busy_machine_are_hollow_and_lines_are_of_one_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,7 @@ def test_the_command_line_prints_json_and_adds_rows_to_the_history(
         "against": "plain",
     }
     assert row["processor"] and row["torch"] and row["python"] and row["cores"] >= 1
+    assert row["command"] == "--threads 1 --device cpu --json --rounds 7"
 
 
 def test_examples_of_the_docstrings() -> None:
