@@ -96,7 +96,7 @@ def run_attempt(
     with Keeper(attempt, 60 * execution.stall_minutes, fails) as keeper:
         try:
             with memory_explained(recipe, execution), repeatable(execution), kept_memory(execution):
-                run, saved = resume(build, attempt, earlier)
+                run, saved = resume(build, attempt, earlier, execution.forms())
                 saver = Saver(run, attempt, execution, saved)
                 attempt.flush_log()
                 result, files = yield from drive(run, saver, keeper, stop)

@@ -26,11 +26,14 @@ from autoreid.values import canonical_json
 UNFIT = (RuntimeError, KeyError, ValueError, TypeError, IndexError)
 
 
-def resume(build: Callable[[], Run], attempt: Attempt, earlier: Iterable[Attempt]) -> tuple[Run, Saved]:
+def resume(
+    build: Callable[[], Run], attempt: Attempt, earlier: Iterable[Attempt], forms: str
+) -> tuple[Run, Saved]:
     """A run that continues from the checkpoint of these attempts that is farthest on, and what goes with it.
 
     Where it does not fit, the next one is tried. Records after the checkpoint are dropped: the epochs they
-    tell of are run again. Of earlier attempts, only the one that is continued keeps its checkpoints.
+    tell of are run again. Of earlier attempts, only the one that is continued keeps its checkpoints. `forms`
+    are those in which the run goes on.
     """
     run, earlier = build(), list(earlier)
     for other, label, state in checkpoints(earlier):
@@ -44,7 +47,9 @@ def resume(build: Callable[[], Run], attempt: Attempt, earlier: Iterable[Attempt
             say(words)
             run = build()  # some of the state may have been taken up
             continue
-        return run, _continued(run, attempt, earlier, other, label, state)
+        saved = _continued(run, attempt, earlier, other, label, state)
+        _say_what_differs(attempt, label, forms)
+        return run, saved
     return run, Saved()
 
 
@@ -55,15 +60,23 @@ def _continued(
     rows = json.loads(state["records"])
     attempt.write_records(rows)
     if other.folder is not attempt.folder:
-        write_checkpoint(attempt, state, label.part)
+        write_checkpoint(attempt, state, label.part, label.forms)
         with contextlib.suppress(StorageError):
             clear(past for past in earlier if past.folder is not other.folder)
     attempt.log(f"continues {other.name or 'this attempt'} after {run.position}")
-    if label.threads != torch.get_num_threads():
-        words = f"its checkpoint was computed on {label.threads} threads, this is {torch.get_num_threads()}"
+    return Saved(label.part, tuple(rows))
+
+
+def _say_what_differs(attempt: Attempt, label: Label, forms: str) -> None:
+    """Log and say where a run goes on otherwise than its checkpoint was computed."""
+    threads, found = torch.get_num_threads(), []
+    if label.threads != threads:
+        found.append(f"its checkpoint was computed on {label.threads} threads, this is {threads}")
+    if label.forms != forms:
+        found.append(f"its checkpoint was computed in the form {label.forms}, this is {forms}")
+    for words in found:
         attempt.log(words)
         say(f"job {attempt.job}: {words}: the last digits may differ from those of an undisturbed run.")
-    return Saved(label.part, tuple(rows))
 
 
 def clear(attempts: Iterable[Attempt]) -> None:
@@ -109,7 +122,7 @@ class Saver:
         self.attempt.write_records(self.rows)
         # Under the checkpoint's digest, so that a damaged record cannot travel on.
         state = self.run.state() | {"records": canonical_json(self.rows)}
-        write_checkpoint(self.attempt, state, self.part)
+        write_checkpoint(self.attempt, state, self.part, self.execution.forms())
         self.attempt.flush_log()
         self._saved, self._time = copy.copy(self.run.position), time.monotonic()
 

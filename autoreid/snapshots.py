@@ -55,7 +55,8 @@ def from_bytes(data: bytes, place: str, keys: Iterable[str] = ()) -> dict[str, A
 @dataclass(frozen=True, slots=True, order=True)
 class Label:
     """The last line of a checkpoint's file, after its bytes: how far the run was, the checkpoint's number,
-    the threads that computed it, the digest of the bytes, and the id of the job that it belongs to."""
+    the threads that computed it, the digest of the bytes, the id of the job that it belongs to, and the forms
+    of the computation (`Execution.forms`)."""
 
     epoch: int
     step: int
@@ -63,6 +64,7 @@ class Label:
     threads: int
     sha256: str
     job: str
+    forms: str = "default"
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ class Label:
         return f"{CHECKPOINTS}{self.part % KEPT}.pt"
 
 
-def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int) -> Label:
+def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int, forms: str) -> Label:
     """Put the checkpoint of a number; the newest two are kept.
 
     One file, which is there as a whole or not at all; nothing is removed, which would be three requests of an
@@ -79,7 +81,7 @@ def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int) -> Labe
     buffer, at = io.BytesIO(), state["position"]
     torch.save(pack(state), buffer)
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
-    label = Label(at["epoch"], at["step"], part, torch.get_num_threads(), digest, attempt.job)
+    label = Label(at["epoch"], at["step"], part, torch.get_num_threads(), digest, attempt.job, forms)
     buffer.write(f"\n{json.dumps(asdict(label))}".encode())
     # Not vouched for: an outcome needs no checkpoint.
     attempt.folder.write(label.name, buffer.getvalue())

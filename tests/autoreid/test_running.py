@@ -99,6 +99,21 @@ def test_an_interrupted_run_equals_an_undisturbed_one(
     assert list(run_job(job, broken, small_source, CPU, cache)) == []  # finished work never runs again
 
 
+def test_what_goes_on_in_another_form_or_on_other_threads_says_so(
+    tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path, capsys: Any
+) -> None:
+    job, storage = jobs_of(small_data)["train"], Storage(tmp_path)
+    other = replace(CPU, memory_format="contiguous")
+    for execution, epoch in ((CPU, 1), (other, 2), (other, 3)):
+        run = run_job(job, storage, small_source, execution, cache)
+        assert next(run)["epoch"] == epoch
+        said = "its checkpoint was computed in the form default, this is memory_format=contiguous"
+        attempt = storage.job(job.id).attempts()[-1]
+        assert capsys.readouterr().err.count(said) == (epoch == 2)
+        run.close()
+        assert attempt.folder.read("log.txt").decode().count(said) == (epoch == 2)
+
+
 def test_a_damaged_checkpoint_is_passed_over(
     tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path, capsys: Any
 ) -> None:
