@@ -14,7 +14,7 @@ from autoreid.building import build_run
 from autoreid.data.classes import Classes
 from autoreid.data.source import DataSource
 from autoreid.determinism import repeatable
-from autoreid.errors import HeldError, InputError, RunError
+from autoreid.errors import HeldError, InputError, Problems, RunError
 from autoreid.execution import Execution
 from autoreid.feed import identify, prepare
 from autoreid.folders import Folder, LocalFolder, expanded, read_json, to_json
@@ -26,10 +26,14 @@ from autoreid.pretraining import PretrainRun
 from autoreid.recipes import SearchRecipe, TrainRecipe
 from autoreid.running import run_attempt
 from autoreid.runs import Row, Run, Stop, never
+from autoreid.values import check
 from autoreid.weights import given, given_teacher
 from search_spaces.genotype import Genotype
 
 LOCK = ".lock"
+# What to give for an argument of another class.
+A_SOURCE = 'DataSource(set="rendered") or that of a data set on a disk'
+A_GENOTYPE = "that of a search, or one of search_spaces.published.PUBLISHED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,19 @@ def is_new(job: Job, folder: LocalFolder) -> bool:
     return False
 
 
+def _check(recipe: object, kind: type, execution: object, **others: tuple[object, type, str]) -> None:
+    """InputError with everything that is wrong in what a public call was given; `others` are values by the
+    name of the argument, each with its class and what to give."""
+    problems = Problems()
+    check(recipe, kind, "recipe", problems)
+    if execution is not None:
+        check(execution, Execution, "execution", problems)
+    for name, (value, of, advice) in others.items():
+        if not isinstance(value, of):
+            problems.add(name, f"expected {of.__name__}, not {type(value).__name__}. Give {advice}.")
+    problems.raise_if_any()
+
+
 def search(
     recipe: SearchRecipe,
     source: DataSource,
@@ -160,6 +177,7 @@ def search(
     interrupted. `split_seed` divides the training set and equals `seed` unless given. `teacher` is the model
     file of a training, which a recipe that distils needs. `stop` is asked between steps: once it says so, a
     checkpoint is written and InterruptionError raised."""
+    _check(recipe, SearchRecipe, execution, source=(source, DataSource, A_SOURCE))
     folder, divided = local_folder(out), seed if split_seed is None else split_seed
     name, guide = given_teacher(teacher)
     fingerprint = identify(source, cache)[1]
@@ -190,6 +208,8 @@ def train(
 
     The recipe's `weights` may be a path; of the file, its content is what the folder is for.
     """
+    others = {"genotype": (genotype, Genotype, A_GENOTYPE), "source": (source, DataSource, A_SOURCE)}
+    _check(recipe, TrainRecipe, execution, **others)
     folder = local_folder(out)
     name, weights = given(recipe.weights, genotype, macro=recipe.macro)
     guided, guide = given_teacher(teacher)
@@ -217,6 +237,8 @@ def pretrain(
 ) -> Result:
     """Train the network of a genotype as a classifier, in the folder `out` (see `search`): a training can
     begin with its `weights.pt`."""
+    others = {"genotype": (genotype, Genotype, A_GENOTYPE), "data": (data, Classes, "open_classes(...)")}
+    _check(recipe, PretrainRecipe, execution, **others)
     job = pretrain_job(recipe, data.fingerprint, genotype, train_seed=seed)
     settings = Settings(local_folder(out), execution or Execution(), on_epoch, stop)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,7 +74,8 @@ def add_execution_flag(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="how to run, such as supernet=plain; changes no result; repeatable",
+        help="how to run, such as memory_format=contiguous (docs/campaigns.md, Execution); changes a step by "
+        "rounding at most; repeatable",
     )
 
 
@@ -142,22 +144,35 @@ def data_source(options: argparse.Namespace) -> DataSource:
     if options.data == RENDERED:
         return source_of(RENDERED, None, options.data_option)
     place = expanded(options.data)
+    if not place.exists() and difflib.get_close_matches(str(options.data), [RENDERED], cutoff=0.8):
+        message = f"no folder {options.data!r}. Did you mean {RENDERED!r}, the built-in data?"
+        raise InputError(f"--data: {message}")
     found = options.data_set or (find_set(place) if place.exists() else "market1501")
     return source_of(found, options.data, options.data_option)
 
 
 def execution_of(options: argparse.Namespace) -> Execution:
     """How a single run is run: `--execution`, and the flags that have names of their own."""
+    from autoreid.byte_sizes import byte_count
     from autoreid.execution import Execution
     from autoreid.optimisation import choose_device
     from autoreid.values import override
 
-    given = settings(options.execution, "--execution", "compile=true")
-    execution = override(Execution(), given, "--execution ")
+    given, problems = settings(options.execution, "--execution", "compile=true"), Problems()
     flags = {name: getattr(options, name, None) for name in FLAGS}
     flags = {name: value for name, value in flags.items() if value is not None}
-    execution = override(execution, flags, "--")
-    choose_device(execution.device)
+    execution = override(Execution(), given, "--execution ", problems)
+    execution = override(execution, flags, "--", problems)
+    checks: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("--execution evaluation_memory: ", lambda: byte_count(execution.evaluation_memory)),
+        ("--" if "device" in flags else "--execution ", lambda: choose_device(execution.device)),
+    )
+    for place, check in checks:
+        try:
+            check()
+        except InputError as error:
+            problems.extend(place + problem for problem in error.problems)
+    problems.raise_if_any()
     return execution
 
 

@@ -269,6 +269,15 @@ def override(
     return value
 
 
+def check(value: object, kind: type, place: str, problems: Problems) -> None:
+    """Add what a value that is to be of this value class has wrong: its class, or fields that were given to
+    the class itself, which checks none."""
+    if not isinstance(value, kind):
+        problems.add(place, f"expected {kind.__name__}, not {type(value).__name__}.")
+    else:
+        override(kind(), plain(value), f"{place}.", problems)
+
+
 def from_plain(kind: type[Value], given: object, place: str = "") -> Value:
     """Read what `plain` wrote: the defaults of `kind` with the given fields over them."""
     if not isinstance(given, Mapping):

@@ -133,6 +133,7 @@ def test_the_demo_is_a_list_of_command_lines_that_exist() -> None:
         ),
         (["search", "--data", "rendered", "--out", "o", "--space", "cd-v1"], "no space 'cd-v1'"),
         (["search", "--data", "missing", "--out", "o"], "missing: no such folder"),
+        (["search", "--data", "rendred", "--out", "o"], "Did you mean 'rendered', the built-in data?"),
         (["train", "--genotype", "x.json", "--data", "rendered", "--out", "o"], "no model 'x.json'"),
         (["evaluate", "model.pt", "--data", "rendered"], "model.pt: no such file"),
         (["search", "--data", "rendered", "--out", "o", "--device", "gpu"], "no device 'gpu'"),

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from autoreid.calls import pretrain, search, train
 from autoreid.commands import add_data_flags, execution_of
+from autoreid.data.source import DataSource
 from autoreid.errors import InputError
 from autoreid.execution import Execution
+from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
+from search_spaces.published import PUBLISHED
 
 
 def told(*arguments: str) -> Execution:
@@ -28,10 +34,29 @@ def test_fields_are_set_by_name_and_flags_come_last() -> None:
 
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        told("--execution", "supernet=slow", "--execution", "threads=-1")
-    assert len(caught.value.problems) == 2
+        fields = ("supernet=slow", "threads=-1", "evaluation_memory=lots", "device=tpu")
+        told(*(word for field in fields for word in ("--execution", field)))
+    starts = [problem.split(":")[0] for problem in caught.value.problems]
+    assert starts == [f"--execution {field.split('=')[0]}" for field in fields]
 
 
 def test_only_forms_are_named_as_forms() -> None:
     assert Execution(device="cpu", threads=2, workers=3).forms() == "default"
     assert Execution(deterministic=True, prefetch=False).forms() == "prefetch=false deterministic=true"
+
+
+def test_a_public_call_tells_all_that_it_cannot_take(tmp_path: Path) -> None:
+    """Fields that were given to a class itself, and values of other classes."""
+    execution = Execution(memory_format="nhwc", threads=-1)  # type: ignore[arg-type]
+    with pytest.raises(InputError) as caught:
+        train(replace(CDNET_TRAIN, epochs=0), "cdnet-top2", "shots", tmp_path / "out", execution=execution)  # type: ignore[arg-type]
+    starts = [problem.split(": ")[0] for problem in caught.value.problems]
+    assert starts == [
+        *("recipe.epochs", "execution.threads", "execution.memory_format"),
+        *("genotype", "source"),
+    ]
+    with pytest.raises(InputError, match=r"execution: expected Execution, not dict\."):
+        search(CDNET_SEARCH, DataSource(set="rendered"), tmp_path / "out", execution={})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"recipe: expected PretrainRecipe, not TrainRecipe\."):
+        pretrain(CDNET_TRAIN, PUBLISHED["cdnet-top2"], None, tmp_path / "out")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
