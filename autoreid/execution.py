@@ -13,7 +13,7 @@ FORMS = {"supernet", "recompute", "memory_format", "compile", "optimizers", "pre
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How work is run on a machine. Nothing here may change a result.
+    """How work is run on a machine. Nothing here may change a result by more than rounding.
 
     A checkpoint is written every `checkpoint_epochs`, and within an epoch every `checkpoint_minutes`. An
     attempt that makes no step for `stall_minutes` is ended. 0 minutes turn either off. A search measures the
@@ -22,7 +22,7 @@ class Execution:
     `evaluation_memory` beside their features. `workers` processes read the images of a pretraining; 0: its
     own.
 
-    The last fields choose between forms of one computation, whose results differ by rounding at most. A
+    The last fields choose between forms of one computation, whose steps differ by rounding at most. A
     `supernet` of cells runs its many small kernels as few, and with `recompute` keeps of a cell only what
     enters it. `compile` hands the network to torch.compile, `optimizers` takes torch's fused ones where the
     device has them, `prefetch` prepares the next batch while a step runs on a GPU, and `deterministic` takes

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from autoreid.cli import say
 from autoreid.execution import Execution
 from autoreid.models.assembly import SearchModel
 
@@ -77,8 +78,12 @@ class _Compiled:
 
     def __init__(self, model: nn.Module, call: Callable[..., Any], note: Callable[[str], None]) -> None:
         self.model, self.call, self.note = model, call, note
+        self.begun = False
 
     def __call__(self, *given: Any) -> Any:
+        if not self.begun:
+            say("the network is compiled, which takes minutes")
+            self.begun = True
         try:
             return self.call(*given)
         except RuntimeError as error:

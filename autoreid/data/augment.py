@@ -28,8 +28,8 @@ ERASED_ASPECT = (0.3, 1 / 0.3)
 TRIES = 100
 # So many tries are looked at together: nearly always one of the first fits.
 TRIES_AT_ONCE = 5
-# Values of so many images are worked on together: few enough for a processor's caches as float32, and enough for
-# what calling an operation takes to matter little.
+# Values of so many images are worked on together: few enough for a processor's caches as float32, and enough
+# for what calling an operation takes to matter little.
 VALUES_AT_ONCE = 2**19
 
 
