@@ -47,6 +47,11 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.stderr.strip() == "[]"
 
 
+def test_public_names_are_listed_and_load() -> None:
+    assert dir(autoreid) == sorted(autoreid.__all__)
+    assert all(getattr(autoreid, name) is not None for name in autoreid.__all__)
+
+
 def test_every_declared_command_loads() -> None:
     commands, broken = autoreid.cli.find_commands()
     assert broken == {}
