@@ -162,4 +162,5 @@ def forecast_text(forecasts: list[Forecast], allotment: Allotment) -> str:
     seconds = total_seconds(forecasts)
     jobs = counted(sum(found.left for found in forecasts), "job")
     together = f"about {lasting(seconds)} one after the other, {lasting(seconds / allotment.slots)} with"
-    return "\n".join([*table(head, rows), f"{jobs} left: {together} {allotment}"])
+    last = f"{jobs} left: {together} {allotment}, beside the start of processes"
+    return "\n".join([*table(head, rows), last])

@@ -65,7 +65,8 @@ def test_a_forecast_counts_what_is_left():
     assert lines[2].split()[3:7] == ["0.500", "s", "30.0", "min"]
     assert lines[4].split()[:4] == ["a", "evaluate", "0", "-"]  # it takes no steps
     assert lines[-1] == (
-        "4 jobs left: about 6.5 h one after the other, 3.2 h with 4 CPUs and 1 GPU a trial, 2 at once"
+        "4 jobs left: about 6.5 h one after the other, 3.2 h with 4 CPUs and 1 GPU a trial, 2 at once, "
+        "beside the start of processes"
     )
 
 
