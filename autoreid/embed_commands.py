@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
-from autoreid.commands import add_execution_flag, execution_of
 from autoreid.interruption import begins_anew
 from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
+from autoreid.run_flags import add_execution_flag, execution_of
 from autoreid.words import counted
 
 if TYPE_CHECKING:

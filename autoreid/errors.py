@@ -11,6 +11,7 @@ from search_spaces.errors import (
     RunError,
     StorageError,
     TooLittleMemoryError,
+    read_together,
     unknown,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "RunError",
     "StorageError",
     "TooLittleMemoryError",
+    "read_together",
     "unknown",
 ]

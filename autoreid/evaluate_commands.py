@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from autoreid.byte_sizes import byte_count
 from autoreid.cli import DONE, Command, add_json_flag, answer
-from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError, TooLittleMemoryError
 from autoreid.evaluate_recipes import MEMORY_FIELD, EvaluateRecipe
 from autoreid.evaluation.words import camera_pairs_text, scores_text
 from autoreid.model_places import checkpoint_file, read_checkpoint
+from autoreid.run_flags import add_data_flags, cache_of, data_source, execution_of
 from autoreid.values import override
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
-from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError
 from autoreid.folders import amount
 from autoreid.interruption import begins_anew
 from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
+from autoreid.run_flags import add_data_flags, cache_of, data_source, execution_of
 from autoreid.whole_files import output_file
 
 if TYPE_CHECKING:

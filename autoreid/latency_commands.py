@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer, say
-from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError, Problems, unknown
 from autoreid.latency_recipes import Build, LatencyRecipe
 from autoreid.models.named import MODEL_HELP, add_size_flags, read_named
+from autoreid.run_flags import add_data_flags, cache_of, data_source, execution_of
 from autoreid.values import override
 
 if TYPE_CHECKING:

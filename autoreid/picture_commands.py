@@ -7,7 +7,6 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
-from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.errors import InputError, Problems
 from autoreid.evaluate_commands import (
     add_evaluation_flags,
@@ -19,6 +18,7 @@ from autoreid.folders import Folder, open_folder
 from autoreid.interruption import begins_anew
 from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.picture_files import ACTIVATIONS, FEATURES, RANKED
+from autoreid.run_flags import add_data_flags, cache_of, data_source, execution_of
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 
 from autoreid.cli import DONE, Command, add_json_flag, answer
-from autoreid.commands import add_execution_flag, cache_of, execution_of, network_recipe, progress
+from autoreid.commands import progress
+from autoreid.errors import read_together
 from autoreid.interruption import stop_on_signals
+from autoreid.run_flags import add_execution_flag, cache_of, execution_of, network_recipe
 from autoreid.words import counted
 
 
@@ -43,12 +45,15 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from autoreid.calls import pretrain
+    from autoreid.calls import local_folder, pretrain
     from autoreid.data.classes import open_classes
     from autoreid.pretrain_recipes import PRETRAIN_RECIPES
 
-    recipe, genotype = network_recipe(PRETRAIN_RECIPES, options)
-    execution = execution_of(options)
+    (recipe, genotype), execution, _ = read_together(
+        lambda: network_recipe(PRETRAIN_RECIPES, options),
+        lambda: execution_of(options),
+        lambda: local_folder(options.out),
+    )
     cache = cache_of(options)
     data = open_classes(options.data_set, Path(options.data), download=options.download, cache=cache)
     with stop_on_signals() as stop:

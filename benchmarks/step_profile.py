@@ -27,7 +27,6 @@ from step_counts import PREFIX, Count, Counter
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from autoreid.commands import settings
 from autoreid.data.index import ImageIndex
 from autoreid.data.views import Picked
 from autoreid.execution import Execution
@@ -35,6 +34,7 @@ from autoreid.feed import PreparedData
 from autoreid.memory import free_memory
 from autoreid.published import AUTO_REID_SEARCH, CDNET_SEARCH, CDNET_TRAIN
 from autoreid.recipes import Batch, SearchRecipe, TrainRecipe
+from autoreid.run_flags import settings
 from autoreid.searching import SearchRun
 from autoreid.training import TrainRun
 from autoreid.values import override

@@ -8,7 +8,8 @@ stop.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class AutoreidError(Exception):
@@ -85,6 +86,22 @@ class Problems:
     def raise_if_any(self) -> None:
         if self.found:
             raise InputError(*self.found)
+
+
+def read_together(*readings: Callable[[], Any]) -> list[Any]:
+    """What each of the readings gives; one InputError with the problems of all where some raise one.
+
+    >>> read_together(lambda: int("3"), lambda: [4])
+    [3, [4]]
+    """
+    problems, found = Problems(), []
+    for reading in readings:
+        try:
+            found.append(reading())
+        except InputError as error:
+            problems.extend(error.problems)
+    problems.raise_if_any()
+    return found
 
 
 def unknown(what: str, value: object, known: Iterable[str]) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreid.cli import DONE, add_json_flag, answer, say
-from autoreid.commands import add_data_flags, cache_of, data_source, execution_of
 from autoreid.embed_commands import CHECKPOINT_HELP, add_feature_flags
 from autoreid.errors import InputError, Problems
 from autoreid.folders import expanded
 from autoreid.model_places import checkpoint_file, read_checkpoint
 from autoreid.outputs import new_file
+from autoreid.run_flags import add_data_flags, cache_of, data_source, execution_of
 from autoreid.words import counted
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoreid.commands import execution_of
 from autoreid.errors import InputError, Problems
 from autoreid.folders import expanded
 from autoreid.gallery.feature_files import FeatureFile, is_feature_file
@@ -16,6 +15,7 @@ from autoreid.gallery.images import ImageFile, find_images
 from autoreid.gallery.searching import Queries, queries_of_file, queries_of_images
 from autoreid.gallery.store import Gallery
 from autoreid.model_places import checkpoint_file, read_checkpoint
+from autoreid.run_flags import execution_of
 
 REMEDY = "Leave it out, or give images whose layout, names or index file tell it."
 

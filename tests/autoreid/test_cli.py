@@ -109,6 +109,26 @@ def test_the_demo_is_a_list_of_command_lines_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "starts"),
+    [
+        (["search"], ["--recipe", "--data", "--execution compile", "s3"]),
+        (
+            ["train", "--genotype", "cdnet-topp2"],
+            ["no model", "--recipe", "--data", "--execution compile", "s3"],
+        ),
+    ],
+)
+def test_mistakes_of_several_flags_are_told_at_once(
+    command: list[str], starts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--recipe", "cdnett", "--data", "shotss", "--execution", "compile=perhaps", "--out", "s3://b/o"]
+    assert main([*command, *given]) == 2
+    told = capsys.readouterr().err
+    places = [told.index(start) for start in starts]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["serch"], "no command 'serch'. Did you mean 'search'?"),

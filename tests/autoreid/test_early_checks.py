@@ -25,7 +25,7 @@ from search_spaces.macro import Macro
 from search_spaces.published import PUBLISHED
 from search_spaces.registry import SPACES, find_space
 
-# A command that came to its data would say that there is none.
+# Folders of a data set without an image: a command that came to its data would say that there is none.
 NO_DATA = ["--data", "no-data", "--out", "out"]
 COMMANDS = {command.name: command for command in (TRAIN, PRETRAIN, COMPLEXITY)}
 SMALL = Macro(width_multiplier=0.1)
@@ -34,6 +34,8 @@ SMALL = Macro(width_multiplier=0.1)
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    for name in ("bounding_box_train", "query", "bounding_box_test"):
+        (tmp_path / "no-data" / name).mkdir(parents=True)
     return tmp_path
 
 
@@ -93,7 +95,7 @@ def part_aware_network() -> Genotype:
         ),
         (
             ["train", "--genotype", "no.json", *NO_DATA, "--set", "epoch=3"],
-            ["--set epoch: no field 'epoch'", "no model 'no.json'"],
+            ["no model 'no.json'", "--set epoch: no field 'epoch'"],
         ),
     ],
 )

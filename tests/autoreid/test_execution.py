@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from autoreid.calls import pretrain, search, train
-from autoreid.commands import add_data_flags, execution_of
 from autoreid.data.source import DataSource
 from autoreid.errors import InputError
 from autoreid.execution import Execution
 from autoreid.published import CDNET_SEARCH, CDNET_TRAIN
+from autoreid.run_flags import add_data_flags, execution_of
 from search_spaces.published import PUBLISHED
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from replicas import write_cuhk03_folders
 
-from autoreid.commands import add_data_flags, data_source
 from autoreid.data import source as source_module
 from autoreid.data.index import ImageIndex, fingerprint
 from autoreid.data.market1501 import read
 from autoreid.data.source import DataSource, open_index, source_of
 from autoreid.errors import InputError, RunError
+from autoreid.run_flags import add_data_flags, data_source
 
 RENDERED = DataSource(set="rendered", identities=6, seed=3)
 
