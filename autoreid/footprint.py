@@ -28,7 +28,6 @@ from search_spaces.genotype import Genotype
 from search_spaces.macro import Macro
 from search_spaces.registry import find_space
 from search_spaces.relaxations import Branches
-from search_spaces.space import Supernet
 
 # Bytes for each pixel of an image that is prepared on a GPU: the image itself, what is read and what is taken
 # of it, where it is taken from (int64, twice), and two masks.
@@ -190,7 +189,7 @@ def can_recompute(recipe: SearchRecipe) -> bool:
     """Whether the supernet of a recipe can compute its cells again in place of keeping them."""
     with torch.device(META), Tracing({}):
         supernet = find_space(recipe.space).supernet(recipe.macro)
-    return type(supernet).arrange is not Supernet.arrange
+    return supernet.has_forms
 
 
 def largest_genotype(space_id: str, recipe: TrainRecipe | PretrainRecipe) -> Genotype:

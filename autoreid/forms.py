@@ -36,8 +36,12 @@ def place(model: Model, device: torch.device, execution: Execution) -> Model:
     return placed
 
 
-def arranged(model: SearchModel, execution: Execution) -> SearchModel:
-    """The model, its supernet computed in the form of the execution."""
+def arranged(
+    model: SearchModel, execution: Execution, note: Callable[[str], None] = lambda words: None
+) -> SearchModel:
+    """The model, its supernet computed in the form of the execution; `note` is told where it has one only."""
+    if not model.supernet.has_forms and (execution.supernet == "plain" or execution.recompute):
+        note("supernet, recompute: the supernet of this space has one form, which it is computed in")
     model.supernet.arrange(fused=execution.supernet == "fused", recompute=execution.recompute)
     return model
 

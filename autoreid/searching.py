@@ -88,7 +88,7 @@ class SearchRun:
         recipe, execution = self.recipe, self.execution
         model = build_supernet(recipe.space, recipe.neck, self.data.identities, recipe.macro)
         initialise(model, torch.Generator().manual_seed(stream(seed, "weights")))
-        self.model = place(arranged(model, execution), self.device, execution)
+        self.model = place(arranged(model, execution, self.remarks.append), self.device, execution)
         chosen = recipe.relaxation == "top-k" and recipe.k != "all"
         self.network = compiled(self.model, execution, self.remarks.append, changes=chosen)
         generator = torch.Generator().manual_seed(stream(seed, "alphas"))

@@ -45,6 +45,11 @@ class Supernet(nn.Module):
         """Choose the form of the same computation, where there are several: many small kernels as few, and
         activations that are computed again on the way back rather than kept."""
 
+    @property
+    def has_forms(self) -> bool:
+        """Whether there are several forms, so that `arrange` changes something."""
+        return type(self).arrange is not Supernet.arrange
+
     def inherited(self, genotype: Genotype) -> dict[str, Tensor]:
         """The weights of one architecture, under the names that its own network gives them."""
         raise TypeError(f"{type(self).__name__} hands down no weights")

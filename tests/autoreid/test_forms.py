@@ -240,6 +240,16 @@ def test_without_a_compiler_a_run_goes_on_and_its_log_says_so(
     agree(run._step(0), train(small_data, FAST)._step(0))
 
 
+@pytest.mark.parametrize("forms_of", [{"supernet": "plain"}, {"recompute": True}])
+def test_a_supernet_with_one_form_says_so_where_another_is_asked_for(
+    small_data: PreparedData, forms_of: dict[str, Any]
+) -> None:
+    (words,) = remarks(search(small_data, replace(FAST, **forms_of)))
+    assert "has one form" in words
+    assert build_supernet("cs-v1", Neck(name="blneck"), 4).supernet.has_forms is False
+    assert build_supernet("reid-v1", Neck(name="blneck"), 4, Macro(channels=4)).supernet.has_forms is True
+
+
 def test_a_search_by_some_branches_runs_uncompiled_and_says_so(small_data: PreparedData) -> None:
     run = search(small_data, replace(FAST, compile=True))
     assert run.network is run.model
