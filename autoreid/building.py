@@ -174,7 +174,7 @@ def builder(job: Job, storage: Storage, data: JobData, execution: Execution) -> 
 
 
 def remarks(run: Run) -> list[str]:
-    """What the log of a run says of it: before its first step, and what is found later, at the end."""
+    """What the log of a run says of it, as far as that is known by now."""
     inner = run.run if isinstance(run, ShortTrainings) else run
     teacher = inner.teacher if isinstance(inner, (SearchRun, TrainRun)) else None
     of_teacher = None if teacher is None else teacher.remark

@@ -67,7 +67,7 @@ def compiled(
     if changes:
         note("compile: the network runs uncompiled, for which of its branches run changes with every step")
         return model
-    if execution.recompute and isinstance(model, SearchModel):
+    if execution.recompute and isinstance(model, SearchModel) and model.supernet.has_forms:
         note("compile: the network runs uncompiled, for its cells are computed twice (recompute)")
         return model
     problem = compiler_problem(next(model.parameters()).device)
@@ -89,17 +89,29 @@ class _Compiled:
             say("the network is compiled, which takes minutes")
             self.begun = True
         try:
-            return self.call(*given)
+            with _both_ways():
+                return self.call(*given)
         except RuntimeError as error:
             from torch._dynamo.exc import TorchDynamoException  # deferred: takes a second or two
 
             if not isinstance(error, TorchDynamoException):
                 raise
-            # It is raised before anything of the network has run.
+            # It is raised before the graph that it concerns has run: before anything, where that is all.
             why = in_one_line(error)
             self.note(f"compile: the network runs uncompiled, for it cannot be compiled ({why})")
             self.call = self.model
         return self.model(*given)
+
+
+def _both_ways() -> contextlib.AbstractContextManager[object]:
+    """Within, what is compiled is compiled with its way back, which torch else leaves to the first gradient:
+    too late to run the call uncompiled."""
+    from torch._functorch import config  # deferred: takes a second or two
+
+    if not hasattr(config, "force_non_lazy_backward_lowering"):
+        return contextlib.nullcontext()
+    found: contextlib.AbstractContextManager[object] = config.patch(force_non_lazy_backward_lowering=True)
+    return found
 
 
 @contextlib.contextmanager
@@ -120,9 +132,10 @@ def without_gradients(network: Callable[..., Any]) -> Iterator[None]:
 
 
 def in_one_line(error: Exception) -> str:
-    """The kind of an error and the first line of its words."""
+    """The kind of an error and the first line of its words; where that announces another, the second too."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+    words = lines[:2] if lines[:1] and lines[0].endswith(":") else lines[:1]
+    return f"{type(error).__name__}: {' '.join(words) or 'no reason given'}"
 
 
 def compiler_problem(device: torch.device) -> str | None:

@@ -64,6 +64,8 @@ def drive(run: Run, saver: Saver, keeper: Keeper, stop: Stop) -> Generator[Row, 
         raise
     except DivergedError as error:
         raise DivergedError(f"{error} {saver.kept}") from error
+    finally:
+        saver.log_remarks()
 
 
 def run_attempt(

@@ -60,7 +60,7 @@ def _continued(
     rows = json.loads(state["records"])
     attempt.write_records(rows)
     if other.folder is not attempt.folder:
-        write_checkpoint(attempt, state, label.part, label.forms)
+        write_checkpoint(attempt, state, label.part, label.forms, label.threads)
         with contextlib.suppress(StorageError):
             clear(past for past in earlier if past.folder is not other.folder)
     attempt.log(f"continues {other.name or 'this attempt'} after {run.position}")
@@ -72,7 +72,7 @@ def _say_what_differs(attempt: Attempt, label: Label, forms: str) -> None:
     threads, found = torch.get_num_threads(), []
     if label.threads != threads:
         found.append(f"its checkpoint was computed on {label.threads} threads, this is {threads}")
-    if label.forms != forms:
+    if label.forms and label.forms != forms:
         found.append(f"its checkpoint was computed in the form {label.forms}, this is {forms}")
     for words in found:
         attempt.log(words)
@@ -103,8 +103,8 @@ class Saver:
         self.part, self.rows = saved.part, list(saved.rows)
         self._saved = copy.copy(run.position)
         self._time = time.monotonic()
-        self._logged = 0
-        self._log_remarks()
+        self._logged: set[str] = set()
+        self.log_remarks()
 
     @property
     def kept(self) -> str:
@@ -135,14 +135,14 @@ class Saver:
     def add(self, row: Row) -> None:
         """Take the record of the epoch that is over, and save where it is time to."""
         self.rows.append(row)
-        self._log_remarks()
+        self.log_remarks()
         at = self.run.position
         if at.epoch % self.execution.checkpoint_epochs == 0 or at.epoch == at.epochs:
             self.save()
 
-    def _log_remarks(self) -> None:
-        """Log what the run says of itself, as far as that is new."""
-        said = remarks(self.run)
-        for words in said[self._logged :]:
-            self.attempt.log(words)
-        self._logged = len(said)
+    def log_remarks(self) -> None:
+        """Log what the run says of itself, each thing once."""
+        for words in remarks(self.run):
+            if words not in self._logged:
+                self.attempt.log(words)
+                self._logged.add(words)

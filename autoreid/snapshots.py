@@ -64,7 +64,7 @@ class Label:
     threads: int
     sha256: str
     job: str
-    forms: str = "default"
+    forms: str = ""  # not told by earlier builds
 
     @property
     def name(self) -> str:
@@ -72,16 +72,20 @@ class Label:
         return f"{CHECKPOINTS}{self.part % KEPT}.pt"
 
 
-def write_checkpoint(attempt: Attempt, state: dict[str, Any], part: int, forms: str) -> Label:
+def write_checkpoint(
+    attempt: Attempt, state: dict[str, Any], part: int, forms: str, threads: int | None = None
+) -> Label:
     """Put the checkpoint of a number; the newest two are kept.
 
+    `forms` and `threads` are those that computed it; threads: this process's, unless given.
     One file, which is there as a whole or not at all; nothing is removed, which would be three requests of an
     object store.
     """
     buffer, at = io.BytesIO(), state["position"]
     torch.save(pack(state), buffer)
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
-    label = Label(at["epoch"], at["step"], part, torch.get_num_threads(), digest, attempt.job, forms)
+    computed_on = threads or torch.get_num_threads()
+    label = Label(at["epoch"], at["step"], part, computed_on, digest, attempt.job, forms)
     buffer.write(f"\n{json.dumps(asdict(label))}".encode())
     # Not vouched for: an outcome needs no checkpoint.
     attempt.folder.write(label.name, buffer.getvalue())

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from functorch.compile import nop
 from torch import Tensor, nn
+from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.exc import TorchDynamoException
 
 from autoreid import forms
@@ -334,6 +336,27 @@ def test_a_compiled_network_takes_no_gradients_of_its_weights_for_the_alphas(
     assert all(parameter.requires_grad for parameter in run.model.parameters())
     for place_, alpha in run.alphas.items():
         assert torch.equal(alpha, plain.alphas[place_])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["fw_compiler", "bw_compiler"])
+def test_a_failing_compiler_is_found_in_the_first_call_either_way(
+    small_data: PreparedData, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """torch itself leaves the way back to the first gradient."""
+
+    def fails(*_given: Any) -> None:
+        raise ValueError("no such kernel")
+
+    backend = aot_autograd(**{"fw_compiler": nop, "bw_compiler": nop, way: fails})
+    monkeypatch.setattr(forms, "COMPILED", {"dynamic": False, "backend": backend})
+    torch.compiler.reset()
+    run, plain = train(small_data, replace(FAST, compile=True)), train(small_data, FAST)
+    for step in range(2):
+        agree(run._step(step), plain._step(step))
+    (words,) = remarks(run)
+    assert "no such kernel" in words
+    assert run.network.call is run.model
 
 
 @pytest.mark.slow
