@@ -21,11 +21,13 @@ from autoreid.folders import Folder, LocalFolder, expanded, read_json, to_json
 from autoreid.jobs import Job, pretrain_job, search_job, train_job
 from autoreid.leases import Lease, read_lease
 from autoreid.memory import memory_explained
+from autoreid.optimisation import execution_problems
 from autoreid.pretrain_recipes import PretrainRecipe
 from autoreid.pretraining import PretrainRun
-from autoreid.recipes import SearchRecipe, TrainRecipe
+from autoreid.recipes import SearchRecipe, TrainRecipe, recipe_problems
 from autoreid.running import run_attempt
 from autoreid.runs import Row, Run, Stop, never
+from autoreid.sizes import check_search
 from autoreid.values import check
 from autoreid.weights import given, given_teacher
 from search_spaces.genotype import Genotype
@@ -152,12 +154,29 @@ def _check(recipe: object, kind: type, execution: object, **others: tuple[object
     name of the argument, each with its class and what to give."""
     problems = Problems()
     check(recipe, kind, "recipe", problems)
+    if not problems.found:
+        problems.extend(f"recipe.{field}: {message}" for field, message in recipe_problems(recipe))
+        problems.extend(_sizes_of(recipe))
     if execution is not None:
+        before = len(problems.found)
         check(execution, Execution, "execution", problems)
+        if isinstance(execution, Execution) and len(problems.found) == before:
+            found = execution_problems(execution)
+            problems.extend(f"execution.{field}: {message}" for field, message in found)
     for name, (value, of, advice) in others.items():
         if not isinstance(value, of):
             problems.add(name, f"expected {of.__name__}, not {type(value).__name__}. Give {advice}.")
     problems.raise_if_any()
+
+
+def _sizes_of(recipe: object) -> tuple[str, ...]:
+    """What a search asks for that its space does not have."""
+    try:
+        if isinstance(recipe, SearchRecipe):
+            check_search(recipe)
+    except InputError as error:
+        return tuple(f"recipe: {problem}" for problem in error.problems)
+    return ()
 
 
 def search(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from autoreid.byte_sizes import byte_count
 from autoreid.errors import InputError
 from autoreid.execution import Execution
 from autoreid.recipes import Optimizer
@@ -121,6 +122,19 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device: {name} asked, but torch sees {torch.cuda.device_count()} GPUs here.")
     return device
+
+
+def execution_problems(execution: Execution) -> Iterator[tuple[str, str]]:
+    """What of an execution is not there, or cannot be read, as (field, message)."""
+    checks: dict[str, Callable[[], object]] = {
+        "evaluation_memory": lambda: byte_count(execution.evaluation_memory),
+        "device": lambda: choose_device(execution.device),
+    }
+    for field, check in checks.items():
+        try:
+            check()
+        except InputError as error:
+            yield field, str(error).removeprefix(f"{field}: ")
 
 
 def set_up(execution: Execution, precision: str) -> torch.device:

@@ -158,9 +158,8 @@ def data_source(options: argparse.Namespace) -> DataSource:
 
 def execution_of(options: argparse.Namespace) -> Execution:
     """How a single run is run: `--execution`, and the flags that have names of their own."""
-    from autoreid.byte_sizes import byte_count
     from autoreid.execution import Execution
-    from autoreid.optimisation import choose_device
+    from autoreid.optimisation import execution_problems
     from autoreid.values import override
 
     given, problems = settings(options.execution, "--execution", "compile=true"), Problems()
@@ -168,15 +167,8 @@ def execution_of(options: argparse.Namespace) -> Execution:
     flags = {name: value for name, value in flags.items() if value is not None}
     execution = override(Execution(), given, "--execution ", problems)
     execution = override(execution, flags, "--", problems)
-    checks: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("--execution evaluation_memory: ", lambda: byte_count(execution.evaluation_memory)),
-        ("--" if "device" in flags else "--execution ", lambda: choose_device(execution.device)),
-    )
-    for place, check in checks:
-        try:
-            check()
-        except InputError as error:
-            problems.extend(place + problem for problem in error.problems)
+    for field, message in execution_problems(execution):
+        problems.add(f"--{field}" if field in flags else f"--execution {field}", message)
     problems.raise_if_any()
     return execution
 

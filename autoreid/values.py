@@ -271,11 +271,17 @@ def override(
 
 def check(value: object, kind: type, place: str, problems: Problems) -> None:
     """Add what a value that is to be of this value class has wrong: its class, or fields that were given to
-    the class itself, which checks none."""
+    the class itself, which checks none and changes none."""
     if not isinstance(value, kind):
         problems.add(place, f"expected {kind.__name__}, not {type(value).__name__}.")
-    else:
-        override(kind(), plain(value), f"{place}.", problems)
+        return
+    before = len(problems.found)
+    read = override(kind(), plain(value), f"{place}.", problems)
+    told = problems.found[before:]
+    for name in fields_of(kind):
+        given, field = getattr(value, name), f"{place}.{name}"
+        if given != getattr(read, name) and not any(words.startswith(field) for words in told):
+            problems.add(field, f"{given!r} is not of the field's type. `override` reads such values.")
 
 
 def from_plain(kind: type[Value], given: object, place: str = "") -> Value:

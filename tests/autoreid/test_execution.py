@@ -47,6 +47,7 @@ def test_only_forms_are_named_as_forms() -> None:
 
 def test_a_public_call_tells_all_that_it_cannot_take(tmp_path: Path) -> None:
     """Fields that were given to a class itself, and values of other classes."""
+    source = DataSource(set="rendered")
     execution = Execution(memory_format="nhwc", threads=-1)  # type: ignore[arg-type]
     with pytest.raises(InputError) as caught:
         train(replace(CDNET_TRAIN, epochs=0), "cdnet-top2", "shots", tmp_path / "out", execution=execution)  # type: ignore[arg-type]
@@ -55,8 +56,23 @@ def test_a_public_call_tells_all_that_it_cannot_take(tmp_path: Path) -> None:
         *("recipe.epochs", "execution.threads", "execution.memory_format"),
         *("genotype", "source"),
     ]
+    for changes, place in (
+        ({"compile": "false"}, "compile"),
+        ({"evaluation_memory": "lots"}, "evaluation_memory"),
+    ):
+        wrong = replace(Execution(), **changes)
+        with pytest.raises(InputError, match=rf"^execution\.{place}: '"):
+            train(CDNET_TRAIN, PUBLISHED["cdnet-top2"], source, tmp_path / "out", execution=wrong)
+    for changes, words in (
+        ({"epochs": "1"}, r"recipe\.epochs: '1' is not of the field's type"),
+        ({"batch": {"identities": 2, "images": 2}}, r"recipe\.batch: \{.* is not of the field's type"),
+        ({"space": "nope"}, "no space 'nope'"),
+        ({"k": 99}, "recipe: k: 99 branches"),
+    ):
+        with pytest.raises(InputError, match=words):
+            search(replace(CDNET_SEARCH, **changes), source, tmp_path / "out")
     with pytest.raises(InputError, match=r"execution: expected Execution, not dict\."):
-        search(CDNET_SEARCH, DataSource(set="rendered"), tmp_path / "out", execution={})  # type: ignore[arg-type]
+        search(CDNET_SEARCH, source, tmp_path / "out", execution={})  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"recipe: expected PretrainRecipe, not TrainRecipe\."):
         pretrain(CDNET_TRAIN, PUBLISHED["cdnet-top2"], None, tmp_path / "out")  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
