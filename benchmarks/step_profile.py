@@ -22,11 +22,13 @@ from pathlib import Path
 
 import numpy as np
 from ceilings import Ceilings, measure_ceilings
-from side_by_side import Form, Measurement, Promise, Timing, compare, main, table, wait_for
+from side_by_side import Form, Measurement, Promise, Timing, compare, main, wait_for
 from step_counts import PREFIX, Count, Counter
+from tables import table
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from autoreid.cli import say
 from autoreid.data.index import ImageIndex
 from autoreid.data.views import Picked
 from autoreid.execution import Execution
@@ -75,13 +77,15 @@ def synthetic_data(height: int, width: int) -> PreparedData:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step that can be taken again and again. whole: how many of the recipe's batch a whole run takes."""
+    """A step that can be taken again and again. whole: how many of the recipe's batch a whole run takes.
+    remarks: where it does not run as it was asked to."""
 
     name: str
     take: Callable[[], object]
     images: int
     whole: int
     share: float  # of the recipe's batch
+    remarks: list[str]
 
     def hours(self, seconds: float) -> float:
         """Of a whole run whose steps take so long."""
@@ -101,6 +105,7 @@ def build_step(name: str, precision: str, execution: Execution, *, small: bool) 
     return Step(
         name=f"{name}, {precision}",
         take=lambda: run._step(next(numbers)),
+        remarks=run.remarks,
         images=recipe.batch.size,
         whole=position.epochs * position.steps,
         share=recipe.batch.size / batch.size,
@@ -223,6 +228,8 @@ def profile_step(
     small = options.short and options.device == "cpu"
     step = build_step(name, precision, execution, small=small)
     (timing,) = compare([Form(step.name, step.take)], rounds=options.rounds, device=options.device)
+    for remark in step.remarks:
+        say(f"{step.name}: {remark}")
     # What a compiled network does inside cannot be seen: it is counted as it is written.
     seen = step
     if execution.compile:

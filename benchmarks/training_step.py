@@ -110,7 +110,10 @@ def steps_of(
 
     def step() -> object:
         keep_memory(execution.keep_memory)
-        return run._step(next(numbers))
+        found = run._step(next(numbers))
+        for remark in run.remarks:  # it does not run as it was asked to
+            raise SystemExit(remark)
+        return found
 
     return step, run
 
@@ -134,8 +137,6 @@ def measure_network(network: Network, options: argparse.Namespace) -> list[Measu
     for name, precision, execution in FORMS + (COMPILED if options.compile else ()):
         placed = replace(execution, device=options.device, threads=options.threads)
         step, run = steps_of(network, replace(base, precision=precision), data, placed)
-        for remark in run.remarks:
-            raise SystemExit(remark)
         forms.append(Form(f"{network.name}, {name}", repeated(step, count)))
         watched[forms[-1].name] = Parts(), run, step
     timings = compare(forms, rounds=options.rounds, device=options.device, steps=count)

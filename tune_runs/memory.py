@@ -195,9 +195,12 @@ def _remedies(question: Question, execution: Execution, memory: int) -> dict[str
 
 
 def _whole(images: int, recipe: Recipe) -> int:
-    """The largest batch of a recipe with at most so many images: it has as many of every identity."""
-    each = 1 if isinstance(recipe, PretrainRecipe) else recipe.batch.images
-    return images // each * each
+    """The largest batch of a recipe with at most so many images: it has as many of every identity, and two
+    identities or more. 0 where there is none."""
+    if isinstance(recipe, PretrainRecipe):
+        return images
+    each = recipe.batch.images
+    return images // each * each if images >= 2 * each else 0
 
 
 def _identities(plan: Plan) -> Callable[[str], int]:

@@ -94,7 +94,7 @@ def test_tables_of_ceilings_steps_and_operators_are_separate(training: list[Meas
 
 
 def test_an_operator_that_moves_nothing_has_no_distance_to_its_floor() -> None:
-    step = step_profile.Step("step", lambda: None, 1, 1, 1.0)
+    step = step_profile.Step("step", lambda: None, 1, 1, 1.0, [])
     (row,) = step_profile.of_operators(step, {"view": Count(calls=1)}, {"view": 1.0}, CEILINGS, "fp32", top=9)
     assert "times_the_floor" not in row.extra
 
