@@ -196,7 +196,7 @@ def rehearse_job(
     *,
     steps: int = STEPS,
     epochs: int = 1,
-) -> Generator[Row, None, None]:
+) -> Generator[Row, None, bool]:
     """Rehearse a job in a storage of its own, as `run_job` runs it; the result holds `rehearsal`.
 
     It takes so many `epochs` of at most so many `steps`. Jobs that it needs must have been rehearsed there
@@ -227,3 +227,4 @@ def rehearse_job(
         if stop():
             raise
         yield from run_attempt(build, take_up(folder, [first]), [first], execution, stop, job.recipe)
+    return True

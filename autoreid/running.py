@@ -155,7 +155,8 @@ def is_final(error: Exception) -> bool:
 
 
 def take_up(folder: JobFolder, earlier: Iterable[Attempt]) -> Attempt:
-    """A new attempt that this process holds, after earlier ones; HeldError where others begin one as well.
+    """A new attempt that this process holds, after earlier ones; HeldError where others begin one as well, or
+    have done the job since `earlier` was listed.
 
     Each writes its lease before it looks for those of others, so that of two at least one sees the other.
     """
@@ -166,21 +167,25 @@ def take_up(folder: JobFolder, earlier: Iterable[Attempt]) -> Attempt:
 
 
 def _give_way(folder: JobFolder, attempt: Attempt) -> None:
-    """HeldError, and the attempt withdrawn, where another one began at the same moment.
+    """HeldError, and the attempt withdrawn, where another one began at the same moment or is done.
 
     The lowest goes on, unless a higher one does so already: it may have looked before this one was there.
     """
 
-    def rivals() -> list[tuple[Attempt, Lease]]:
-        return folder.held(other for other in folder.attempts() if other.name != attempt.name)
+    def look() -> tuple[list[Attempt], list[tuple[Attempt, Lease]]]:
+        others = [other for other in folder.attempts() if other.name != attempt.name]
+        return others, folder.held(others)
 
-    found = rivals()
-    if found and (attempt.number, attempt.name) < min((other.number, other.name) for other, _ in found):
+    others, rivals = look()
+    if rivals and (attempt.number, attempt.name) < min((other.number, other.name) for other, _ in rivals):
         time.sleep(GIVE_WAY_SECONDS)
-        found = rivals()
-    if found:
+        others, rivals = look()
+    if rivals:
         folder.withdraw(attempt)
-        raise HeldError(f"job {attempt.job}: {found[0][1]} works on it.")
+        raise HeldError(f"job {attempt.job}: {rivals[0][1]} works on it.")
+    if folder.finished(others) is not None:
+        folder.withdraw(attempt)
+        raise HeldError(f"job {attempt.job}: another process has done it meanwhile.")
 
 
 def run_job(
@@ -190,8 +195,9 @@ def run_job(
     execution: Execution,
     cache: Path | None = None,
     stop: Stop = never,
-) -> Generator[Row, None, None]:
-    """Run a job in a storage, yielding a row per epoch; nothing where it is already done.
+) -> Generator[Row, None, bool]:
+    """Run a job in a storage, yielding a row per epoch; nothing where it is already done. Returns whether it
+    was run here.
 
     HeldError where another process works on it. `stop` is asked between steps; once it says so, a checkpoint
     is written and InterruptionError raised.
@@ -199,7 +205,7 @@ def run_job(
     folder = storage.job(job.id)
     earlier = folder.attempts()
     if folder.finished(earlier) is not None:
-        return
+        return False
     holder = folder.holder(earlier)
     if holder is not None:
         raise HeldError(f"job {job.id}: {holder} works on it.")
@@ -207,3 +213,4 @@ def run_job(
     folder.describe(job.plain())
     attempt = take_up(folder, earlier)
     yield from run_attempt(build, attempt, earlier, execution, stop, job.recipe)
+    return True

@@ -13,14 +13,15 @@ from autoreid.jobs import Job
 from autoreid.storage import Storage
 from tune_runs.packages import Packages
 
-# How a trial ended whose job is not done: another process works on it; it was asked to stop; it must not
-# run at all; it failed where the machine may be the reason; anything else.
+# How a trial ended that did not do its job: another process works on it or has done it; it was asked to
+# stop; it must not run at all; it failed where the machine may be the reason; anything else.
 HELD, INTERRUPTED, REFUSED, BROKEN, FAILED = "held", "interrupted", "refused", "broken", "failed"
 
-# The same call as `autoreid.running.run_job`; the last argument is asked between steps whether to stop.
+# The same call as `autoreid.running.run_job`: the last argument is asked between steps whether to stop; the
+# value that is returned says whether the job was run, and not found done.
 Engine = Callable[
     [Job, Storage, DataSource | ClassSource, Execution, "Path | None", Callable[[], bool]],
-    Generator[dict[str, Any], None, None],
+    Generator[dict[str, Any], None, bool],
 ]
 
 

@@ -73,11 +73,11 @@ class JobTrial(Trainable):
         if self.asked and inspect.getgeneratorstate(self.rows) == inspect.GEN_CREATED:
             return _end(INTERRUPTED, "stopped before it began")
         try:
-            row = next(self.rows, None)
+            row = next(self.rows)
+        except StopIteration as end:
+            return {"done": True} if end.value else _end(HELD, "another process has done it")
         except Exception as error:  # said as a result: Tune keeps the text of an error to itself
             return _end(_kind(error), _words(error))
-        if row is None:
-            return {"done": True}
         return {name: row[name] for name in REPORTED if row.get(name) is not None}
 
     def cleanup(self) -> None:
@@ -100,10 +100,10 @@ def _words(error: Exception) -> str:
     return str(error) if isinstance(error, AutoreidError) else f"{type(error).__name__}: {error}"
 
 
-def _rows(job_id: str, context: Context, stop: Callable[[], bool]) -> Generator[dict[str, Any], None, None]:
+def _rows(job_id: str, context: Context, stop: Callable[[], bool]) -> Generator[dict[str, Any], None, bool]:
     """The engine's rows of a job; nothing is read before the first one is asked for."""
     folder = context.storage.job(job_id).folder
     job = Job.from_plain(read_json(folder, "job.json"), f"{folder}/job.json")
     source = context.sources[job.data]
     execution = context.alone if job.alone and context.alone else context.execution
-    yield from context.engine(job, context.storage, source, execution, context.cache, stop)
+    return (yield from context.engine(job, context.storage, source, execution, context.cache, stop))

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from autoreid.feed import PreparedData
 from autoreid.interruption import stop_on_signals
 from autoreid.leases import FILE, Lease
 from autoreid.running import run_job
+from autoreid.runs import Row
 from autoreid.snapshots import newest_checkpoint
 from autoreid.storage import JobFolder, Storage
 from search_spaces.published import PUBLISHED
@@ -192,6 +193,44 @@ def test_of_two_that_begin_at_once_one_withdraws(
     with pytest.raises(HeldError):
         list(run_job(job, storage, small_source, CPU, cache))
     assert [attempt.name for attempt in folder.attempts()] == [rival]
+
+
+def test_what_another_does_between_the_look_and_the_beginning_is_not_done_again(
+    tmp_path: Path,
+    small_source: DataSource,
+    small_data: PreparedData,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job, storage = job_of("search", "fp32", small_data.fingerprint), Storage(tmp_path)
+    folder = storage.job(job.id)
+    intact = JobFolder.new_attempt
+
+    def after_another(self: JobFolder, *known: Any) -> Any:
+        monkeypatch.setattr(JobFolder, "new_attempt", intact)
+        list(run_job(job, storage, small_source, CPU, cache))
+        return intact(self, *known)
+
+    monkeypatch.setattr(JobFolder, "new_attempt", after_another)
+    with pytest.raises(HeldError, match="another process has done it meanwhile"):
+        list(run_job(job, storage, small_source, CPU, cache))
+    (attempt,) = folder.attempts()
+    finished = folder.finished()
+    assert finished is not None
+    assert finished[0].name == attempt.name
+
+
+def test_run_job_says_whether_it_was_run_here(
+    tmp_path: Path, small_source: DataSource, small_data: PreparedData, cache: Path
+) -> None:
+    job, storage = job_of("search", "fp32", small_data.fingerprint), Storage(tmp_path)
+    said = []
+
+    def run() -> Iterator[Row]:
+        said.append((yield from run_job(job, storage, small_source, CPU, cache)))
+
+    assert [len(list(run())) for _ in range(2)] == [2, 0]
+    assert said == [True, False]
 
 
 def test_a_finished_attempt_leaves_neither_lease_nor_checkpoints(

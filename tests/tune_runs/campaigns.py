@@ -43,7 +43,7 @@ def fake_engine(raising: str = "", dying: str = "") -> Any:
 
     def run(
         job: Job, storage: Storage, source: Any, execution: Execution, cache: Any, stop: Any
-    ) -> Generator[dict[str, Any], None, None]:
+    ) -> Generator[dict[str, Any], None, bool]:
         import os
         import signal
 
@@ -60,6 +60,7 @@ def fake_engine(raising: str = "", dying: str = "") -> Any:
             os.kill(os.getpid(), signal.SIGKILL)
         attempt.write("records.txt", b"x")
         attempt.finish(Outcome("done", facts=facts))
+        return True
 
     return run
 

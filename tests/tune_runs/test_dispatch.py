@@ -152,6 +152,14 @@ def test_a_trial_that_found_its_job_held_uses_up_no_attempt():
     assert launch.dispatch.elsewhere == {job}
 
 
+def test_a_trial_that_found_its_job_done_was_not_done_here(launch):
+    job = launch.dispatch.next()
+    launch.site.does(job)
+    launch.dispatch.ended(job, "held", "another process has done it")
+    assert launch.dispatch.elsewhere == {job}
+    assert "[1/4] search a repeat 1: done by another launch" in launch.lines
+
+
 def test_a_stop_asks_running_jobs_again_and_again_and_starts_nothing(launch):
     search_a, search_b = launch.dispatch.next(), launch.dispatch.next()
     launch.stopped = True

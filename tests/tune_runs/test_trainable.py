@@ -52,6 +52,7 @@ def rows(job, storage, source, execution, cache, stop):
         if stop():
             raise InterruptionError(f"stopped after epoch {epoch - 1}")
         yield {"epoch": epoch, "loss": 1.0, "accuracy": None, "job": job.id}
+    return True
 
 
 def test_a_step_is_an_epoch_and_the_last_one_says_that_it_is_done(trial):
@@ -77,6 +78,18 @@ def test_an_error_is_told_as_a_result(trial, error, how, problem):
         yield
 
     assert trial(raising).step() == {"done": True, "ended": how, "problem": problem}
+
+
+def test_a_job_that_was_found_done_was_not_done_here(trial):
+    def found_done(*given):
+        yield from ()
+        return False
+
+    assert trial(found_done).step() == {
+        "done": True,
+        "ended": "held",
+        "problem": "another process has done it",
+    }
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -139,6 +152,7 @@ def test_a_job_that_is_over_leaves_no_memory_to_the_next(trial):
         yield {"epoch": 1, "loss": 1.0}
         if len(held) > 1:
             raise MemoryError
+        return True
 
     made = trial(heavy)
     made.step()
