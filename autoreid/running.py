@@ -199,8 +199,8 @@ def run_job(
     """Run a job in a storage, yielding a row per epoch; nothing where it is already done. Returns whether it
     was run here.
 
-    HeldError where another process works on it. `stop` is asked between steps; once it says so, a checkpoint
-    is written and InterruptionError raised.
+    HeldError where another process works on it, or has done it since this call began. `stop` is asked between
+    steps; once it says so, a checkpoint is written and InterruptionError raised.
     """
     folder = storage.job(job.id)
     earlier = folder.attempts()

@@ -42,12 +42,12 @@ from tune_runs.states import State
 MOST_SECONDS, MOST_BYTES, MOST_FRESH_SECONDS = 60.0, 1e9, 5.0
 
 
-def instant(with_torch: bool) -> Callable[..., Generator[dict[str, Any], None, None]]:
+def instant(with_torch: bool) -> Callable[..., Generator[dict[str, Any], None, bool]]:
     """An engine that does nothing; a closure, so that Ray sends it to the workers by value."""
 
     def run(
         job: Job, storage: Storage, source: Any, execution: Execution, cache: Path, stop: Any
-    ) -> Generator[dict[str, Any], None, None]:
+    ) -> Generator[dict[str, Any], None, bool]:
         import os
         import time
 
@@ -58,6 +58,7 @@ def instant(with_torch: bool) -> Callable[..., Generator[dict[str, Any], None, N
         # The processor seconds of the whole process, from its start.
         facts = {"epochs": 1, "process": os.getpid(), "cpu_seconds": time.process_time()}
         attempt.finish(Outcome("done", facts=facts))
+        return True
 
     return run
 

@@ -56,7 +56,7 @@ class StorageError(RunError):
 
 
 class HeldError(RunError):
-    """Work that another process does at this moment."""
+    """Work that another process does at this moment, or has done in this moment."""
 
 
 class InterruptionError(AutoreidError):

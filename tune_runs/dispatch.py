@@ -23,6 +23,8 @@ from tune_runs.supply import NoMore, Supply
 # How often it is looked at what other processes do, and how often running jobs are asked to stop.
 LOOK_SECONDS = 3.0
 ASK_SECONDS = 0.5
+# How trials end that have not done their job: what is done all the same, another process has done.
+NOT_DONE_HERE = (HELD, INTERRUPTED, REFUSED)
 KILLED = "the worker process ended without an outcome: it was killed, or out of memory"
 STOPPED = "the worker process was asked to stop"
 
@@ -135,7 +137,7 @@ class Dispatch:
         except UNREADABLE as error:
             state, how, problem = State("unknown"), FAILED, str(error)
         if state.status == "done":
-            self._done(job, here=how != HELD)
+            self._done(job, here=how not in NOT_DONE_HERE)
             self.nodes.progressed(node)
         elif job in self.supply.given_up:
             self.releases.give_up(job)

@@ -152,10 +152,11 @@ def test_a_trial_that_found_its_job_held_uses_up_no_attempt():
     assert launch.dispatch.elsewhere == {job}
 
 
-def test_a_trial_that_found_its_job_done_was_not_done_here(launch):
+@pytest.mark.parametrize("how", ["held", "interrupted", "refused"])
+def test_a_job_that_is_done_though_its_trial_did_not_do_it_was_done_elsewhere(launch, how):
     job = launch.dispatch.next()
     launch.site.does(job)
-    launch.dispatch.ended(job, "held", "another process has done it")
+    launch.dispatch.ended(job, how, "what the trial said")
     assert launch.dispatch.elsewhere == {job}
     assert "[1/4] search a repeat 1: done by another launch" in launch.lines
 
